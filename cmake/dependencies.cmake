@@ -1,0 +1,22 @@
+# The libraries we use. Everything is in Debian 12; newer versions work.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 CONFIG REQUIRED) # headers only: Asio and Beast, in shared/net
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+
+# The static archive where there is one, else the shared library.
+if(WAGGLE_STATIC)
+    set(OPENSSL_USE_STATIC_LIBS TRUE)
+    find_package(OpenSSL 3 QUIET)
+    if(NOT OPENSSL_FOUND)
+        unset(OPENSSL_USE_STATIC_LIBS)
+    endif()
+endif()
+find_package(OpenSSL 3 REQUIRED)
+
+# Only the trigger links it: the agent never loads libgit2.
+pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2>=1.5)

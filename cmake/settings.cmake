@@ -1,0 +1,40 @@
+# What every target is compiled with, whatever the preset.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Includes are written from the top of the tree: "shared/nix/store_path.hpp".
+include_directories(${PROJECT_SOURCE_DIR})
+add_compile_definitions(WAGGLE_VERSION="${PROJECT_VERSION}")
+
+# Where the trigger looks for hive.nix when WAGGLE_NIXOS_MODULE is not set: the installed copy in a release, the checkout else.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set(WAGGLE_NIXOS_MODULE_DIR ${CMAKE_INSTALL_FULL_DATADIR}/waggle/nixos-module)
+else()
+    set(WAGGLE_NIXOS_MODULE_DIR ${PROJECT_SOURCE_DIR}/nixos-module)
+endif()
+
+# A translation unit with Beast takes 1.4 GB to compile: never more than two of them at once.
+set_property(GLOBAL PROPERTY JOB_POOLS beast=2)
+
+# NOHASHDIR: debug information of another build folder is as good. BASEDIR: neither does the checkout's place matter.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
+endif()
+
+# An unused function of an archive takes no room in the program; an archive's symbols are not offered to shared libraries,
+# so that a libgit2 with its own OpenSSL never meets the one linked statically.
+if(NOT APPLE)
+    add_compile_options(-ffunction-sections -fdata-sections)
+    add_link_options(-Wl,--gc-sections -Wl,--exclude-libs,ALL)
+endif()
+
+if(WAGGLE_STATIC)
+    add_link_options(-static-libstdc++ -static-libgcc)
+endif()

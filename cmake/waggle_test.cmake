@@ -1,0 +1,42 @@
+# waggle_test(NAME SOURCES file… LIBS target… [LABEL unit|integration|system] [TIMEOUT seconds])
+#   a GoogleTest program; each of its tests is one ctest test with that label (unit).
+# waggle_script_test(NAME SCRIPT file [ARGS arg…] LABEL integration|system [TIMEOUT seconds])
+#   a script that exits with 0; it finds the built programs in $WAGGLE_BUILD_DIR. System tests run one at a time.
+
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+function(waggle_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "SOURCES;LIBS")
+    waggle_existing(sources ${arg_SOURCES})
+    if(NOT sources)
+        return()
+    endif()
+    if(NOT arg_LABEL)
+        set(arg_LABEL unit)
+    endif()
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 60) # seconds: slow machines and sanitizers included, a hang is not
+    endif()
+    add_executable(${name} ${sources})
+    target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
+    # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${name}: PROPERTIES
+        LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+        ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")
+endfunction()
+
+function(waggle_script_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "SCRIPT;LABEL;TIMEOUT" "ARGS")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 300) # seconds: booting three nodes and deploying to them takes well under a minute
+    endif()
+    add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
+    set_tests_properties(${name} PROPERTIES
+        LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+        ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")
+    if(arg_LABEL STREQUAL "system")
+        set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+    endif()
+endfunction()

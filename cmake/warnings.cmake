@@ -1,0 +1,31 @@
+# The warnings of all our code, each with its reason. Libraries' headers are system headers and stay quiet.
+
+add_compile_options(
+    -Wall -Wextra           # the compiler's own choice of likely mistakes
+    -Wpedantic              # no extensions: the code compiles with g++ 12 and 14 and with clang
+    -Wconversion            # a length from outside must not shrink silently
+    -Wsign-conversion       # nor turn from negative to huge
+    -Wshadow                # two things with one name in sight of each other
+    -Wold-style-cast        # a cast says which kind it is
+    -Wcast-qual             # const is not cast away
+    -Wnon-virtual-dtor      # deleting through a base class would leak
+    -Woverloaded-virtual    # a misspelt override hides instead of overriding
+    -Wsuggest-override      # override is always written, so the line above can be seen
+    -Wextra-semi            # clutter
+    -Wformat=2              # printf formats are literals
+    -Wundef                 # a misspelt macro in #if is an error, not 0
+    -Wimplicit-fallthrough  # falling through a case is said
+    -Wdouble-promotion      # float arithmetic stays what it looks like
+)
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(
+        -Wduplicated-cond     # else-if that can never be reached
+        -Wduplicated-branches # both branches the same: a copy that was not finished
+        -Wlogical-op          # && where & was meant
+    )
+endif()
+
+if(WAGGLE_WERROR)
+    add_compile_options(-Werror)
+endif()
