@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <sys/types.h>
+
+namespace waggle {
+
+// The file's content. Throws SystemError, or Error when it is larger than `cap_bytes`.
+std::string read_file(const std::filesystem::path& path, size_t cap_bytes);
+
+// As read_file, but nullopt when there is no such file.
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path, size_t cap_bytes);
+
+// Replaces the file so that after a power cut either the old or the new content is there:
+// temporary file in the same folder, fsync, rename, fsync of the folder.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode);
+
+// Removes the file and syncs its folder; no error when it is not there.
+void remove_file(const std::filesystem::path& path);
+
+// What a symbolic link names; nullopt when there is none.
+std::optional<std::filesystem::path> read_link(const std::filesystem::path& path);
+
+// A new folder below $TMPDIR or /tmp, mode 0700, removed with its content at the end of the scope.
+class TemporaryFolder {
+public:
+    explicit TemporaryFolder(std::string_view prefix = "waggle-");
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    ~TemporaryFolder();
+
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+} // namespace waggle

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "shared/net/connection.hpp"
+#include "shared/protocol/hello.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace waggle::net {
+
+// The node could not be reached: no address, refused, no answer.
+class Unreachable : public Error {
+public:
+    using Error::Error;
+};
+
+// The node showed a key that is not pinned. Nothing was signed or sent.
+class WrongHostKey : public Error {
+public:
+    WrongHostKey(std::string message, ssh::PublicKey observed) : Error(std::move(message)), observed_(observed) {}
+    const ssh::PublicKey& observed() const { return observed_; }
+
+private:
+    ssh::PublicKey observed_;
+};
+
+// An open connection to a node whose key is one of the pinned ones.
+struct NodeConnection {
+    std::unique_ptr<Connection> connection;
+    ssh::PublicKey node_key;
+    protocol::Exporter exporter;
+};
+
+// Makes connections; all their I/O is on one thread.
+class Client {
+public:
+    Client();
+    ~Client();
+
+    // TCP (all addresses of the name), TLS 1.3, pin, WebSocket, by `deadline`. Throws Unreachable, WrongHostKey,
+    // ConnectionLost or TimedOut (as Unreachable with a sentence).
+    NodeConnection connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
+                           Deadline deadline);
+
+    // Breaks every connection and every connect under way; from any thread.
+    void abort_all() noexcept;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace waggle::net

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "shared/net/connection.hpp"
+#include "shared/protocol/hello.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace waggle::net {
+
+struct ServerOptions {
+    std::vector<std::string> listen; // addresses, or names of interfaces
+    std::uint16_t port = 9244;       // 0: any free one (tests)
+    size_t max_connections = 64;     // in all, authenticated or not
+    size_t max_connections_per_address = 8;
+    size_t max_sessions = 8;         // authenticated ones; each has a thread
+    std::chrono::milliseconds hello_timeout{5000}; // for TCP, TLS, WebSocket and hello together
+};
+
+// Who may open a session; asked anew for each.
+struct SessionPolicy {
+    std::string hive;
+    std::string node;
+    std::vector<ssh::PublicKey> operators;
+};
+
+// An operator's session, admitted by protocol::admit_hello.
+struct Session {
+    std::unique_ptr<Connection> connection;
+    ssh::PublicKey operator_key;
+    Time hello_time;
+    int version = 0;
+};
+
+// TLS 1.3 WebSocket server that proves itself with an SSH host key (no resumption, ALPN waggle/1) and lets only operators
+// further than the challenge. One I/O thread; each session's handler runs on a thread of its own, at most max_sessions.
+class Server {
+public:
+    using Handler = std::function<void(Session)>; // exceptions are logged
+
+    // Listens when it returns. Throws Error naming the address that cannot be listened on.
+    Server(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler);
+    // Stops accepting, breaks all connections, joins all threads.
+    ~Server();
+
+    std::uint16_t port() const;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace waggle::net

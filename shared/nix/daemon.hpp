@@ -1,0 +1,71 @@
+#pragma once
+
+#include "shared/base/process.hpp"
+#include "shared/nix/path_info.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waggle::nix {
+
+// The daemon answered with an error, or broke the protocol, or went away. Its text has no terminal escapes.
+class DaemonError : public Error {
+public:
+    using Error::Error;
+};
+
+// Fills the buffer with the next bytes of a NAR and says how many; 0 at its end. May throw: nothing is then registered.
+using NarSource = std::function<size_t(std::span<std::byte>)>;
+using NarSink = std::function<void(std::span<const std::byte>)>;
+
+// One connection to a Nix store by the worker protocol (offered as 1.35, negotiated down to 1.32).
+// Temporary roots last as long as the connection. After an exception it is of no more use.
+class Daemon {
+public:
+    // The daemon's socket, usually /nix/var/nix/daemon-socket/socket. A call that makes no progress
+    // for `stall_timeout` throws DaemonError.
+    static Daemon connect(const std::filesystem::path& socket, std::chrono::milliseconds stall_timeout);
+    // A child that speaks the protocol on its standard streams: {"nix-daemon", "--stdio"}.
+    static Daemon spawn(const Command& command, std::chrono::milliseconds stall_timeout);
+    // The default store of this machine: the socket when it is there, else `nix-daemon --stdio`.
+    static Daemon open_default(std::chrono::milliseconds stall_timeout);
+
+    Daemon(Daemon&&) noexcept;
+    Daemon& operator=(Daemon&&) noexcept;
+    ~Daemon();
+
+    unsigned protocol_minor() const;          // 35 for 1.35
+    const std::string& nix_version() const;   // "" before protocol 1.33
+
+    // Which of the paths are valid; substitutes nothing.
+    std::set<StorePath> query_valid_paths(std::span<const StorePath> paths);
+    // In the order asked for, nullopt for a path that is not valid. Requests are pipelined.
+    std::vector<std::optional<PathInfo>> query_path_infos(std::span<const StorePath> paths);
+    // Keeps the paths (valid or not) from the garbage collector while this connection lives. Pipelined.
+    void add_temp_roots(std::span<const StorePath> paths);
+    // Registers the symbolic link (absolute path, outside the store) as an indirect GC root.
+    void add_indirect_root(const std::filesystem::path& link);
+    // Streams a NAR into the store under the given info. The daemon checks hash and size, too; when the source throws
+    // or ends early the connection is dropped before the daemon can register anything.
+    void add_to_store_nar(const PathInfo& info, const NarSource& nar);
+    // Writes the path's NAR (info.nar_size bytes) to the sink.
+    void nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink);
+
+private:
+    class Impl;
+    explicit Daemon(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+// The closure of `root`, references before referrers, ties in the order of the paths. Level by level, pipelined.
+// Throws Error when a path is not valid.
+std::vector<PathInfo> query_closure(Daemon& daemon, const StorePath& root);
+
+} // namespace waggle::nix

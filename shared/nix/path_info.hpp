@@ -1,0 +1,22 @@
+#pragma once
+
+#include "shared/base/hash.hpp"
+#include "shared/nix/store_path.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::nix {
+
+// What a store's database says of a path.
+struct PathInfo {
+    StorePath path;
+    Sha256Digest nar_hash;
+    std::uint64_t nar_size = 0; // bytes
+    std::vector<StorePath> references; // sorted; may hold the path itself
+    std::optional<StorePath> deriver;
+};
+
+} // namespace waggle::nix

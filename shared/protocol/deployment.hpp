@@ -1,0 +1,100 @@
+#pragma once
+
+#include "shared/base/hash.hpp"
+#include "shared/base/time.hpp"
+#include "shared/nix/store_path.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace waggle::protocol {
+
+// What a node is to do with a toplevel. `build` never leaves the trigger.
+enum class Goal { build, push, switch_, boot, test, dry_activate };
+std::string_view to_string(Goal goal); // "switch", "dry-activate", …
+std::optional<Goal> parse_goal(std::string_view text);
+bool activates(Goal goal);      // runs switch-to-configuration
+bool sets_profile(Goal goal);   // switch and boot
+
+// The SHA-256 of a deployment's payload.
+struct DeploymentId {
+    Sha256Digest digest{};
+
+    std::string to_string() const; // 64 hexadecimal digits
+    std::string brief() const;     // the first 12
+    static DeploymentId parse(std::string_view hex); // throws BadDocument
+    auto operator<=>(const DeploymentId&) const = default;
+};
+
+// Names a closure list without holding it.
+struct ClosureSummary {
+    Sha256Digest sha256{};     // of the list's text
+    std::uint64_t bytes = 0;   // of the list's text
+    std::uint64_t paths = 0;
+    bool operator==(const ClosureSummary&) const = default;
+};
+
+struct Secrets {
+    bool keep = true;          // false: exactly the bundle below
+    Sha256Digest sha256{};
+    std::uint64_t bytes = 0;
+    bool operator==(const Secrets&) const = default;
+};
+
+struct Rollback {
+    bool enable = true;
+    std::chrono::seconds confirm_timeout{60};
+    bool keep_on_failed_units = false; // onFailedUnits: "keep", else "rollback"
+    bool operator==(const Rollback&) const = default;
+};
+
+struct GitRevision {
+    std::string rev; // 40 or 64 hexadecimal digits
+    bool dirty = false;
+    bool operator==(const GitRevision&) const = default;
+};
+
+enum class Delivery { session, channel };
+enum class Reboot { never, always, if_needed };
+enum class LocalContent { trust_node, exact };
+
+// One signed intent for one node. Field by field in docs/protocol.md.
+struct Deployment {
+    std::string hive;
+    std::string node;
+    std::vector<ssh::PublicKey> node_keys;
+    std::string system; // "x86_64-linux"
+    Goal goal = Goal::switch_;
+    std::optional<nix::StorePath> toplevel;
+    std::optional<ClosureSummary> closure;
+    Secrets secrets;
+    std::int64_t sequence = 0; // ms since 1970, greater than the last the agent reported
+    std::optional<DeploymentId> parent;
+    Time created;
+    Time not_before;
+    Time expires;
+    Delivery delivery = Delivery::session;
+    Rollback rollback;
+    Reboot reboot = Reboot::never;
+    bool remove_agent = false;
+    LocalContent local_content = LocalContent::trust_node;
+    bool retry = false;
+    std::optional<GitRevision> git;
+
+    bool operator==(const Deployment&) const = default;
+};
+
+inline constexpr size_t max_payload_bytes = 64 << 10;
+
+// The payload: JSON text. These exact bytes are signed.
+std::string to_payload(const Deployment& deployment);
+// Throws BadDocument, naming the field.
+Deployment parse_deployment(std::string_view payload);
+
+} // namespace waggle::protocol

@@ -1,0 +1,128 @@
+#pragma once
+
+#include "shared/protocol/outcome.hpp"
+#include "shared/protocol/signed_document.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace waggle::protocol {
+
+// A session is a sequence of binary WebSocket messages. The first byte says what follows:
+//   'J' a JSON object with a "type";
+//   'L' the next piece of the closure list's text (trigger to agent, after deploy);
+//   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
+//       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
+inline constexpr size_t max_message_bytes = 1 << 20;
+inline constexpr size_t data_piece_bytes = 256 << 10;
+inline constexpr size_t max_want_indices = 4096; // in one message
+
+enum class DeploymentState { received, fetching, staged, activating, activated, committed, rolling_back, rolled_back, failed };
+std::string_view to_string(DeploymentState state);
+std::optional<DeploymentState> parse_state(std::string_view text);
+
+struct Running {
+    DeploymentId id;
+    DeploymentState state;
+    Time since;
+    std::string operator_key; // fingerprint of who holds the node
+};
+
+// agent → trigger, right after hello: what the node is.
+struct Facts {
+    int version = 0;           // of the session protocol, chosen by the agent
+    std::string agent_version; // "0.1.0"
+    std::string system;        // "x86_64-linux"
+    std::string nix_version;   // "" when the nix daemon is away
+    std::optional<std::string> current_system; // store paths
+    std::optional<std::string> booted_system;
+    std::optional<std::string> profile;
+    std::int64_t last_sequence = 0;
+    std::optional<DeploymentId> last_admitted;
+    std::optional<Running> running;
+    Time time;
+};
+
+// agent → trigger: this session or this deployment is refused, with its code and a sentence.
+struct Refused {
+    std::string code;
+    std::string message;
+};
+
+// trigger → agent: the document; then the closure list follows in 'L' messages, if the goal has one.
+struct Deploy {
+    SignedDocument document;
+};
+
+// agent → trigger: admitted; `attached` when it was running or had ended already (same id).
+struct Admitted {
+    DeploymentId id;
+    bool attached = false;
+};
+
+// agent → trigger: send these NARs, in this order. Cumulative.
+struct Want {
+    std::vector<std::uint32_t> indices;
+};
+
+// agent → trigger: something happened in a deployment's life. Numbers count from 1 without gaps, so that a
+// trigger that comes back can say what it has seen (Attach.after).
+struct Event {
+    enum class Kind { state, progress, log, note };
+    std::uint64_t number = 0;
+    Time time;
+    Kind kind = Kind::state;
+    DeploymentState state = DeploymentState::received;
+    std::string text;              // a log line, or a sentence
+    std::uint64_t paths_done = 0;  // progress of the fetch
+    std::uint64_t paths_total = 0;
+    std::uint64_t bytes_done = 0;
+    std::uint64_t bytes_total = 0;
+};
+
+// agent → trigger: the last message of a deployment.
+struct Result {
+    DeploymentId id;
+    Outcome outcome = Outcome::ok;
+    std::string code;    // for refusals and failures, a short stable word
+    std::string message; // a sentence; empty when ok
+    std::optional<std::uint64_t> generation;   // of the system profile
+    std::uint64_t fetched_paths = 0;
+    std::uint64_t fetched_bytes = 0; // NAR bytes over the session
+};
+
+// trigger → agent: goes on with the events of a deployment after the given number (0: all that are kept).
+struct Attach {
+    DeploymentId id;
+    std::uint64_t after = 0;
+};
+
+// trigger → agent: give the deployment up, if its activation has not begun.
+struct Cancel {
+    DeploymentId id;
+};
+
+using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel>;
+
+// 'J' and the JSON text.
+std::string encode(const Message& message);
+
+struct ClosureListPiece {
+    std::string_view text;
+};
+struct NarPiece {
+    std::uint32_t index;
+    std::string_view bytes;
+};
+std::string encode_closure_list_piece(std::string_view text);
+std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes);
+
+// Views point into `bytes`. Throws BadDocument.
+using Incoming = std::variant<Message, ClosureListPiece, NarPiece>;
+Incoming decode(std::string_view bytes);
+
+} // namespace waggle::protocol

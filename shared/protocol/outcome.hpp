@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace waggle::protocol {
+
+// How a deployment ended for one node (DESIGN section 5.6); in events, tables, JSON and the exit code.
+enum class Outcome {
+    ok,
+    unchanged,
+    ok_units_failed,          // with onFailedUnits = "keep"
+    refused,                  // admission, pre-switch check, busy, superseded
+    rolled_back,
+    failed_before_activation, // nothing was changed but verified paths in the store
+    unreachable,
+    unknown,                  // lost after activation began
+    hive_error,               // the node could not be evaluated or built
+    reboot_needed,
+    interrupted,              // stopped by the operator before activation
+};
+
+std::string_view to_string(Outcome outcome); // "ok", "ok-units-failed", …
+std::optional<Outcome> parse_outcome(std::string_view text);
+int exit_code(Outcome outcome);
+// The outcome that decides a run's exit code.
+Outcome worse(Outcome a, Outcome b);
+
+} // namespace waggle::protocol

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "shared/base/bytes.hpp"
+#include "shared/base/error.hpp"
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+using EVP_PKEY = struct evp_pkey_st;
+
+namespace waggle::ssh {
+
+// A key, key file or key line that cannot be used; the message says why in one sentence.
+class BadKey : public Error {
+public:
+    using Error::Error;
+};
+
+// An Ed25519 public key as OpenSSH knows it.
+class PublicKey {
+public:
+    explicit PublicKey(std::span<const std::uint8_t, 32> raw);
+
+    // "ssh-ed25519 AAAA… [comment]". Throws BadKey, naming the type where it is another one
+    // (RSA, ECDSA, sk-, certificates, lines with options).
+    static PublicKey parse(std::string_view line);
+    // The wire form: string "ssh-ed25519", string key (RFC 8709).
+    static PublicKey from_wire(std::string_view blob);
+
+    const std::array<std::uint8_t, 32>& raw() const { return raw_; }
+    std::string wire() const;
+    std::string to_string() const;   // "ssh-ed25519 AAAA…"
+    std::string fingerprint() const; // "SHA256:…", as ssh-keygen -l prints it
+
+    bool verify(std::string_view message, std::span<const std::uint8_t> signature) const;
+
+    auto operator<=>(const PublicKey&) const = default;
+
+private:
+    std::array<std::uint8_t, 32> raw_;
+};
+
+// An Ed25519 private key; its bytes are wiped at the end of its life.
+class PrivateKey {
+public:
+    // An unencrypted "openssh-key-v1" file. Throws BadKey: no file, another type, a passphrase, bytes after the end.
+    static PrivateKey load(const std::filesystem::path& path);
+    static PrivateKey parse(std::string_view text, std::string_view name_for_errors);
+    static PrivateKey generate();
+
+    // What `load` reads, for the one case in which an agent makes a key.
+    std::string to_openssh(std::string_view comment) const;
+
+    PublicKey public_key() const { return public_key_; }
+    std::array<std::uint8_t, 64> sign(std::string_view message) const;
+    EVP_PKEY* get() const { return key_.get(); }
+
+private:
+    struct Free {
+        void operator()(EVP_PKEY* key) const;
+    };
+    PrivateKey(std::unique_ptr<EVP_PKEY, Free> key, PublicKey public_key);
+
+    std::unique_ptr<EVP_PKEY, Free> key_;
+    PublicKey public_key_;
+};
+
+} // namespace waggle::ssh

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "shared/ssh/key.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace waggle::ssh {
+
+// A signature that does not fit the message, the namespace or the format.
+class BadSignature : public Error {
+public:
+    using Error::Error;
+};
+
+// SSHSIG (OpenSSH PROTOCOL.sshsig) with SHA-512 as the binary blob, without armor; what
+// `ssh-keygen -Y sign -n NAMESPACE` makes, byte for byte.
+std::string sshsig_sign(const PrivateKey& key, std::string_view name_space, std::string_view message);
+
+// The key that made the signature. The caller decides whether it trusts that key. Throws BadSignature.
+PublicKey sshsig_verify(std::string_view blob, std::string_view name_space, std::string_view message);
+
+// "-----BEGIN SSH SIGNATURE-----" …, as ssh-keygen -Y verify reads it.
+std::string sshsig_armor(std::string_view blob);
+
+} // namespace waggle::ssh
