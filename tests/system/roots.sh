@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Debian root folders that tests boot and chroot into, made once by debootstrap and cached.
+#
+#   roots.sh node           what a test node boots: bookworm with systemd, Nix and the agent's libraries
+#   roots.sh nix SUITE      trixie or sid, with that suite's Nix (for nix-daemon --stdio in a chroot)
+#   roots.sh build SUITE    trixie, with the compiler and libraries of `./dev build --suite SUITE`
+#
+# Prints the root's path. Never write to that folder: put an overlay on it, or a private mount namespace.
+# The folder's name ends in a hash of its recipe, so a changed package list makes a new root.
+set -euo pipefail
+
+cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
+recipe_version=1  # raise it when something other than a package list changes how a root is made
+
+say() { printf 'roots: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# The agent is built on the machine that runs the tests and is linked to the libraries of its own Debian.
+agent_libraries=(libssl3 libstdc++6 libspdlog1.10 libfmt9 libzstd1 zlib1g)
+
+# debootstrap does not follow virtual packages: libdbi-perl is one nix-bin needs.
+recipe() { # KIND SUITE: the packages, one per line
+    case $1-$2 in
+        node-bookworm)
+            printf '%s\n' systemd systemd-sysv dbus iproute2 nftables nix-bin libdbi-perl openssh-client "${agent_libraries[@]}" ;;
+        nix-trixie | nix-sid)
+            printf '%s\n' nix-bin libdbi-perl ;;
+        build-trixie)
+            printf '%s\n' g++ cmake ninja-build pkg-config ccache libboost-dev libssl-dev libspdlog-dev \
+                nlohmann-json3-dev libgit2-dev libcli11-dev libgtest-dev libgmock-dev libzstd-dev ;;
+        *)
+            die "no recipe for '$1 $2' (there are: node, nix trixie, nix sid, build trixie)" ;;
+    esac
+}
+
+# The Debian mirror this machine installs from: the first one whose entry lists component "main" of a suite that
+# is not a security or backports one. Both forms of apt's sources are read, deb822 first.
+mirror() {
+    if [[ -n ${WAGGLE_DEBIAN_MIRROR:-} ]]; then echo "$WAGGLE_DEBIAN_MIRROR"; return; fi
+    {
+        { cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | awk '
+            function flush() {
+                if (types ~ /(^| )deb( |$)/ && components ~ /(^| )main( |$)/ && suites !~ /security|backports/ &&
+                    uris != "" && (signed ~ /debian-archive/ || uris ~ /\/debian\/?( |$)/) && enabled != "no") {
+                    split(uris, uri, " "); print uri[1]
+                }
+                types = uris = suites = components = signed = enabled = ""
+            }
+            /^[ \t]*$/ { flush(); next }
+            /^#/ { next }
+            {
+                value = $0; sub(/^[^:]*:[ \t]*/, "", value)
+                key = tolower($1)
+                if (key == "types:") types = value
+                else if (key == "uris:") uris = value
+                else if (key == "suites:") suites = value
+                else if (key == "components:") components = value
+                else if (key == "signed-by:") signed = value
+                else if (key == "enabled:") enabled = tolower(value)
+            }
+            END { flush() }'
+        { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk '
+            $1 == "deb" {
+                line = $0; sub(/^deb[ \t]+(\[[^]]*\][ \t]*)?/, "", line); split(line, word, /[ \t]+/)
+                if (word[1] ~ /\/debian\/?$/ && line ~ / main( |$)/ && word[2] !~ /security|backports/) print word[1]
+            }'
+    } | sed -n 1p
+}
+
+make_root() { # KIND SUITE TARGET
+    local kind=$1 suite=$2 target=$3 uri packages log
+    [[ $(id -u) = 0 ]] || die "making a root needs to run as root (debootstrap)"
+    command -v debootstrap >/dev/null || die "debootstrap is not installed: run ./dev setup"
+    [[ -r /usr/share/keyrings/debian-archive-keyring.gpg ]] ||
+        die "package debian-archive-keyring is not installed: run ./dev setup"
+    uri=$(mirror)
+    [[ -n $uri ]] || die "no Debian mirror found in /etc/apt (set WAGGLE_DEBIAN_MIRROR to one)"
+    packages=$(recipe "$kind" "$suite" | paste -sd,)
+    log=$target.log
+    mkdir -p "$cache/debs/$suite"
+    say "making the $kind root ($suite), about a minute; log: $log"
+    # In a mount namespace of its own, so that no /proc stays mounted in a folder that may be deleted.
+    # unsafe-io: a root that a power cut spoils is made again.
+    if ! DPKG_FORCE=unsafe-io LC_ALL=C unshare -m --propagation private \
+        debootstrap --variant=minbase --cache-dir="$cache/debs/$suite" --include="$packages" \
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$suite" "$target" "$uri" </dev/null >"$log" 2>&1; then
+        tail -n 20 "$log" "$target/debootstrap/debootstrap.log" >&2 2>/dev/null || true
+        rm -rf "$target"
+        die "debootstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
+    fi
+    rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
+    # Booted copies make their own identity.
+    rm -f "$target"/etc/machine-id "$target"/var/lib/dbus/machine-id "$target"/etc/ssh/ssh_host_*
+    : >"$target/etc/machine-id"
+    rm -f "$log"
+}
+
+main() {
+    local kind=${1:-} suite=${2:-} stamp root
+    case $kind in
+        node) suite=${suite:-bookworm} ;;
+        nix | build) [[ -n $suite ]] || die "usage: roots.sh $kind SUITE" ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+    local packages; packages=$(recipe "$kind" "$suite")
+    stamp=$(printf '%s\n' "$recipe_version" "$packages" | sha256sum | cut -c1-8)
+    mkdir -p "$cache/roots"
+    root=$cache/roots/$kind-$suite-$stamp
+    if [[ ! -d $root ]]; then
+        exec 9>"$cache/roots/$kind-$suite.lock"
+        flock 9
+        if [[ ! -d $root ]]; then
+            rm -rf "$cache/roots/.$kind-$suite-"*  # left behind by a run that was killed
+            partial=$cache/roots/.$kind-$suite-$stamp.$$
+            # shellcheck disable=SC2064  # the path of now
+            trap "rm -rf '$partial'" EXIT
+            trap 'exit 130' INT TERM
+            make_root "$kind" "$suite" "$partial"
+            mv -T "$partial" "$root"
+            # A root of an older recipe that nobody has asked for in a month.
+            find "$cache/roots" -maxdepth 1 -name "$kind-$suite-*" -type d -mtime +30 -exec rm -rf {} +
+        fi
+        exec 9>&-
+    fi
+    touch "$root"
+    echo "$root"
+}
+
+main "$@"
