@@ -32,10 +32,12 @@ std::optional<Bytes> from_base64(std::string_view text);
 bool equal_secret(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b);
 
 // From the operating system's generator, by way of OpenSSL.
-template <size_t N> std::array<std::uint8_t, N> random_bytes();
+template <size_t N>
+std::array<std::uint8_t, N> random_bytes();
 void fill_random(std::span<std::uint8_t> bytes);
 
-template <size_t N> std::array<std::uint8_t, N> random_bytes() {
+template <size_t N>
+std::array<std::uint8_t, N> random_bytes() {
     std::array<std::uint8_t, N> bytes;
     fill_random(bytes);
     return bytes;

@@ -4,14 +4,14 @@
 #include "shared/base/interrupt.hpp"
 #include "shared/base/time.hpp"
 
+#include <sys/types.h>
+
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace waggle {
 
@@ -26,8 +26,8 @@ struct Command {
 
 // How a child ended: by exit code, or by a signal.
 struct ExitStatus {
-    int code = 0;      // valid when signal == 0
-    int signal = 0;    // 0: it exited by itself
+    int code = 0;   // valid when signal == 0
+    int signal = 0; // 0: it exited by itself
 
     bool success() const { return signal == 0 && code == 0; }
     // "exit code 3" or "killed by signal 9 (Killed)".
@@ -70,9 +70,9 @@ private:
 
 struct RunOptions {
     Deadline deadline;
-    size_t max_stdout_bytes = 64 << 20;           // more is an error
+    size_t max_stdout_bytes = 64 << 20;                   // more is an error
     std::function<void(std::string_view)> on_stderr_line; // called from this thread for each whole line
-    const Interrupt* interrupt = nullptr;         // when requested: SIGTERM, then Interrupted is thrown
+    const Interrupt* interrupt = nullptr;                 // when requested: SIGTERM, then Interrupted is thrown
 };
 
 struct RunResult {

@@ -1,0 +1,28 @@
+#include "shared/base/interrupt.hpp"
+
+#include "shared/base/error.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace waggle {
+
+Interrupt::Interrupt() : pipe_(make_pipe()) { ::fcntl(pipe_.write.get(), F_SETFL, O_NONBLOCK); }
+
+void Interrupt::request() noexcept {
+    if (requested_.exchange(true))
+        return;
+    // Nobody reads the byte: the pipe stays readable for everyone who polls it.
+    int saved_errno = errno;
+    [[maybe_unused]] ssize_t written = ::write(pipe_.write.get(), "!", 1);
+    errno = saved_errno;
+}
+
+void Interrupt::check() const {
+    if (requested())
+        throw Interrupted("interrupted");
+}
+
+} // namespace waggle
