@@ -18,7 +18,7 @@ struct ServerOptions {
     std::uint16_t port = 9244;       // 0: any free one (tests)
     size_t max_connections = 64;     // in all, authenticated or not
     size_t max_connections_per_address = 8;
-    size_t max_sessions = 8;         // authenticated ones; each has a thread
+    size_t max_sessions = 8;                       // authenticated ones; each has a thread
     std::chrono::milliseconds hello_timeout{5000}; // for TCP, TLS, WebSocket and hello together
 };
 
@@ -37,8 +37,9 @@ struct Session {
     int version = 0;
 };
 
-// TLS 1.3 WebSocket server that proves itself with an SSH host key (no resumption, ALPN waggle/1) and lets only operators
-// further than the challenge. One I/O thread; each session's handler runs on a thread of its own, at most max_sessions.
+// TLS 1.3 WebSocket server that proves itself with an SSH host key (no resumption, ALPN waggle/1) and lets only
+// operators further than the challenge. One I/O thread; each session's handler runs on a thread of its own, at most
+// max_sessions.
 class Server {
 public:
     using Handler = std::function<void(Session)>; // exceptions are logged

@@ -41,8 +41,8 @@ public:
     Daemon& operator=(Daemon&&) noexcept;
     ~Daemon();
 
-    unsigned protocol_minor() const;          // 35 for 1.35
-    const std::string& nix_version() const;   // "" before protocol 1.33
+    unsigned protocol_minor() const;        // 35 for 1.35
+    const std::string& nix_version() const; // "" before protocol 1.33
 
     // Which of the paths are valid; substitutes nothing.
     std::set<StorePath> query_valid_paths(std::span<const StorePath> paths);

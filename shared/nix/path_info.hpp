@@ -14,7 +14,7 @@ namespace waggle::nix {
 struct PathInfo {
     StorePath path;
     Sha256Digest nar_hash;
-    std::uint64_t nar_size = 0; // bytes
+    std::uint64_t nar_size = 0;        // bytes
     std::vector<StorePath> references; // sorted; may hold the path itself
     std::optional<StorePath> deriver;
 };

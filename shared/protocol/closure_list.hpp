@@ -1,7 +1,7 @@
 #pragma once
 
-#include "shared/protocol/deployment.hpp"
 #include "shared/nix/path_info.hpp"
+#include "shared/protocol/deployment.hpp"
 
 #include <cstdint>
 #include <string>

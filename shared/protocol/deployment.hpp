@@ -19,29 +19,29 @@ namespace waggle::protocol {
 enum class Goal { build, push, switch_, boot, test, dry_activate };
 std::string_view to_string(Goal goal); // "switch", "dry-activate", …
 std::optional<Goal> parse_goal(std::string_view text);
-bool activates(Goal goal);      // runs switch-to-configuration
-bool sets_profile(Goal goal);   // switch and boot
+bool activates(Goal goal);    // runs switch-to-configuration
+bool sets_profile(Goal goal); // switch and boot
 
 // The SHA-256 of a deployment's payload.
 struct DeploymentId {
     Sha256Digest digest{};
 
-    std::string to_string() const; // 64 hexadecimal digits
-    std::string brief() const;     // the first 12
+    std::string to_string() const;                   // 64 hexadecimal digits
+    std::string brief() const;                       // the first 12
     static DeploymentId parse(std::string_view hex); // throws BadDocument
     auto operator<=>(const DeploymentId&) const = default;
 };
 
 // Names a closure list without holding it.
 struct ClosureSummary {
-    Sha256Digest sha256{};     // of the list's text
-    std::uint64_t bytes = 0;   // of the list's text
+    Sha256Digest sha256{};   // of the list's text
+    std::uint64_t bytes = 0; // of the list's text
     std::uint64_t paths = 0;
     bool operator==(const ClosureSummary&) const = default;
 };
 
 struct Secrets {
-    bool keep = true;          // false: exactly the bundle below
+    bool keep = true; // false: exactly the bundle below
     Sha256Digest sha256{};
     std::uint64_t bytes = 0;
     bool operator==(const Secrets&) const = default;

@@ -34,8 +34,8 @@ public:
     Fields(const Json& object, std::string_view what);
 
     const Json& at(std::string_view key);
-    bool has(std::string_view key) const;         // optional keys
-    bool is_null(std::string_view key);           // present and null
+    bool has(std::string_view key) const; // optional keys
+    bool is_null(std::string_view key);   // present and null
     std::string string(std::string_view key, size_t max_bytes = 4096);
     std::int64_t integer(std::string_view key, std::int64_t min = 0, std::int64_t max = max_safe_integer);
     bool boolean(std::string_view key);

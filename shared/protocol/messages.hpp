@@ -21,7 +21,17 @@ inline constexpr size_t max_message_bytes = 1 << 20;
 inline constexpr size_t data_piece_bytes = 256 << 10;
 inline constexpr size_t max_want_indices = 4096; // in one message
 
-enum class DeploymentState { received, fetching, staged, activating, activated, committed, rolling_back, rolled_back, failed };
+enum class DeploymentState {
+    received,
+    fetching,
+    staged,
+    activating,
+    activated,
+    committed,
+    rolling_back,
+    rolled_back,
+    failed
+};
 std::string_view to_string(DeploymentState state);
 std::optional<DeploymentState> parse_state(std::string_view text);
 
@@ -34,10 +44,10 @@ struct Running {
 
 // agent → trigger, right after hello: what the node is.
 struct Facts {
-    int version = 0;           // of the session protocol, chosen by the agent
-    std::string agent_version; // "0.1.0"
-    std::string system;        // "x86_64-linux"
-    std::string nix_version;   // "" when the nix daemon is away
+    int version = 0;                           // of the session protocol, chosen by the agent
+    std::string agent_version;                 // "0.1.0"
+    std::string system;                        // "x86_64-linux"
+    std::string nix_version;                   // "" when the nix daemon is away
     std::optional<std::string> current_system; // store paths
     std::optional<std::string> booted_system;
     std::optional<std::string> profile;
@@ -77,8 +87,8 @@ struct Event {
     Time time;
     Kind kind = Kind::state;
     DeploymentState state = DeploymentState::received;
-    std::string text;              // a log line, or a sentence
-    std::uint64_t paths_done = 0;  // progress of the fetch
+    std::string text;             // a log line, or a sentence
+    std::uint64_t paths_done = 0; // progress of the fetch
     std::uint64_t paths_total = 0;
     std::uint64_t bytes_done = 0;
     std::uint64_t bytes_total = 0;
@@ -88,9 +98,9 @@ struct Event {
 struct Result {
     DeploymentId id;
     Outcome outcome = Outcome::ok;
-    std::string code;    // for refusals and failures, a short stable word
-    std::string message; // a sentence; empty when ok
-    std::optional<std::uint64_t> generation;   // of the system profile
+    std::string code;                        // for refusals and failures, a short stable word
+    std::string message;                     // a sentence; empty when ok
+    std::optional<std::uint64_t> generation; // of the system profile
     std::uint64_t fetched_paths = 0;
     std::uint64_t fetched_bytes = 0; // NAR bytes over the session
 };

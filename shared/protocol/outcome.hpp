@@ -9,15 +9,15 @@ namespace waggle::protocol {
 enum class Outcome {
     ok,
     unchanged,
-    ok_units_failed,          // with onFailedUnits = "keep"
-    refused,                  // admission, pre-switch check, busy, superseded
+    ok_units_failed, // with onFailedUnits = "keep"
+    refused,         // admission, pre-switch check, busy, superseded
     rolled_back,
     failed_before_activation, // nothing was changed but verified paths in the store
     unreachable,
-    unknown,                  // lost after activation began
-    hive_error,               // the node could not be evaluated or built
+    unknown,    // lost after activation began
+    hive_error, // the node could not be evaluated or built
     reboot_needed,
-    interrupted,              // stopped by the operator before activation
+    interrupted, // stopped by the operator before activation
 };
 
 std::string_view to_string(Outcome outcome); // "ok", "ok-units-failed", …

@@ -10,8 +10,8 @@ namespace waggle::ssh {
 
 // What a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) says about one host.
 struct KnownHost {
-    std::vector<PublicKey> keys;    // Ed25519 only
-    std::vector<PublicKey> revoked; // @revoked Ed25519 keys for this host
+    std::vector<PublicKey> keys;          // Ed25519 only
+    std::vector<PublicKey> revoked;       // @revoked Ed25519 keys for this host
     std::vector<std::string> other_types; // key types listed for it that cannot be a pin, for the error message
 };
 
