@@ -22,6 +22,9 @@ public:
     using Error::Error;
 };
 
+// "an RSA key (ssh-rsa)" and the like for a key type of OpenSSH that Waggle does not take, else "".
+std::string describe_other_type(std::string_view type);
+
 // An Ed25519 public key as OpenSSH knows it.
 class PublicKey {
 public:
@@ -49,7 +52,8 @@ private:
 // An Ed25519 private key; its bytes are wiped at the end of its life.
 class PrivateKey {
 public:
-    // An unencrypted "openssh-key-v1" file. Throws BadKey: no file, another type, a passphrase, bytes after the end.
+    // An unencrypted "openssh-key-v1" file. Throws BadKey, naming the file: no file, another type, a passphrase,
+    // parts that contradict each other, bytes after the end.
     static PrivateKey load(const std::filesystem::path& path);
     static PrivateKey parse(std::string_view text, std::string_view name_for_errors);
     static PrivateKey generate();
@@ -66,6 +70,7 @@ private:
         void operator()(EVP_PKEY* key) const;
     };
     PrivateKey(std::unique_ptr<EVP_PKEY, Free> key, PublicKey public_key);
+    static PrivateKey from_seed(std::span<const std::uint8_t, 32> seed); // RFC 8032
 
     std::unique_ptr<EVP_PKEY, Free> key_;
     PublicKey public_key_;

@@ -3,6 +3,7 @@
 #include "shared/ssh/key.hpp"
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,8 +16,9 @@ struct KnownHost {
     std::vector<std::string> other_types; // key types listed for it that cannot be a pin, for the error message
 };
 
-// Looks `host` up as plain names and, for a port other than 22, "[host]:port". Lines it cannot read are skipped,
-// as OpenSSH does; @cert-authority lines never count.
+// Looks `host` up as OpenSSH does: plain names, patterns (* ? !) and hashed names; for a port other than 22 under
+// "[host]:port" and, when there is no key under that, under "host". Lines it cannot read are skipped, as OpenSSH does;
+// @cert-authority lines never count.
 KnownHost find_known_host(std::string_view known_hosts_text, std::string_view host, std::uint16_t port);
 
 // The name under which a host is listed: "host" or "[host]:port".
