@@ -1,0 +1,19 @@
+# The few functions of nixpkgs' lib that hives, Waggle's modules and this fixture use, under the same names.
+let
+  lib = import ./basics.nix
+    // import ./options.nix { inherit lib; }
+    // import ./modules.nix { inherit lib; }
+    // {
+      types = import ./types.nix { inherit lib; };
+      version = "24.05.fixture";
+      versionAtLeast = a: b: builtins.compareVersions a b >= 0;
+      versionOlder = a: b: builtins.compareVersions a b < 0;
+      trivial.release = "24.05";
+      # nixpkgs has them under these names, too.
+      lists = lib;
+      strings = lib;
+      attrsets = lib;
+      options = lib;
+      modules = lib;
+    };
+in lib

@@ -1,0 +1,11 @@
+[
+  ./assertions.nix
+  ./boot.nix
+  ./environment.nix
+  ./networking.nix
+  ./nixpkgs.nix
+  ./openssh.nix
+  ./systemd.nix
+  ./toplevel.nix
+  ./users.nix
+]

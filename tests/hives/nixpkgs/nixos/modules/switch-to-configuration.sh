@@ -1,0 +1,149 @@
+#!/bin/sh
+# What NixOS's program of this name does, for a Debian node: same arguments, same words, same exit codes
+# (1 refused or not possible, 2 a snippet failed, 4 units failed, 100 nothing was activated).
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+system=$(dirname "$(dirname "$(readlink -f "$0")")")
+action=${1:-}
+units=$system/etc/systemd/system
+installed=/etc/systemd/system
+
+case $action in check | switch | boot | test | dry-activate) ;; *)
+    echo "Usage: $0 [check|switch|boot|test|dry-activate]" >&2
+    exit 1
+    ;;
+esac
+
+mkdir -p /run/nixos
+exec 9> /run/nixos/switch-to-configuration.lock
+flock -n 9 || { echo "Could not acquire lock" >&2; exit 1; }
+
+if [ "${NIXOS_NO_CHECK:-0}" != 1 ]; then
+    while read -r name file; do
+        sh "$file" "$system" "$action" || { echo "Pre-switch check '$name' failed" >&2; exit 1; }
+    done < "$system/pre-switch-checks"
+fi
+[ "$action" != check ] || exit 0
+
+if [ "$action" = switch ] || [ "$action" = boot ]; then
+    echo "updating the stand-in boot loader..."
+    default=$(readlink -f /nix/var/nix/profiles/system) && [ -d "$default" ] ||
+        { echo "no system profile: there is nothing to boot by default" >&2; exit 1; }
+    mkdir -p /boot/loader && echo "$default" > /boot/loader/default.tmp && sync -f /boot/loader &&
+        mv /boot/loader/default.tmp /boot/loader/default && sync -f /boot/loader || exit 1
+fi
+[ "${NIXOS_NO_SYNC:-0}" = 1 ] || sync -f /nix/store
+[ "$action" != boot ] || exit 0
+
+if [ -e /run/current-system/init-interface-version ] &&
+    ! cmp -s /run/current-system/init-interface-version "$system/init-interface-version"; then
+    echo "Warning: the new NixOS configuration has an 'init' that is incompatible with the current configuration." >&2
+    echo "The new configuration won't take effect until you reboot the system." >&2
+    exit 100
+fi
+
+# The value of a switch such as X-RestartIfChanged in a unit file.
+flag() { # FILE KEY DEFAULT
+    value=$(sed -n "s/^$2=//p" "$1" | tail -n 1)
+    echo "${value:-$3}"
+}
+is_active() { systemctl is-active -q "$1" || [ "$(systemctl is-active "$1")" = activating ]; }
+listed() { for item in $2; do [ "$item" != "$1" ] || return 0; done; return 1; }
+say() { # SENTENCE UNIT...
+    sentence=$1; shift
+    [ $# -eq 0 ] || echo "$sentence: $(echo "$*" | sed 's/ /, /g')"
+}
+failed_units() { systemctl list-units --plain --no-legend --state=failed | cut -d' ' -f1; }
+
+known=$(ls "$units" 2>/dev/null | grep -E '\.(service|socket|timer|path|target)$')
+owned=$(sed -n 's|^systemd/system/\([^/]*\)$|\1|p' /etc/waggle-fixture-links 2>/dev/null)
+failed_before=$(failed_units)
+active_before=
+stop= start= restart= reload= skip=
+
+for unit in $(printf '%s\n' $known $owned | sort -u); do
+    is_active "$unit" || continue
+    active_before="$active_before $unit"
+    if [ ! -e "$units/$unit" ]; then
+        [ "$(flag "$installed/$unit" X-StopOnRemoval true)" = false ] || stop="$stop $unit"
+        continue
+    fi
+    case $unit in *.target | *@.*) continue ;; esac
+    # In another file with the same content nothing has changed.
+    cmp -s "$installed/$unit" "$units/$unit" && continue
+    socket=${unit%.service}.socket
+    if [ "$(flag "$units/$unit" X-ReloadIfChanged false)" = true ]; then
+        reload="$reload $unit"
+    elif [ "$(flag "$units/$unit" X-RestartIfChanged true)" = false ]; then
+        skip="$skip $unit"
+    elif [ "${unit%.service}" != "$unit" ] && [ -e "$units/$socket" ]; then
+        stop="$stop $unit $socket"
+        start="$start $socket"
+    elif [ "$(flag "$units/$unit" X-StopIfChanged true)" = false ]; then
+        restart="$restart $unit"
+    else
+        stop="$stop $unit"
+        start="$start $unit"
+    fi
+done
+
+# Starting a target that is active starts whatever it newly wants.
+targets=
+for folder in "$units"/*.wants "$units"/*.requires; do
+    target=$(basename "${folder%.*}")
+    [ ! -d "$folder" ] || ! is_active "$target" || targets="$targets $target"
+done
+
+if [ "$action" = dry-activate ]; then
+    say "would stop the following units" $stop
+    say "would NOT restart the following changed units" $skip
+    echo "would activate the configuration..."
+    say "would reload the following units" $reload
+    say "would restart the following units" $restart
+    new=
+    for unit in $known; do
+        listed "$unit" "$active_before $start" || case $unit in *@.*) ;; *)
+            ls "$units"/*.wants/"$unit" "$units"/*.requires/"$unit" > /dev/null 2>&1 && new="$new $unit" ;;
+        esac
+    done
+    say "would start the following units" $start $new
+    exit 0
+fi
+
+result=0
+say "stopping the following units" $stop
+[ -z "$stop" ] || systemctl stop $stop
+say "NOT restarting the following changed units" $skip
+
+echo "activating the configuration..."
+"$system/activate" || result=2
+systemctl daemon-reload || result=3
+[ ! -e /etc/tmpfiles.d/00-nixos.conf ] || systemd-tmpfiles --create /etc/tmpfiles.d/00-nixos.conf
+
+say "reloading the following units" $reload
+[ -z "$reload" ] || systemctl reload $reload || result=4
+say "restarting the following units" $restart
+[ -z "$restart" ] || systemctl restart $restart || result=4
+say "starting the following units" $start
+[ -z "$start$targets" ] || systemctl start $start $targets || result=4
+
+started= failed=
+for unit in $known; do
+    case $unit in *@.*) continue ;; esac
+    # A service that systemd is about to start again after a failure has failed, whatever its state says.
+    if [ "$(systemctl show -P SubState "$unit")" = auto-restart ] || listed "$unit" "$(failed_units)"; then
+        failed="$failed $unit"
+    elif is_active "$unit" && ! listed "$unit" "$active_before $stop $start $restart"; then
+        started="$started $unit"
+    fi
+done
+for unit in $(failed_units); do
+    listed "$unit" "$failed_before $failed" || failed="$failed $unit"
+done
+say "the following new units were started" $started
+if [ -n "$failed" ]; then
+    say "warning: the following units failed" $failed >&2
+    systemctl status --no-pager --full $failed >&2
+    result=4
+fi
+exit $result

@@ -1,0 +1,84 @@
+# The system as one store path, with the parts of a NixOS toplevel that deployment tools look at. It runs on a Debian
+# node: `activate` links its files and units into /etc, `bin/switch-to-configuration` does so on a running node.
+#
+# The boot loader is a stand-in: `switch-to-configuration boot` writes the system that the profile names into
+# /boot/loader/default, and an early unit of the node boots what it finds there (activate --boot).
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) concatMapStrings mkOption types;
+  cfg = config.system;
+
+  snippet = types.submodule {
+    options = {
+      text = mkOption { type = types.lines; default = ""; };
+      deps = mkOption { type = types.listOf types.str; default = [ ]; };
+      supportsDryActivation = mkOption { type = types.bool; default = false; };
+    };
+  };
+
+  etcFiles = lib.filter (file: file.enable) (lib.attrValues config.environment.etc);
+  etc = pkgs.linkFarm "etc" (map (file: { name = file.target; path = file.source; }) etcFiles ++ cfg.fixture.unitLinks);
+
+  snippetFile = kind: name: text: pkgs.writeShellScript "${kind}-${name}" text;
+  activationSnippets = map
+    (name: { inherit name; file = snippetFile "activation" name cfg.activationScripts.${name}.text; })
+    (lib.orderByDeps cfg.activationScripts);
+  preSwitchChecks = lib.mapAttrsToList (name: text: { inherit name; file = snippetFile "check" name text; }) cfg.preSwitchChecks;
+  table = concatMapStrings (entry: "${entry.name} ${entry.file}\n");
+
+  system = pkgs.runCommand "nixos-system-${config.networking.hostName}-${cfg.nixos.label}" {
+    inherit etc;
+    sw = pkgs.symlinkJoin { name = "system-path"; paths = config.environment.systemPackages; };
+    snippets = table activationSnippets;
+    checks = table preSwitchChecks;
+    passAsFile = [ "snippets" "checks" ];
+    activate = ./activate.sh;
+    switchToConfiguration = ./switch-to-configuration.sh;
+    kernel = pkgs.writeText "linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion;
+    initrd = pkgs.writeText "initrd-linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion;
+    modules = pkgs.writeText "linux-${cfg.fixture.kernelVersion}-modules" cfg.fixture.kernelVersion;
+  } ''
+    mkdir -p $out/bin
+    ln -s $etc $out/etc
+    ln -s $sw $out/sw
+    ln -s $kernel $out/kernel
+    ln -s $initrd $out/initrd
+    ln -s $modules $out/kernel-modules
+    ln -s /lib/systemd/systemd $out/systemd
+    echo -n "${toString config.boot.kernelParams}" > $out/kernel-params
+    echo -n "${cfg.nixos.label}" > $out/nixos-version
+    echo -n "${config.nixpkgs.system}" > $out/system
+    echo -n "${toString cfg.fixture.initInterfaceVersion}" > $out/init-interface-version
+    cp "$snippetsPath" $out/activation-snippets
+    cp "$checksPath" $out/pre-switch-checks
+    cp $activate $out/activate
+    cp $switchToConfiguration $out/bin/switch-to-configuration
+    chmod +x $out/activate $out/bin/switch-to-configuration
+  '';
+
+  failed = map (assertion: assertion.message) (lib.filter (assertion: !assertion.assertion) config.assertions);
+in {
+  options.system = {
+    stateVersion = mkOption { type = types.str; default = "24.05"; };
+    nixos.label = mkOption { type = types.str; default = "24.05.fixture"; };
+    autoUpgrade.enable = mkOption { type = types.bool; default = false; };
+    build = mkOption { type = types.attrsOf types.unspecified; default = { }; };
+    activationScripts = mkOption {
+      type = types.attrsOf (types.coercedTo types.str (text: { inherit text; }) snippet);
+      default = { };
+    };
+    preSwitchChecks = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      description = "Shell snippets, each of which may refuse the switch; they get the new system and the action.";
+    };
+    fixture.initInterfaceVersion = mkOption {
+      type = types.int;
+      default = 2;
+      description = "Another value than the running system's makes switch-to-configuration exit with 100, nothing activated.";
+    };
+  };
+  config.system.build.toplevel =
+    if failed != [ ] then throw "\nFailed assertions:\n${lib.concatMapStringsSep "\n" (message: "- ${message}") failed}"
+    else lib.foldr lib.warn system config.warnings;
+}

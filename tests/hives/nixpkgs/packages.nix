@@ -1,0 +1,85 @@
+# Builders and packages. A package here is a folder of links to the node's own programs in /usr/bin.
+{ lib, system, overlays, config }:
+self:
+let
+  platform = {
+    inherit system;
+    isLinux = lib.hasSuffix "-linux" system;
+    isDarwin = lib.hasSuffix "-darwin" system;
+    isx86_64 = lib.hasPrefix "x86_64-" system;
+    isAarch64 = lib.hasPrefix "aarch64-" system;
+  };
+
+  derivationOf = { name, script, ... }@args:
+    derivation (removeAttrs args [ "script" "meta" "passthru" ] // {
+      inherit name system;
+      builder = "/bin/sh";
+      args = [ "-euc" script ];
+      PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+      preferLocalBuild = true;
+    }) // { meta = args.meta or { }; } // args.passthru or { };
+
+  hostPrograms = name: programs: self.runCommand name { version = "0-host"; } ''
+    mkdir -p $out/bin
+    for program in ${toString programs}; do ln -s /usr/bin/$program $out/bin/$program; done
+  '';
+
+  # Named by the package expression of Waggle, never built here.
+  placeholder = name: self.runCommand name { passthru.dev = "/placeholder/${name}"; } "mkdir $out";
+in
+{
+  inherit lib config overlays system;
+  path = ./.;
+  pkgs = self;
+  callPackage = function: args:
+    let f = if lib.isFunction function then function else import function;
+    in f (builtins.intersectAttrs (lib.functionArgs f) self // args);
+
+  stdenv = {
+    inherit system;
+    hostPlatform = platform;
+    buildPlatform = platform;
+    mkDerivation = args:
+      let attrs = if lib.isFunction args then args (attrs // { finalPackage = package; }) else args;
+          package = derivationOf (lib.filterAttrs (_: value: !lib.isBool value) attrs // {
+            name = attrs.name or "${attrs.pname}-${attrs.version}";
+            script = "echo 'the fixture nixpkgs does not build packages' >&2; exit 1";
+          });
+      in package;
+  };
+
+  runCommand = name: args: script: derivationOf (args // { inherit name script; });
+  writeTextFile = { name, text, executable ? false, destination ? "" }:
+    self.runCommand name { inherit text; passAsFile = [ "text" ]; } ''
+      target=$out${destination}
+      mkdir -p "$(dirname "$target")"
+      cp "$textPath" "$target"
+      ${lib.optionalString executable "chmod +x \"$target\""}
+    '';
+  writeText = name: text: self.writeTextFile { inherit name text; };
+  writeShellScript = name: text: self.writeTextFile { inherit name; executable = true; text = "#!/bin/sh\n${text}"; };
+  writeShellScriptBin = name: text:
+    self.writeTextFile { inherit name; executable = true; destination = "/bin/${name}"; text = "#!/bin/sh\n${text}"; };
+  writeScript = name: text: self.writeTextFile { inherit name text; executable = true; };
+  writeScriptBin = name: text: self.writeTextFile { inherit name text; executable = true; destination = "/bin/${name}"; };
+  linkFarm = name: entries: self.runCommand name { } ''
+    mkdir -p $out && cd $out
+    link() { mkdir -p "$(dirname "$2")"; ln -s "$1" "$2"; }
+    ${lib.concatMapStrings (entry: "link ${lib.escapeShellArgs [ "${entry.path}" entry.name ]}\n") entries}
+  '';
+  symlinkJoin = { name, paths }: self.runCommand name { } ''
+    mkdir -p $out/bin
+    for path in ${lib.concatMapStringsSep " " toString paths}; do
+      for program in "$path"/bin/*; do [ ! -e "$program" ] || ln -sf "$program" $out/bin/; done
+    done
+  '';
+
+  bash = hostPrograms "bash" [ "bash" "sh" ];
+  coreutils = hostPrograms "coreutils" [ "cat" "chmod" "chown" "cp" "date" "echo" "false" "ls" "mkdir" "mv" "rm" "sleep" "true" ];
+  hello = hostPrograms "hello" [ "echo" ];
+  nix = hostPrograms "nix" [ "nix" "nix-build" "nix-collect-garbage" "nix-copy-closure" "nix-daemon" "nix-env" "nix-instantiate" "nix-store" ];
+  openssh = hostPrograms "openssh" [ "ssh" "ssh-keygen" ];
+  systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
+} // lib.genAttrs [
+  "boost" "cli11" "cmake" "fmt" "gtest" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config" "spdlog" "zstd"
+] placeholder
