@@ -58,7 +58,9 @@ Fd& Fd::operator=(Fd&& other) noexcept {
     return *this;
 }
 
-Fd::~Fd() { close(); }
+Fd::~Fd() {
+    close();
+}
 
 void Fd::close() {
     if (fd_ >= 0)

@@ -9,7 +9,9 @@
 
 namespace waggle {
 
-Interrupt::Interrupt() : pipe_(make_pipe()) { ::fcntl(pipe_.write.get(), F_SETFL, O_NONBLOCK); }
+Interrupt::Interrupt() : pipe_(make_pipe()) {
+    ::fcntl(pipe_.write.get(), F_SETFL, O_NONBLOCK);
+}
 
 void Interrupt::request() noexcept {
     if (requested_.exchange(true))

@@ -17,7 +17,9 @@ int poll_timeout_ms(Deadline deadline) {
     return static_cast<int>(std::clamp(left, milliseconds{0}, milliseconds{std::chrono::hours{24}}).count());
 }
 
-Time now() { return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
+Time now() {
+    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
 
 std::string to_rfc3339(Time time) {
     auto day = std::chrono::floor<std::chrono::days>(time);

@@ -10,7 +10,9 @@ namespace waggle {
 // When a wait must be over. Always passed on, never restarted inside a call.
 using Deadline = std::chrono::steady_clock::time_point;
 
-inline Deadline deadline_in(std::chrono::milliseconds duration) { return std::chrono::steady_clock::now() + duration; }
+inline Deadline deadline_in(std::chrono::milliseconds duration) {
+    return std::chrono::steady_clock::now() + duration;
+}
 
 // What remains until `deadline`, at least zero; capped so that poll(2) can take it.
 int poll_timeout_ms(Deadline deadline);
@@ -27,6 +29,8 @@ std::string to_rfc3339(Time time);
 Time parse_rfc3339(std::string_view text);
 
 // Milliseconds since 1970-01-01T00:00:00Z.
-inline std::int64_t unix_ms(Time time) { return time.time_since_epoch().count(); }
+inline std::int64_t unix_ms(Time time) {
+    return time.time_since_epoch().count();
+}
 
 } // namespace waggle

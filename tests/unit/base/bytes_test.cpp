@@ -6,7 +6,9 @@
 namespace waggle {
 namespace {
 
-std::string text_of(const Bytes& bytes) { return std::string(as_text(bytes)); }
+std::string text_of(const Bytes& bytes) {
+    return std::string(as_text(bytes));
+}
 
 TEST(Base64, AgreesWithTheVectorsOfRfc4648) {
     const std::pair<std::string, std::string> vectors[] = {{"", ""},

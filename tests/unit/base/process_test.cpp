@@ -17,7 +17,9 @@ RunOptions within(std::chrono::milliseconds duration) {
     return options;
 }
 
-Command sh(const std::string& script) { return {.argv = {"/bin/sh", "-c", script}, .extra_environment = {}}; }
+Command sh(const std::string& script) {
+    return {.argv = {"/bin/sh", "-c", script}, .extra_environment = {}};
+}
 
 TEST(Run, CollectsOutputAndExitCode) {
     auto result = run(sh("echo out; echo err >&2; exit 3"), within(10s));
