@@ -19,9 +19,6 @@ struct ClosureEntry {
     bool operator==(const ClosureEntry&) const = default;
 };
 
-inline constexpr std::uint64_t max_closure_paths = 1'000'000;
-inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
-
 // Every path of a closure, references before referrers, the toplevel among them. As text one line per path:
 // "<base name> <NAR SHA-256, 64 hex digits> <NAR bytes> <reference indices, comma separated, or ->\n".
 using ClosureList = std::vector<ClosureEntry>;

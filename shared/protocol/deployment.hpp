@@ -91,6 +91,11 @@ struct Deployment {
 };
 
 inline constexpr size_t max_payload_bytes = 64 << 10;
+inline constexpr size_t max_node_keys = 8;
+inline constexpr std::uint64_t max_closure_paths = 1'000'000;
+inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
+inline constexpr std::uint64_t max_secret_bundle_bytes = 16 << 20;
+inline constexpr std::chrono::seconds max_confirm_timeout = std::chrono::hours{24};
 
 // The payload: JSON text. These exact bytes are signed.
 std::string to_payload(const Deployment& deployment);

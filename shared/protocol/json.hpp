@@ -1,14 +1,16 @@
 #pragma once
 
 #include "shared/base/error.hpp"
+#include "shared/base/hash.hpp"
+#include "shared/base/time.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace waggle::protocol {
 
@@ -24,6 +26,13 @@ inline constexpr std::int64_t max_safe_integer = (std::int64_t{1} << 53) - 1; //
 
 // Parses one JSON value: UTF-8, no duplicate keys, at most 16 levels deep, nothing after it.
 Json parse_json(std::string_view text, std::string_view what);
+
+// The text as a JSON string in ASCII, cut to a length that fits a sentence: for messages that show what came from
+// elsewhere.
+std::string in_quotes(std::string_view text);
+
+// The JSON text on one line. Bytes that are not UTF-8 (a unit's log may hold any) become U+FFFD.
+std::string dump_json(const Json& json);
 
 // Reads the fields of a JSON object and refuses what is missing, of another type, or left over.
 //     Fields f(json, "deployment");
@@ -41,6 +50,11 @@ public:
     bool boolean(std::string_view key);
     const Json& array(std::string_view key, size_t max_items);
     const Json& object(std::string_view key);
+    std::string name(std::string_view key);                     // of a hive or node
+    std::string base64(std::string_view key, size_t max_bytes); // the bytes it stands for
+    Sha256Digest digest(std::string_view key);                  // 64 hexadecimal digits
+    Time time(std::string_view key);                            // RFC 3339
+    void header(std::string_view type, std::int64_t version);   // "type" and "v" must be these
     void end() const;
 
     [[noreturn]] void fail(std::string_view key, std::string_view problem) const;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,7 +20,8 @@ namespace waggle::protocol {
 //       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
 inline constexpr size_t max_message_bytes = 1 << 20;
 inline constexpr size_t data_piece_bytes = 256 << 10;
-inline constexpr size_t max_want_indices = 4096; // in one message
+inline constexpr size_t max_want_indices = 4096;   // in one message
+inline constexpr size_t max_text_bytes = 16 << 10; // of a log line or sentence; encode cuts longer ones
 
 enum class DeploymentState {
     received,
@@ -37,7 +39,7 @@ std::optional<DeploymentState> parse_state(std::string_view text);
 
 struct Running {
     DeploymentId id;
-    DeploymentState state;
+    DeploymentState state = DeploymentState::received;
     Time since;
     std::string operator_key; // fingerprint of who holds the node
 };

@@ -1,0 +1,281 @@
+#include "shared/protocol/deployment.hpp"
+
+#include "shared/base/bytes.hpp"
+#include "shared/protocol/json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::protocol {
+
+namespace {
+
+template <class T>
+struct Word {
+    T value;
+    std::string_view text;
+};
+
+constexpr std::array goals = {
+    Word{Goal::build, "build"}, Word{Goal::push, "push"}, Word{Goal::switch_, "switch"},
+    Word{Goal::boot, "boot"},   Word{Goal::test, "test"}, Word{Goal::dry_activate, "dry-activate"},
+};
+constexpr std::array deliveries = {Word{Delivery::session, "session"}, Word{Delivery::channel, "channel"}};
+constexpr std::array reboots = {Word{Reboot::never, "never"}, Word{Reboot::always, "always"},
+                                Word{Reboot::if_needed, "ifNeeded"}};
+constexpr std::array local_contents = {Word{LocalContent::trust_node, "trust-node"},
+                                       Word{LocalContent::exact, "exact"}};
+constexpr std::array failed_units_policies = {Word{false, "rollback"}, Word{true, "keep"}}; // keep_on_failed_units
+
+template <class T, size_t N>
+std::string_view text_of(const std::array<Word<T>, N>& words, T value) {
+    return std::ranges::find(words, value, &Word<T>::value)->text;
+}
+
+template <class T, size_t N>
+std::optional<T> value_of(const std::array<Word<T>, N>& words, std::string_view text) {
+    auto found = std::ranges::find(words, text, &Word<T>::text);
+    return found == words.end() ? std::nullopt : std::optional(found->value);
+}
+
+template <class T, size_t N>
+T one_of(Fields& fields, std::string_view key, const std::array<Word<T>, N>& words) {
+    auto text = fields.string(key);
+    auto value = value_of(words, text);
+    if (!value)
+        fields.fail(key, fmt::format("has the unknown value {}", in_quotes(text)));
+    return *value;
+}
+
+std::uint64_t count(Fields& fields, std::string_view key, std::uint64_t max) {
+    return static_cast<std::uint64_t>(fields.integer(key, 1, static_cast<std::int64_t>(max)));
+}
+
+// Nix's system names: "x86_64-linux", "aarch64-linux".
+bool is_system(std::string_view text) {
+    auto lower_or_digit = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+    auto dash = text.find('-');
+    if (dash == text.npos || dash == 0 || dash + 1 == text.size() || text.size() > 64)
+        return false;
+    return std::ranges::all_of(text.substr(0, dash), [&](char c) { return lower_or_digit(c) || c == '_'; }) &&
+           std::ranges::all_of(text.substr(dash + 1), lower_or_digit);
+}
+
+Json to_json(const ClosureSummary& closure) {
+    return {{"sha256", to_hex(closure.sha256)}, {"bytes", closure.bytes}, {"paths", closure.paths}};
+}
+
+Json to_json(const Secrets& secrets) {
+    if (secrets.keep)
+        return {{"keep", true}};
+    return {{"replace", true}, {"sha256", to_hex(secrets.sha256)}, {"bytes", secrets.bytes}};
+}
+
+Json to_json(const Rollback& rollback) {
+    return {{"enable", rollback.enable},
+            {"confirmTimeout", rollback.confirm_timeout.count()},
+            {"onFailedUnits", text_of(failed_units_policies, rollback.keep_on_failed_units)}};
+}
+
+std::vector<ssh::PublicKey> read_node_keys(Fields& fields) {
+    std::vector<ssh::PublicKey> keys;
+    for (const auto& item : fields.array("nodeKeys", max_node_keys)) {
+        if (!item.is_string())
+            fields.fail("nodeKeys", "has an item that is not a string");
+        try {
+            keys.push_back(ssh::PublicKey::parse(item.get_ref<const std::string&>()));
+        } catch (const ssh::BadKey& error) {
+            fields.fail("nodeKeys", fmt::format("has a bad key: {}", error.what()));
+        }
+        if (keys.back().to_string() != item.get_ref<const std::string&>())
+            fields.fail("nodeKeys", "has a key that is not in the form \"ssh-ed25519 AAAA…\"");
+    }
+    if (keys.empty())
+        fields.fail("nodeKeys", "is empty");
+    return keys;
+}
+
+std::optional<nix::StorePath> read_toplevel(Fields& fields) {
+    if (fields.is_null("toplevel"))
+        return std::nullopt;
+    try {
+        return nix::StorePath::parse_absolute(fields.string("toplevel"));
+    } catch (const nix::BadStorePath& error) {
+        fields.fail("toplevel", fmt::format("is not a store path: {}", error.what()));
+    }
+}
+
+std::optional<ClosureSummary> read_closure(Fields& fields) {
+    if (fields.is_null("closure"))
+        return std::nullopt;
+    Fields inner(fields.object("closure"), "deployment, field \"closure\"");
+    ClosureSummary closure;
+    closure.sha256 = inner.digest("sha256");
+    closure.bytes = count(inner, "bytes", max_closure_list_bytes);
+    closure.paths = count(inner, "paths", max_closure_paths);
+    inner.end();
+    return closure;
+}
+
+Secrets read_secrets(Fields& fields) {
+    Fields inner(fields.object("secrets"), "deployment, field \"secrets\"");
+    Secrets secrets;
+    secrets.keep = inner.has("keep");
+    std::string_view word = secrets.keep ? "keep" : "replace";
+    if (!inner.boolean(word))
+        inner.fail(word, "can only be true");
+    if (!secrets.keep) {
+        secrets.sha256 = inner.digest("sha256");
+        secrets.bytes = count(inner, "bytes", max_secret_bundle_bytes);
+    }
+    inner.end();
+    return secrets;
+}
+
+Rollback read_rollback(Fields& fields) {
+    Fields inner(fields.object("rollback"), "deployment, field \"rollback\"");
+    Rollback rollback;
+    rollback.enable = inner.boolean("enable");
+    rollback.confirm_timeout = std::chrono::seconds{inner.integer("confirmTimeout", 1, max_confirm_timeout.count())};
+    rollback.keep_on_failed_units = one_of(inner, "onFailedUnits", failed_units_policies);
+    inner.end();
+    return rollback;
+}
+
+std::optional<GitRevision> read_git(Fields& fields) {
+    if (fields.is_null("git"))
+        return std::nullopt;
+    Fields inner(fields.object("git"), "deployment, field \"git\"");
+    GitRevision git;
+    git.rev = inner.string("rev");
+    if (!from_hex(git.rev) || (git.rev.size() != 40 && git.rev.size() != 64)) // SHA-1 or SHA-256
+        inner.fail("rev", "is not a git revision (40 or 64 lower-case hexadecimal digits)");
+    git.dirty = inner.boolean("dirty");
+    inner.end();
+    return git;
+}
+
+// What no field can say alone.
+void check_consistency(const Deployment& deployment, const Fields& fields) {
+    if (deployment.goal == Goal::build)
+        fields.fail("goal", "is \"build\", which a node has no part in");
+    if (!deployment.toplevel)
+        fields.fail("toplevel", fmt::format("is null, and the goal {} needs one", to_string(deployment.goal)));
+    if (!deployment.closure)
+        fields.fail("closure", fmt::format("is null, and the goal {} needs one", to_string(deployment.goal)));
+    if (deployment.expires <= deployment.not_before)
+        fields.fail("expires", "is not after \"notBefore\"");
+}
+
+} // namespace
+
+std::string_view to_string(Goal goal) {
+    return text_of(goals, goal);
+}
+
+std::optional<Goal> parse_goal(std::string_view text) {
+    return value_of(goals, text);
+}
+
+bool activates(Goal goal) {
+    return goal != Goal::build && goal != Goal::push;
+}
+
+bool sets_profile(Goal goal) {
+    return goal == Goal::switch_ || goal == Goal::boot;
+}
+
+std::string DeploymentId::to_string() const {
+    return to_hex(digest);
+}
+
+std::string DeploymentId::brief() const {
+    return to_string().substr(0, 12);
+}
+
+DeploymentId DeploymentId::parse(std::string_view hex) {
+    auto bytes = from_hex(hex);
+    DeploymentId id;
+    if (!bytes || bytes->size() != id.digest.size())
+        throw BadDocument(
+            fmt::format("{} is not a deployment's id (64 lower-case hexadecimal digits)", in_quotes(hex)));
+    std::ranges::copy(*bytes, id.digest.begin());
+    return id;
+}
+
+std::string to_payload(const Deployment& deployment) {
+    Json keys = Json::array();
+    for (const auto& key : deployment.node_keys)
+        keys.push_back(key.to_string());
+    Json json = {
+        {"v", 1},
+        {"type", "deployment"},
+        {"hive", deployment.hive},
+        {"node", deployment.node},
+        {"nodeKeys", keys},
+        {"system", deployment.system},
+        {"goal", to_string(deployment.goal)},
+        {"toplevel", nullptr},
+        {"closure", nullptr},
+        {"secrets", to_json(deployment.secrets)},
+        {"sequence", deployment.sequence},
+        {"parent", nullptr},
+        {"created", to_rfc3339(deployment.created)},
+        {"notBefore", to_rfc3339(deployment.not_before)},
+        {"expires", to_rfc3339(deployment.expires)},
+        {"delivery", text_of(deliveries, deployment.delivery)},
+        {"rollback", to_json(deployment.rollback)},
+        {"reboot", text_of(reboots, deployment.reboot)},
+        {"removeAgent", deployment.remove_agent},
+        {"localContent", text_of(local_contents, deployment.local_content)},
+        {"retry", deployment.retry},
+        {"git", nullptr},
+    };
+    if (deployment.toplevel)
+        json["toplevel"] = deployment.toplevel->absolute();
+    if (deployment.closure)
+        json["closure"] = to_json(*deployment.closure);
+    if (deployment.parent)
+        json["parent"] = deployment.parent->to_string();
+    if (deployment.git)
+        json["git"] = {{"rev", deployment.git->rev}, {"dirty", deployment.git->dirty}};
+    return dump_json(json);
+}
+
+Deployment parse_deployment(std::string_view payload) {
+    if (payload.size() > max_payload_bytes)
+        throw BadDocument(fmt::format("deployment: longer than {} bytes", max_payload_bytes));
+    auto json = parse_json(payload, "deployment");
+    Fields fields(json, "deployment");
+    fields.header("deployment", 1);
+    Deployment deployment;
+    deployment.hive = fields.name("hive");
+    deployment.node = fields.name("node");
+    deployment.node_keys = read_node_keys(fields);
+    deployment.system = fields.string("system");
+    if (!is_system(deployment.system))
+        fields.fail("system", fmt::format("is not a system such as x86_64-linux: {}", in_quotes(deployment.system)));
+    deployment.goal = one_of(fields, "goal", goals);
+    deployment.toplevel = read_toplevel(fields);
+    deployment.closure = read_closure(fields);
+    deployment.secrets = read_secrets(fields);
+    deployment.sequence = fields.integer("sequence", 1);
+    if (!fields.is_null("parent"))
+        deployment.parent = DeploymentId{fields.digest("parent")};
+    deployment.created = fields.time("created");
+    deployment.not_before = fields.time("notBefore");
+    deployment.expires = fields.time("expires");
+    deployment.delivery = one_of(fields, "delivery", deliveries);
+    deployment.rollback = read_rollback(fields);
+    deployment.reboot = one_of(fields, "reboot", reboots);
+    deployment.remove_agent = fields.boolean("removeAgent");
+    deployment.local_content = one_of(fields, "localContent", local_contents);
+    deployment.retry = fields.boolean("retry");
+    deployment.git = read_git(fields);
+    fields.end();
+    check_consistency(deployment, fields);
+    return deployment;
+}
+
+} // namespace waggle::protocol
