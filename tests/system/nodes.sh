@@ -2,7 +2,7 @@
 # Booted test nodes. Source laptop.sh, call laptop_enter, then source this file.
 #
 #   node_create NAME INDEX        an unbooted node: address 10.83.INDEX.2, own machine id, SSH host key, /nix
-#   node_install_system NAME TOPLEVEL   copies the closure there and makes it the node's profile
+#   node_install_system NAME TOPLEVEL   copies the closure there and makes it what the node boots
 #   node_boot NAME…               starts them all, returns when each is up
 #   node_run NAME COMMAND…        as root on the node
 #   node_reboot NAME              and waits until it is back;  node_wait_reboot NAME BOOT_ID when something else reboots it
@@ -52,8 +52,8 @@ node_create() {
     ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f "$root/etc/ssh/ssh_host_ed25519_key"
     node_write_nix "$root"
     node_write_boot_loader "$root"
-    # Debian's own units in /etc/systemd/system are not part of this: the folder belongs to the deployed system.
-    rm -rf "$root"/etc/systemd/system/* "$root"/usr/lib/systemd/system/{multi-user.target.wants/{getty.target,systemd-logind.service},timers.target.wants/*}
+    # What Debian enables is not part of this.
+    rm -rf "$root"/usr/lib/systemd/system/{multi-user.target.wants/{getty.target,systemd-logind.service},timers.target.wants/*}
     ln -sfn multi-user.target "$root/usr/lib/systemd/system/default.target"
     node_make_network "$name" "$index"
 }
@@ -79,8 +79,8 @@ UNIT
     ln -sfn ../nix-daemon.socket "$units/sockets.target.wants/nix-daemon.socket"
 }
 
-# The boot loader and stage 2 of NixOS in one: choose the system (a one-shot entry, else the profile), record it as booted,
-# let it put its units in place, and have systemd start what they want.
+# The boot loader and stage 2 of NixOS in one: choose the system (a one-shot entry, else the default that
+# `switch-to-configuration boot` wrote), let it put its files and units in place, and have systemd start what they want.
 node_write_boot_loader() {
     local root=$1 units=$1/usr/lib/systemd/system
     mkdir -p "$root/usr/lib/waggle-test" "$units/sysinit.target.wants"
@@ -90,14 +90,13 @@ set -eu
 if [ -e /boot/loader/oneshot ]; then
     system=$(cat /boot/loader/oneshot)
     rm /boot/loader/oneshot
-elif [ -e /nix/var/nix/profiles/system ]; then
-    system=$(readlink -f /nix/var/nix/profiles/system)
+elif [ -e /boot/loader/default ]; then
+    system=$(cat /boot/loader/default)
 else
     exit 0
 fi
-ln -sfn "$system" /run/booted-system
-ln -sfn "$system" /run/current-system
-"$system/activate"
+# A snippet that fails does not keep a NixOS machine from booting either.
+"$system/activate" --boot || echo "activate ended with $?"
 systemctl daemon-reload
 systemctl --no-block start default.target
 SCRIPT
@@ -136,7 +135,9 @@ node_make_network() {
 node_install_system() {
     local name=$1 toplevel=$2 dir=$run/nodes/$1
     nix --extra-experimental-features nix-command copy --no-check-sigs --to "local?root=$dir/root" "$toplevel"
-    nix-env --store "local?root=$dir/root" -p "$dir/root/nix/var/nix/profiles/system" --set "$toplevel"
+    ln -sfn "$toplevel" "$dir/root/nix/var/nix/profiles/system-1-link"
+    ln -sfn system-1-link "$dir/root/nix/var/nix/profiles/system"
+    echo "$toplevel" >"$dir/root/boot/loader/default"
 }
 
 # --- power ---
@@ -180,6 +181,8 @@ node_power_loop() {
     done <"$dir/cgroups"
     while [[ $status == 133 ]]; do
         status=0
+        # Units come from the system that is booted, never from the one that ran before.
+        rm -rf "$dir"/root/etc/systemd/system/*
         systemd-nspawn -q -D "$dir/root" --boot --network-namespace-path="/run/netns/waggle-$name" --register=no \
             --keep-unit --hostname="$name" --timezone=off --resolv-conf=off &
         echo $! >"$dir/nspawn"
