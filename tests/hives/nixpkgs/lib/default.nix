@@ -5,6 +5,7 @@ let
     // import ./modules.nix { inherit lib; }
     // {
       types = import ./types.nix { inherit lib; };
+      inherit (lib.types) mkOptionType;
       version = "24.05.fixture";
       versionAtLeast = a: b: builtins.compareVersions a b >= 0;
       versionOlder = a: b: builtins.compareVersions a b < 0;

@@ -62,34 +62,33 @@ let
     else if type == "override" then map (mapAttrs (_: lib.mkOverride cfg.priority)) (pushDown cfg.content)
     else [ cfg ];
 
-  # The values of one option's definition whose conditions hold; priorities and order still wrapped.
+  typeOf = value: if isAttrs value then value._type or "" else "";
+
+  # The values of one option's definition whose conditions hold; priority and order still wrapped around them. Nothing
+  # within a priority is looked at: a default that throws must not be forced when it is overridden.
   discharge = value:
-    let type = if isAttrs value then value._type or "" else ""; in
+    let type = typeOf value; in
     if type == "merge" then concatMap discharge value.contents
     else if type == "if" then
       if !builtins.isBool value.condition then throw "`mkIf' called with a non-Boolean condition"
       else if value.condition then discharge value.content else [ ]
-    else if type == "override" then map (lib.mkOverride value.priority) (discharge value.content)
     else [ value ];
 
-  # { value, priority, order } without wrappers. Of nested priorities the outermost counts.
-  unwrap = value:
-    let
-      type = if isAttrs value then value._type or "" else "";
-      inner = unwrap value.content;
-    in
-    if type == "override" then inner // { priority = value.priority; }
-    else if type == "order" then inner // { order = value.priority; }
-    else { inherit value; priority = 100; order = 1000; };
+  priorityOf = value: if typeOf value == "override" then value.priority else 100;
+  orderOf = value: if typeOf value == "order" then value.priority else 1000;
+  withoutPriority = value: if typeOf value == "override" then value.content else value;
+  withoutOrder = value: if typeOf value == "order" then value.content else value;
 
   # One option's definitions, reduced to one value.
   mergeDefinitions = loc: type: defs:
     let
-      all = concatMap (def: map (value: unwrap value // { inherit (def) file; }) (discharge def.value)) defs;
-      highestPrio = lib.foldl' (p: def: lib.min p def.priority) 9999 all;
-      winning = filter (def: def.priority == highestPrio) all;
-      sorted = if lib.any (def: def.order != 1000) winning then lib.sort (a: b: a.order < b.order) winning else winning;
-      final = map (def: { inherit (def) file value; }) sorted;
+      all = concatMap (def: map (value: { inherit (def) file; inherit value; }) (discharge def.value)) defs;
+      highestPrio = lib.foldl' (p: def: lib.min p (priorityOf def.value)) 9999 all;
+      winning = map (def: def // { value = withoutPriority def.value; }) (filter (def: priorityOf def.value == highestPrio) all);
+      sorted =
+        if lib.any (def: typeOf def.value == "order") winning then lib.sort (a: b: orderOf a.value < orderOf b.value) winning
+        else winning;
+      final = map (def: def // { value = withoutOrder def.value; }) sorted;
       wrong = filter (def: !type.check def.value) final;
     in {
       inherit highestPrio;
@@ -193,7 +192,7 @@ let
       checked = value:
         if tree.unmatched == [ ] || !declared._module.check || freeform != null then value
         else throw "The option `${showOption unknown.loc}' does not exist. Definition values:${showDefs (discharged unknown)}";
-      discharged = def: map (value: { inherit (def) file; inherit ((unwrap value)) value; }) (discharge def.value);
+      discharged = def: map (value: { inherit (def) file; value = withoutOrder (withoutPriority value); }) (discharge def.value);
     in {
       _type = "configuration";
       inherit options;

@@ -1,0 +1,157 @@
+# What the trigger evaluates of a hive, in the format of Colmena (and of morph's and NixOps' networks).
+#
+#   import ./hive.nix { path = /abs/hive.nix; }      or, of a hive that is a value already,      { hive = { … }; }
+#
+#   .info                    what the hive says of itself and the names of its nodes; evaluates no node
+#   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
+#   .nodes [ "a" … ]         by node, the same and its system's derivation
+#
+# Every node gets the modules beside this file, so services.waggle-agent and deployment are options of all of them.
+{ path ? null, hive ? import path }:
+let
+  inherit (builtins)
+    addErrorContext attrNames concatStringsSep elem filter functionArgs hasAttr isAttrs isBool isFunction isList isString
+    listToAttrs mapAttrs removeAttrs toString trace typeOf;
+
+  shownPath = if path == null then "the hive" else toString path;
+  fail = sentence: throw "${shownPath}: ${sentence}";
+  quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
+
+  # --- the hive itself ---
+
+  required = arguments: filter (name: !arguments.${name}) (attrNames arguments);
+  call = value:
+    let
+      isFunctor = isAttrs value && value ? __functor;
+      arguments = if isFunctor then functionArgs (value.__functor value) else functionArgs value;
+    in
+    if isFunction value || isFunctor then
+      if required arguments == [ ] then call (value { })
+      else fail "it is a function that requires ${quoted (required arguments)}: give each argument a default, for nobody else can."
+    else if isAttrs value then value
+    else fail "it must be an attribute set with one attribute for each node, and is a ${typeOf value}.";
+
+  raw = call hive;
+
+  reserved = [ "meta" "network" "defaults" ];
+  names =
+    if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names of the same: keep one."
+    else if hasAttr "" raw then fail "a node has an empty name."
+    else attrNames (removeAttrs raw reserved);
+
+  selected = wanted:
+    let unknown = filter (name: !(elem name names)) wanted; in
+    if unknown == [ ] then wanted
+    else fail "there is no node ${quoted unknown}; ${if names == [ ] then "the hive has none" else "there are ${quoted names}"}.";
+
+  # --- meta ---
+
+  meta =
+    let
+      given = raw.meta or raw.network or { };
+      optionalString = value: value == null || isString value || typeOf value == "path";
+      expect = what: test: name: value:
+        if test value then value else fail "meta.${name} must be ${what}, and is a ${typeOf value}.";
+      options = {
+        name = { default = "hive"; check = expect "a string" isString; };
+        description = { default = "A hive"; check = expect "a string" isString; };
+        nixpkgs = { default = null; check = _: value: value; };
+        nodeNixpkgs = { default = { }; check = expect "an attribute set" isAttrs; };
+        specialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
+        nodeSpecialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
+        machinesFile = { default = null; check = expect "a path or null" optionalString; };
+        allowApplyAll = { default = true; check = expect "a boolean" isBool; };
+      };
+      unknown = filter (name: !(options ? ${name})) (attrNames given);
+    in
+    if !isAttrs given then fail "meta must be an attribute set, and is a ${typeOf given}."
+    else if unknown != [ ] then fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
+    else mapAttrs (name: option: option.check name (given.${name} or option.default)) options;
+
+  # --- nixpkgs ---
+
+  # A package set, from any of the forms that meta.nixpkgs may have.
+  packageSet = what: value:
+    if typeOf value == "path" || isString value || (isAttrs value && value ? outPath && !(value ? path && value ? lib)) then import value { }
+    else if isFunction value then value { overlays = [ ]; }
+    else if isAttrs value then value
+    else fail "${what} must be a path, a function or a package set, and is a ${typeOf value}.";
+
+  fallback =
+    # Evaluation is pure exactly when there is no current system.
+    if builtins ? currentSystem then <nixpkgs>
+    else fail "meta.nixpkgs must be set to a package set: <nixpkgs> does not exist in a flake.";
+  hivePackages = packageSet "meta.nixpkgs" (if meta.nixpkgs == null then fallback else meta.nixpkgs);
+  packagesOf = name:
+    if meta.nodeNixpkgs ? ${name} then packageSet "meta.nodeNixpkgs.${name}" meta.nodeNixpkgs.${name} else hivePackages;
+
+  # --- nodes ---
+
+  moduleList = value: if isList value then value else [ value ];
+
+  evaluate = extraModules: name:
+    let
+      npkgs = packagesOf name;
+
+      # Overlays and configuration of the hive's nixpkgs count for its nodes, which may add to them and override them.
+      nixpkgsModule = { lib, ... }: {
+        _file = "meta.nixpkgs";
+        config.nixpkgs = {
+          overlays = lib.mkBefore (npkgs.overlays or [ ]);
+          # Older releases do not merge what carries an order.
+          config = (if lib.versionAtLeast (lib.version or "20.09") "22.11" then lib.mkBefore else lib.mkOptionDefault) (npkgs.config or { });
+        };
+      };
+
+      agentDefaults = { lib, ... }: {
+        _file = "meta.name";
+        config.services.waggle-agent = {
+          hive = lib.mkDefault meta.name;
+          node = lib.mkDefault name;
+        };
+      };
+    in
+    addErrorContext "while evaluating the node `${name}':" (import (npkgs.path + "/nixos/lib/eval-config.nix") {
+      inherit (npkgs.stdenv.hostPlatform) system;
+      specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
+      modules = [ nixpkgsModule ./deployment.nix ./agent.nix agentDefaults ]
+        ++ moduleList (raw.defaults or { }) ++ moduleList raw.${name} ++ extraModules;
+    });
+
+  # What modules get as `nodes`: unchecked, because a node that looks at another needs to know its values, not whether
+  # somebody misspelt an option there.
+  nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
+
+  deployment = config: {
+    inherit (config.deployment) tags targetHost targetPort localContent;
+    agent = { inherit (config.deployment.agent) enable port hostKey; };
+    rollback = { inherit (config.deployment.rollback) enable confirmTimeout onFailedUnits; };
+  };
+
+  forSelected = describe: wanted:
+    listToAttrs (map
+      (name: { inherit name; value = addErrorContext "in the node `${name}':" (describe (evaluate [ ] name)); })
+      (selected wanted));
+
+  withoutContext = builtins.unsafeDiscardStringContext;
+in
+{
+  info = {
+    meta = {
+      inherit (meta) name description allowApplyAll;
+      machinesFile = if meta.machinesFile == null then null else toString meta.machinesFile;
+    };
+    nodes = names;
+  };
+
+  deployments = forSelected (node: deployment node.config);
+
+  nodes = forSelected (node: {
+    deployment = deployment node.config;
+    inherit (node.pkgs.stdenv.hostPlatform) system;
+    agentEnabled = node.config.services.waggle-agent.enable;
+    inherit (node.config.services.waggle-agent) hive node;
+    drvPath = withoutContext node.config.system.build.toplevel.drvPath;
+    toplevel = withoutContext node.config.system.build.toplevel.outPath;
+  });
+}
