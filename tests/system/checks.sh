@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# What a system test says and requires. Each `check` prints a line; the first that does not hold ends the test, with what
+# the last waggle printed and the nodes' journals.
+
+# shellcheck source=SCRIPTDIR/nodes.sh
+[[ -v node_boot_deadline ]] || source "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
+
+section() { printf '\n== %s\n' "$*"; }
+
+# check "what must hold" COMMAND…
+check() {
+    local what=$1; shift
+    if "$@"; then
+        printf 'ok    %s\n' "$what"
+    else
+        printf 'FAIL  %s\n      not true: %s\n' "$what" "$*"
+        fail_with_logs
+    fi
+}
+
+equal() { [[ $1 == "$2" ]] || { printf '      got %q\n      not %q\n' "$1" "$2"; return 1; }; }
+differ() { [[ $1 != "$2" ]] || { printf '      both are %q\n' "$1"; return 1; }; }
+at_most() { (($1 <= $2)) || { echo "      $1 is more than $2"; return 1; }; }
+at_least() { (($1 >= $2)) || { echo "      $1 is less than $2"; return 1; }; }
+no() { ! "$@"; }
+
+fail_with_logs() {
+    local name
+    if [[ -s $run/out ]]; then
+        echo "--- the last waggle (exit ${status:-?}):"
+        tail -n 60 "$run/out"
+    fi
+    for name in "${node_names[@]}"; do
+        echo "--- journal of $name:"
+        node_journal "$name" -n 40 -u waggle-agent -u waggle-activation -u nix-daemon 2>&1 || tail -n 5 "$run/nodes/$name/console"
+    done
+    exit 1
+}

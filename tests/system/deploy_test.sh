@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# A hive on three booted nodes: deployed, deployed again, looked at, and what each goal leaves behind, also after a reboot.
+set -euo pipefail
+here=$(dirname "$0")
+# shellcheck source=SCRIPTDIR/laptop.sh
+source "$here/laptop.sh"
+laptop_enter "$@"
+# shellcheck source=SCRIPTDIR/fleet.sh
+source "$here/fleet.sh"
+
+fleet_start alpha beta gamma
+
+# 4 MB that no compression makes smaller, the same in each system that has it, and a word that tells systems apart.
+describe() { # NODE WORD
+    change "$1" <<NIX
+{ pkgs, ... }: {
+  environment.etc.ballast.source = pkgs.runCommand "ballast" { } "head -c 4000000 /dev/urandom > \$out";
+  environment.etc.word.text = "$2";
+  systemd.services.web = { wantedBy = [ "multi-user.target" ]; script = "echo serving $2; exec sleep infinity"; };
+}
+NIX
+}
+word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+
+section "the first deployment, to all three at once"
+for name in alpha beta gamma; do describe "$name" one; done
+first=$(toplevel alpha 2>/dev/null)
+before=$(bytes_to alpha)
+waggle apply
+check "waggle apply succeeds" equal "$status" 0
+for name in alpha beta gamma; do
+    check "$name: the table says ok" row_says "$name" '\bok\b'
+    check "$name has the new file" equal "$(word "$name")" one
+    check "$name runs the new service" node_run "$name" systemctl is-active -q web
+    check "$name boots the new system from now on" equal "$(node_profile "$name")" "$(node_system "$name")"
+done
+check "alpha runs what the hive describes" equal "$(node_system alpha)" "$first"
+check "the ballast travelled" at_least $(($(bytes_to alpha) - before)) 4000000
+check "the store of alpha is sound" node_run alpha nix-store --verify --check-contents
+
+section "the second deployment sends only what changed"
+describe alpha two
+second=$(toplevel alpha 2>/dev/null)
+before=$(bytes_to alpha) before_beta=$(bytes_to beta)
+waggle apply
+check "waggle apply succeeds" equal "$status" 0
+check "alpha has the new word" equal "$(word alpha)" two
+check "alpha's service was restarted" node_run alpha sh -c 'journalctl -q -b -u web | grep -q "serving two"'
+check "the ballast did not travel again" at_most $(($(bytes_to alpha) - before)) 400000
+check "beta: unchanged, says the table" row_says beta unchanged
+check "beta was sent next to nothing" at_most $(($(bytes_to beta) - before_beta)) 100000
+
+section "status"
+waggle status
+check "waggle status succeeds" equal "$status" 0
+for name in alpha beta gamma; do check "it names $name" says "$name"; done
+check "it shows the current system of alpha" says "$(basename "$second" | cut -c1-12)"
+
+section "only the nodes that --on selects"
+for name in alpha beta gamma; do describe "$name" three; done
+waggle apply --on 'be*'
+check "waggle apply --on succeeds" equal "$status" 0
+check "beta has the new word" equal "$(word beta)" three
+check "gamma was left alone" equal "$(word gamma)" one
+waggle apply --on nobody
+check "a node that is not in the hive is a usage error" equal "$status" 2
+
+section "goal push: the closure and nothing else"
+system=$(toplevel gamma 2>/dev/null)
+waggle apply push --on gamma
+check "it succeeds" equal "$status" 0
+check "gamma has the closure" node_run gamma nix-store --store daemon --check-validity "$system"
+check "gamma runs what it ran" equal "$(word gamma)" one
+
+section "goal dry-activate: says what would happen"
+waggle apply dry-activate --on gamma
+check "it succeeds" equal "$status" 0
+check "it shows what switch-to-configuration says" says 'would (re)?(start|stop|activate)'
+check "gamma runs what it ran" equal "$(word gamma)" one
+
+section "goal test: until the next boot"
+old=$(node_profile gamma)
+waggle apply test --on gamma
+check "it succeeds" equal "$status" 0
+check "gamma runs the new system" equal "$(node_system gamma)" "$system"
+check "the profile is as before" equal "$(node_profile gamma)" "$old"
+node_reboot gamma
+check "after a reboot the old system is back" equal "$(node_system gamma)" "$old"
+check "with its files" equal "$(word gamma)" one
+wait_until 20 "the agent of gamma listens" agent_listens gamma
+
+section "goal boot: from the next boot on"
+waggle apply boot --on gamma
+check "it succeeds" equal "$status" 0
+check "gamma still runs the old system" equal "$(word gamma)" one
+check "the profile is the new system" equal "$(node_profile gamma)" "$system"
+node_reboot gamma
+check "after a reboot it is the new one" equal "$(node_system gamma)" "$system"
+check "with its files" equal "$(word gamma)" three
+wait_until 20 "the agent of gamma listens" agent_listens gamma
+
+section "goal switch survives a power cut"
+waggle apply --on alpha
+check "it succeeds" equal "$status" 0
+node_kill alpha
+node_boot alpha
+check "alpha comes up in the new system" equal "$(word alpha)" three
+check "with its service" node_run alpha systemctl is-active -q web
+wait_until 20 "the agent of alpha listens" agent_listens alpha
+waggle apply
+check "and nothing is left to do there" row_says alpha unchanged

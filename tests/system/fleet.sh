@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# A hive on booted nodes, with an operator, as system tests, the demo and the benchmarks use it:
+#
+#     source laptop.sh; laptop_enter "$@"; source fleet.sh
+#     fleet_start alpha beta gamma
+#
+# Afterwards the hive is in $run/hive, each node runs its agent, and
+#
+#   waggle COMMAND…            runs the trigger as the operator; output in $run/out, exit code in $status
+#   waggle_in_background …     the same, returns at once; waggle_wait takes the exit code; $waggle_pid
+#   change NODE < module       what the hive says about this node from now on (nothing: as at first)
+#   toplevel NODE              the system that the hive describes now, built
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=SCRIPTDIR/nodes.sh
+source "$here/nodes.sh"
+# shellcheck source=SCRIPTDIR/checks.sh
+source "$here/checks.sh"
+
+source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$here/../.." && pwd)}
+build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
+agent_port=9244
+status=0
+trap 'nodes_destroy' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fleet_start() {
+    local name index=0
+    fleet_make_operator
+    fleet_make_agent
+    export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
+    cp -r "$here/hive" "$run/hive"
+    mkdir "$run/hive/changes"
+    for name in "$@"; do node_create "$name" $((++index)); done
+    for name in "$@"; do node_known_hosts "$name"; done >"$run/known_hosts"
+    fleet_write "$@"
+    fleet_install "$@"
+    node_boot "$@"
+    for name in "$@"; do wait_until 20 "the agent of $name listens" agent_listens "$name"; done
+}
+
+fleet_make_operator() {
+    ssh-keygen -q -t ed25519 -N '' -C operator@laptop -f "$run/operator"
+}
+
+# The store path with bin/waggle-agent that the hives name as the agent's package. Without debugging symbols: it travels.
+fleet_make_agent() {
+    mkdir -p "$run/waggle-agent/bin"
+    strip -o "$run/waggle-agent/bin/waggle-agent" "$build_dir/agent/waggle-agent"
+    agent_package=$(nix-store --add "$run/waggle-agent")
+}
+
+fleet_write() {
+    local name
+    for name in "$@"; do
+        jq -n --arg name "$name" --arg address "$(node_address "$name")" '{($name): {address: $address}}'
+    done | jq -s --arg agent "$agent_package" --rawfile key "$run/operator.pub" \
+        '{agent: $agent, operators: [$key | rtrimstr("\n")], nodes: add}' >"$run/hive/fleet.json"
+}
+
+fleet_install() {
+    local name
+    for name in "$@"; do node_install_system "$name" "$(toplevel "$name")"; done 2>"$run/install.log" ||
+        { cat "$run/install.log" >&2; return 1; }
+}
+
+toplevel() {
+    local drv
+    drv=$(nix-instantiate --eval --strict --json --read-write-mode --argstr path "$run/hive/hive.nix" --argstr node "$1" \
+        -E "{ path, node }: (import $WAGGLE_NIXOS_MODULE/hive.nix { inherit path; }).nodes [ node ]" | jq -r '.[].drvPath') && nix-store --realise "$drv"
+}
+
+change() { cat >"$run/hive/changes/$1.nix"; }
+change_back() { rm -f "$run/hive/changes"/*.nix; }
+
+agent_listens() { (: <>"/dev/tcp/$(node_address "$1")/$agent_port") 2>/dev/null; }
+
+# --- the trigger ---
+
+identity=  # another key than the operator's, for the commands that follow
+known_hosts=  # another file than $run/known_hosts
+
+waggle() {
+    waggle_in_background "$@"
+    waggle_wait
+}
+
+waggle_in_background() {
+    # Job control gives it a process group of its own, and the SIGINT that a shell's background jobs ignore.
+    set -m
+    exec_waggle "$@" >"$run/out" 2>&1 </dev/null &
+    waggle_pid=$!
+    set +m
+}
+
+waggle_wait() {
+    status=0
+    wait_until 120 "waggle ends" no kill -0 "$waggle_pid" 2>/dev/null || kill -KILL "$waggle_pid"
+    wait "$waggle_pid" || status=$?
+}
+
+exec_waggle() {
+    local command=$1 options=(-f "$run/hive/hive.nix"); shift
+    [[ $command == build ]] ||
+        options+=(--identity "${identity:-$run/operator}" --known-hosts "${known_hosts:-$run/known_hosts}")
+    exec "$build_dir/trigger/waggle" "$command" "${options[@]}" "$@"
+}
+
+says() { grep -qiE -- "$1" "$run/out"; }
+
+# What the table at the end says about a node.
+row() { grep -E "^ *$1 " "$run/out" | tail -n 1; }
+row_says() { row "$1" | grep -qiE -- "$2"; }
+
+# Bytes that went from the laptop to a node so far.
+bytes_to() { ip -j -s link show "node$(cat "$run/nodes/$1/index")" | jq '.[0].stats64.tx.bytes'; }

@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# What is cut off in the middle: before activation nothing but store paths changes, an activation runs to its end.
+set -euo pipefail
+here=$(dirname "$0")
+# shellcheck source=SCRIPTDIR/laptop.sh
+source "$here/laptop.sh"
+laptop_enter "$@"
+# shellcheck source=SCRIPTDIR/fleet.sh
+source "$here/fleet.sh"
+
+fleet_start alpha beta
+
+word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+
+# A system whose activation waits until the test lets it go on (touch /run/go on the node).
+describe_slow() { # NODE WORD
+    change "$1" <<NIX
+{ pkgs, ... }: {
+  environment.etc.word.text = "$2";
+  systemd.services.slow = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
+    script = "echo slow $2; until [ -e /run/go ]; do sleep 0.1; done";
+  };
+}
+NIX
+}
+# A system with 30 MB that take a while on a slow line.
+describe_large() { # NODE WORD
+    change "$1" <<NIX
+{ pkgs, ... }: {
+  environment.etc.word.text = "$2";
+  environment.etc.ballast.source = pkgs.runCommand "ballast-$2" { } "head -c 30000000 /dev/urandom > \$out";
+}
+NIX
+}
+activation_waits() { [[ $(node_run "$1" systemctl is-active slow.service) == activating ]]; }
+activation_is_over() { [[ $(node_run "$1" systemctl is-active waggle-activation.service) == inactive ]]; }
+equal_profile_and_system() { [[ $(node_profile "$1") == "$(node_system "$1")" ]]; }
+bytes_since() { (($(bytes_to "$1") - $2 > $3)); }
+slow_down() { # NODE
+    ip netns exec "waggle-$1" nft -f - <<'RULES'
+table inet waggle_slow {
+    chain input { type filter hook input priority 0; iifname "uplink" limit rate over 1 mbytes/second burst 256 kbytes drop; }
+}
+RULES
+}
+speed_up() { ip netns exec "waggle-$1" nft delete table inet waggle_slow; }
+
+section "the agent dies while the activation runs"
+describe_slow alpha one
+describe_slow beta one
+waggle_in_background apply
+wait_until 60 "the activation of alpha waits" activation_waits alpha
+wait_until 60 "the activation of beta waits" activation_waits beta
+agent=$(node_run alpha systemctl show -P MainPID waggle-agent)
+node_run alpha systemctl kill --kill-whom=main -s KILL waggle-agent
+node_run beta systemctl restart waggle-agent
+check "alpha's activation is still running" activation_waits alpha
+check "beta's activation is still running, too" activation_waits beta
+wait_until 20 "the agent of alpha listens" agent_listens alpha
+check "another agent took over" differ "$(node_run alpha systemctl show -P MainPID waggle-agent)" "$agent"
+for name in alpha beta; do node_run "$name" touch /run/go; done
+waggle_wait
+for name in alpha beta; do
+    wait_until 30 "the activation of $name is over" activation_is_over "$name"
+    check "$name runs the new system" equal "$(word "$name")" one
+    check "$name boots it from now on" equal "$(node_profile "$name")" "$(node_system "$name")"
+done
+check "the trigger came back to both and saw the end" equal "$status" 0
+
+section "Ctrl-C while the activation runs"
+node_run alpha rm /run/go
+describe_slow alpha two
+waggle_in_background apply --on alpha
+wait_until 60 "the activation waits" activation_waits alpha
+kill -INT "$waggle_pid"
+waggle_wait
+check "the trigger ends, not with success" differ "$status" 0
+check "it says what becomes of alpha" says alpha
+check "the activation is still running" activation_waits alpha
+node_run alpha touch /run/go
+wait_until 30 "the activation is over" activation_is_over alpha
+check "alpha runs the new system" equal "$(word alpha)" two
+wait_until 20 "the profile is set" equal_profile_and_system alpha
+waggle apply --on alpha
+check "nothing is left to do" row_says alpha unchanged
+
+section "Ctrl-C while paths travel"
+change_back
+waggle apply
+describe_large alpha three
+toplevel alpha >/dev/null 2>&1
+before=$(node_system alpha) sent=$(bytes_to alpha)
+slow_down alpha
+waggle_in_background apply --on alpha
+wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+kill -INT "$waggle_pid"
+waggle_wait
+check "the trigger says interrupted" equal "$status" 130
+check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
+check "and boots it" equal "$(node_profile alpha)" "$before"
+check "its store is sound" node_run alpha nix-store --verify --check-contents
+
+section "the network goes while paths travel"
+sent=$(bytes_to alpha)
+waggle_in_background apply --on alpha
+wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+node_cut_network alpha
+waggle_wait
+check "the exit code says unreachable" equal "$status" 8
+check "the table, too" row_says alpha unreachable
+check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
+node_heal_network alpha
+speed_up alpha
+waggle apply --on alpha
+check "with the network back it is deployed" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" three
+check "its store is sound" node_run alpha nix-store --verify --check-contents
+
+section "a power cut while paths travel"
+describe_large alpha four
+toplevel alpha >/dev/null 2>&1
+before=$(node_system alpha) sent=$(bytes_to alpha)
+slow_down alpha
+waggle_in_background apply --on alpha
+wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+node_kill alpha
+waggle_wait
+check "the exit code says unreachable" equal "$status" 8
+speed_up alpha
+node_boot alpha
+wait_until 20 "the agent of alpha listens" agent_listens alpha
+check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
+waggle apply --on alpha
+check "the next deployment goes through" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" four
