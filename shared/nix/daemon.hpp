@@ -61,6 +61,7 @@ public:
 private:
     class Impl;
     explicit Daemon(std::unique_ptr<Impl> impl);
+    static Daemon over(Fd connected, const std::filesystem::path& socket, std::chrono::milliseconds stall_timeout);
     std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "shared/base/process.hpp"
+#include "shared/nix/daemon.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace waggle::nix {
+
+// The peer has neither sent nor taken anything for too long.
+class Stalled : public DaemonError {
+public:
+    using DaemonError::DaemonError;
+};
+
+// A byte stream in both directions to a socket or to a child's standard streams. What is written is queued and sent
+// while waiting for input, so both sides may be busy sending without a deadlock. Every wait without progress for
+// `stall_timeout` throws Stalled; an early end of the stream throws DaemonError.
+class DuplexChannel {
+public:
+    DuplexChannel(Fd socket, std::chrono::milliseconds stall_timeout);
+    // The child has pipes on all three streams; what it says on standard error is kept for error messages.
+    DuplexChannel(Child child, std::chrono::milliseconds stall_timeout);
+    DuplexChannel(const DuplexChannel&) = delete;
+    DuplexChannel& operator=(const DuplexChannel&) = delete;
+    ~DuplexChannel();
+
+    void write(std::string_view bytes);
+    // Sends all that is queued. Returns early when the peer reads no more but has said something: see has_input.
+    void flush();
+
+    void read(std::span<std::byte> buffer);
+    // Reads what is there, at least one byte.
+    size_t read_some(std::span<std::byte> buffer);
+    // Whether bytes that nobody has read yet have arrived.
+    bool has_input() const { return input_start_ < input_.size(); }
+
+    // Closes the connection; a child is given a moment to end by itself, then killed.
+    void close() noexcept;
+    bool is_open() const { return in_ >= 0; }
+
+private:
+    void set_up();
+    void pump(bool until_input);
+    void receive();
+    void send();
+    void drain_stderr();
+    [[noreturn]] void fail_stalled();
+    [[noreturn]] void fail_closed();
+
+    std::chrono::milliseconds stall_timeout_;
+    Fd socket_;
+    std::optional<Child> child_;
+    int in_ = -1;
+    int out_ = -1;
+    int err_ = -1;
+    bool peer_reads_ = true;
+    bool at_end_ = false;
+    std::string input_;
+    size_t input_start_ = 0;
+    std::string output_;
+    size_t output_start_ = 0;
+    std::string err_tail_;
+};
+
+} // namespace waggle::nix
