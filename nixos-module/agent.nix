@@ -217,7 +217,8 @@ in
         # systemd's private one, D-Bus.
         ProtectSystem = "strict";
         ProtectHome = true;
-        PrivateTmp = true;
+        # Not PrivateTmp, with which the agent could not start where /tmp fails to mount.
+        InaccessiblePaths = [ "-/tmp" "-/var/tmp" ];
         # No PrivateUsers: systemd and the nix daemon must see root.
         PrivateDevices = true;
         ProtectClock = true;
@@ -234,7 +235,6 @@ in
         RestrictNamespaces = true;
         RestrictRealtime = true;
         RestrictSUIDSGID = true;
-        RemoveIPC = true;
         KeyringMode = "private";
         LockPersonality = true;
         MemoryDenyWriteExecute = true;

@@ -98,16 +98,6 @@ rec {
   isDerivation = x: isAttrs x && x.type or null == "derivation";
   isStorePath = x: isString x && match "${builtins.storeDir}/[^/]+" (toString x) != null;
 
-  # Snippets that depend on each other, in an order that satisfies them; `deps` names those that come first.
-  orderByDeps = snippets:
-    let
-      visit = path: done: name:
-        if elem name done then done
-        else if elem name path then throw "these depend on each other: ${concatStringsSep ", " (path ++ [ name ])}"
-        else if !(snippets ? ${name}) then throw "`${last path}' depends on `${name}', which does not exist"
-        else foldl' (visit (path ++ [ name ])) done (snippets.${name}.deps or [ ]) ++ [ name ];
-    in foldl' (visit [ ]) [ ] (attrNames snippets);
-
   # A value as a person would write it, for error messages.
   showValue = value:
     if isString value then toJSON value

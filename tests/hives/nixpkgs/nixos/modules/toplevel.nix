@@ -1,8 +1,8 @@
 # The system as one store path, with the parts of a NixOS toplevel that deployment tools look at. It runs on a Debian
 # node: `activate` links its files and units into /etc, `bin/switch-to-configuration` does so on a running node.
 #
-# The boot loader is a stand-in: `switch-to-configuration boot` writes the system that the profile names into
-# /boot/loader/default, and an early unit of the node boots what it finds there (activate --boot).
+# The boot loader is a stand-in: `switch-to-configuration boot` records the system that the profile names in
+# /boot/loader/default, as a real one would in its menu. An early unit of the node runs `activate` of what it boots.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) concatMapStrings mkOption types;
@@ -16,13 +16,23 @@ let
     };
   };
 
+  # Snippets in an order in which those named in `deps` come first.
+  orderByDeps = snippets:
+    let
+      visit = path: done: name:
+        if lib.elem name done then done
+        else if lib.elem name path then throw "activation scripts depend on each other: ${toString (path ++ [ name ])}"
+        else if !(snippets ? ${name}) then throw "the activation script `${lib.last path}' depends on `${name}', which does not exist"
+        else lib.foldl' (visit (path ++ [ name ])) done snippets.${name}.deps ++ [ name ];
+    in lib.foldl' (visit [ ]) [ ] (lib.attrNames snippets);
+
   etcFiles = lib.filter (file: file.enable) (lib.attrValues config.environment.etc);
   etc = pkgs.linkFarm "etc" (map (file: { name = file.target; path = file.source; }) etcFiles ++ cfg.fixture.unitLinks);
 
   snippetFile = kind: name: text: pkgs.writeShellScript "${kind}-${name}" text;
   activationSnippets = map
     (name: { inherit name; file = snippetFile "activation" name cfg.activationScripts.${name}.text; })
-    (lib.orderByDeps cfg.activationScripts);
+    (orderByDeps cfg.activationScripts);
   preSwitchChecks = lib.mapAttrsToList (name: text: { inherit name; file = snippetFile "check" name text; }) cfg.preSwitchChecks;
   table = concatMapStrings (entry: "${entry.name} ${entry.file}\n");
 
