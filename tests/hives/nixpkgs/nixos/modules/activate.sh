@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes this system the node's current one: its files and units linked into /etc, activation snippets run in order.
-# Starts and stops nothing.
+# Starts and stops nothing. With --boot it also records this as the booted system: so the early unit of a node calls it.
 # Exit 2 if a snippet failed; the rest runs all the same, as on NixOS.
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -34,6 +34,7 @@ while read -r name file; do
 done < "$system/activation-snippets"
 
 ln -sfn "$system" /run/current-system
+[ "${1:-}" != --boot ] || ln -sfn "$system" /run/booted-system
 mkdir -p /nix/var/nix/gcroots
 ln -sfn /run/current-system /nix/var/nix/gcroots/current-system
 ln -sfn /run/booted-system /nix/var/nix/gcroots/booted-system

@@ -2,7 +2,8 @@
 # node: `activate` links its files and units into /etc, `bin/switch-to-configuration` does so on a running node.
 #
 # The boot loader is a stand-in: `switch-to-configuration boot` records the system that the profile names in
-# /boot/loader/default, as a real one would in its menu. An early unit of the node runs `activate` of what it boots.
+# /boot/loader/default, as a real one would in its menu. An early unit of the node reads it and runs `activate --boot` of
+# that system.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) concatMapStrings mkOption types;
