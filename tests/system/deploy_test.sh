@@ -29,7 +29,7 @@ before=$(bytes_to alpha)
 waggle apply
 check "waggle apply succeeds" equal "$status" 0
 for name in alpha beta gamma; do
-    check "$name: the table says ok" row_says "$name" '\bok\b'
+    check "$name: the table says ok" equal "$(outcome "$name")" ok
     check "$name has the new file" equal "$(word "$name")" one
     check "$name runs the new service" node_run "$name" systemctl is-active -q web
     check "$name boots the new system from now on" equal "$(node_profile "$name")" "$(node_system "$name")"
@@ -47,7 +47,7 @@ check "waggle apply succeeds" equal "$status" 0
 check "alpha has the new word" equal "$(word alpha)" two
 check "alpha's service was restarted" node_run alpha sh -c 'journalctl -q -b -u web | grep -q "serving two"'
 check "the ballast did not travel again" at_most $(($(bytes_to alpha) - before)) 400000
-check "beta: unchanged, says the table" row_says beta unchanged
+check "beta: unchanged, says the table" equal "$(outcome beta)" unchanged
 check "beta was sent next to nothing" at_most $(($(bytes_to beta) - before_beta)) 100000
 
 section "status"
@@ -87,7 +87,7 @@ check "the profile is as before" equal "$(node_profile gamma)" "$old"
 node_reboot gamma
 check "after a reboot the old system is back" equal "$(node_system gamma)" "$old"
 check "with its files" equal "$(word gamma)" one
-wait_until 20 "the agent of gamma listens" agent_listens gamma
+fleet_wait gamma
 
 section "goal boot: from the next boot on"
 waggle apply boot --on gamma
@@ -97,7 +97,7 @@ check "the profile is the new system" equal "$(node_profile gamma)" "$system"
 node_reboot gamma
 check "after a reboot it is the new one" equal "$(node_system gamma)" "$system"
 check "with its files" equal "$(word gamma)" three
-wait_until 20 "the agent of gamma listens" agent_listens gamma
+fleet_wait gamma
 
 section "goal switch survives a power cut"
 waggle apply --on alpha
@@ -106,6 +106,6 @@ node_kill alpha
 node_boot alpha
 check "alpha comes up in the new system" equal "$(word alpha)" three
 check "with its service" node_run alpha systemctl is-active -q web
-wait_until 20 "the agent of alpha listens" agent_listens alpha
+fleet_wait alpha
 waggle apply
-check "and nothing is left to do there" row_says alpha unchanged
+check "and nothing is left to do there" equal "$(outcome alpha)" unchanged

@@ -21,6 +21,7 @@ source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
 agent_port=9244
 status=0
+export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
 trap 'nodes_destroy' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -29,7 +30,6 @@ fleet_start() {
     local name index=0
     fleet_make_operator
     fleet_make_agent
-    export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
     cp -r "$here/hive" "$run/hive"
     mkdir "$run/hive/changes"
     for name in "$@"; do node_create "$name" $((++index)); done
@@ -37,6 +37,11 @@ fleet_start() {
     fleet_write "$@"
     fleet_install "$@"
     node_boot "$@"
+    fleet_wait "$@"
+}
+
+fleet_wait() {
+    local name
     for name in "$@"; do wait_until 20 "the agent of $name listens" agent_listens "$name"; done
 }
 
@@ -65,10 +70,14 @@ fleet_install() {
         { cat "$run/install.log" >&2; return 1; }
 }
 
-toplevel() {
+toplevel() { build_system "path = $run/hive/hive.nix;" "$1"; }
+
+# build_system ARGUMENTS NODE: what hive.nix makes of the hive that its arguments name, built.
+build_system() {
     local drv
-    drv=$(nix-instantiate --eval --strict --json --read-write-mode --argstr path "$run/hive/hive.nix" --argstr node "$1" \
-        -E "{ path, node }: (import $WAGGLE_NIXOS_MODULE/hive.nix { inherit path; }).nodes [ node ]" | jq -r '.[].drvPath') && nix-store --realise "$drv"
+    drv=$(nix-instantiate --eval --strict --json --read-write-mode \
+        -E "(import $WAGGLE_NIXOS_MODULE/hive.nix { $1 }).nodes [ \"$2\" ]" | jq -r '.[].drvPath') &&
+        nix-store --realise "$drv"
 }
 
 change() { cat >"$run/hive/changes/$1.nix"; }
@@ -109,9 +118,8 @@ exec_waggle() {
 
 says() { grep -qiE -- "$1" "$run/out"; }
 
-# What the table at the end says about a node.
-row() { grep -E "^ *$1 " "$run/out" | tail -n 1; }
-row_says() { row "$1" | grep -qiE -- "$2"; }
+# A node's outcome in the table at the end.
+outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$run/out" | tail -n 1; }
 
 # Bytes that went from the laptop to a node so far.
 bytes_to() { ip -j -s link show "node$(cat "$run/nodes/$1/index")" | jq '.[0].stats64.tx.bytes'; }

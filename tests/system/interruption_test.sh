@@ -58,7 +58,7 @@ node_run alpha systemctl kill --kill-whom=main -s KILL waggle-agent
 node_run beta systemctl restart waggle-agent
 check "alpha's activation is still running" activation_waits alpha
 check "beta's activation is still running, too" activation_waits beta
-wait_until 20 "the agent of alpha listens" agent_listens alpha
+fleet_wait alpha
 check "another agent took over" differ "$(node_run alpha systemctl show -P MainPID waggle-agent)" "$agent"
 for name in alpha beta; do node_run "$name" touch /run/go; done
 waggle_wait
@@ -84,7 +84,7 @@ wait_until 30 "the activation is over" activation_is_over alpha
 check "alpha runs the new system" equal "$(word alpha)" two
 wait_until 20 "the profile is set" equal_profile_and_system alpha
 waggle apply --on alpha
-check "nothing is left to do" row_says alpha unchanged
+check "nothing is left to do" equal "$(outcome alpha)" unchanged
 
 section "Ctrl-C while paths travel"
 change_back
@@ -109,7 +109,7 @@ wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
 node_cut_network alpha
 waggle_wait
 check "the exit code says unreachable" equal "$status" 8
-check "the table, too" row_says alpha unreachable
+check "the table, too" equal "$(outcome alpha)" unreachable
 check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
 node_heal_network alpha
 speed_up alpha
@@ -130,7 +130,7 @@ waggle_wait
 check "the exit code says unreachable" equal "$status" 8
 speed_up alpha
 node_boot alpha
-wait_until 20 "the agent of alpha listens" agent_listens alpha
+fleet_wait alpha
 check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
 waggle apply --on alpha
 check "the next deployment goes through" equal "$status" 0

@@ -22,7 +22,7 @@ before=$(snapshot alpha)
 section "an operator that the node does not know"
 identity=$run/stranger waggle apply --on alpha
 check "the exit code says refused" equal "$status" 5
-check "the table says refused" row_says alpha refused
+check "the table says refused" equal "$(outcome alpha)" refused
 check "the reason is the key" says 'operator'
 check "nothing of the node changed" equal "$(snapshot alpha)" "$before"
 identity=$run/stranger waggle status --on alpha
