@@ -1,0 +1,240 @@
+#include "shared/base/bytes.hpp"
+#include "tests/unit/nix/fake_daemon.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <future>
+
+namespace waggle::nix {
+namespace {
+
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+
+const StorePath path = test_path("x");
+
+// Reads from a string in pieces, then ends, or throws.
+NarSource source_of(std::string bytes, size_t piece, bool throws_at_end = false) {
+    return [bytes = std::move(bytes), piece, throws_at_end, at = size_t{0}](std::span<std::byte> buffer) mutable {
+        size_t count = std::min({piece, buffer.size(), bytes.size() - at});
+        if (count == 0 && throws_at_end)
+            throw std::runtime_error("the laptop is gone");
+        std::memcpy(buffer.data(), bytes.data() + at, count);
+        at += count;
+        return count;
+    };
+}
+
+std::string test_bytes(size_t size) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i)
+        bytes[i] = static_cast<char>('a' + i % 23);
+    return bytes;
+}
+
+PathInfo info_of(const std::string& nar) {
+    return {.path = path,
+            .nar_hash = sha256(nar),
+            .nar_size = nar.size(),
+            .references = {test_path("dependency"), path},
+            .deriver = test_path("x.drv")};
+}
+
+// The frames after the request, which ends in "do not check signatures".
+std::string frames_in(const std::string& received) {
+    std::string end_of_request = wire("") + wire(0) + wire(1);
+    size_t at = received.find(end_of_request);
+    return at == std::string::npos ? "" : received.substr(at + end_of_request.size());
+}
+
+struct Frames {
+    std::string content;
+    bool ended = false;
+};
+
+Frames parse_frames(std::string_view frames) {
+    Frames result;
+    while (frames.size() >= 8) {
+        std::uint64_t length = 0;
+        std::memcpy(&length, frames.data(), 8); // little endian, as the machines the tests run on
+        result.ended = length == 0;
+        result.content += frames.substr(8, length);
+        frames.remove_prefix(std::min<size_t>(frames.size(), 8 + length));
+    }
+    return result;
+}
+
+std::string content_of(std::string_view frames) {
+    return parse_frames(frames).content;
+}
+
+bool has_all_frames(const std::string& received) {
+    size_t request_end = received.size() - frames_in(received).size();
+    return received.find(wire("") + wire(0) + wire(1)) != std::string::npos &&
+           parse_frames(std::string_view(received).substr(request_end)).ended;
+}
+
+TEST(AddToStoreNar, SendsTheInfoAndTheNarInFrames) {
+    std::string nar = test_bytes(200'000);
+    FakeDaemon fake(handshake(35), last(), has_all_frames);
+    fake.connect().add_to_store_nar(info_of(nar), source_of(nar, 777));
+    const std::string& received = fake.received();
+    EXPECT_THAT(received, HasSubstr(wire(39) + wire(path.absolute()) + wire(test_path("x.drv").absolute()) +
+                                    wire(to_hex(sha256(nar))) + wire({test_path("dependency"), path}) + wire(0) +
+                                    wire(nar.size()) + wire(0) + wire(0) + wire("") + wire(0) + wire(1)));
+    EXPECT_EQ(content_of(frames_in(received)), nar);
+    EXPECT_THAT(received, EndsWith(wire(0)));
+}
+
+TEST(AddToStoreNar, SendsAllSizesAroundAFrame) {
+    for (size_t size : {1u, 65535u, 65536u, 65537u, 131071u, 131072u, 131073u}) {
+        std::string nar = test_bytes(size);
+        FakeDaemon fake(handshake(35), last(), has_all_frames);
+        fake.connect().add_to_store_nar(info_of(nar), source_of(nar, size));
+        EXPECT_TRUE(content_of(frames_in(fake.received())) == nar) << size;
+    }
+}
+
+// A daemon registers a path when it has all of its NAR, so the last bytes are held back until everything is known to be
+// right: for all sizes around a frame.
+TEST(AddToStoreNar, HoldsTheLastBytesBackFromASourceThatFails) {
+    for (size_t size : {1u, 65535u, 65536u, 65537u, 131072u, 200'000u}) {
+        std::string nar = test_bytes(size);
+        {
+            FakeDaemon fake(handshake(35), last(), has_all_frames);
+            EXPECT_THROW(fake.connect().add_to_store_nar(info_of(nar), source_of(nar, 5000, true)), std::runtime_error);
+            EXPECT_LT(content_of(frames_in(fake.received())).size(), size) << "source throws at the end";
+        }
+        {
+            FakeDaemon fake(handshake(35), last(), has_all_frames);
+            EXPECT_THROW(fake.connect().add_to_store_nar(info_of(nar), source_of(nar + "x", 5000)), Error);
+            EXPECT_LT(content_of(frames_in(fake.received())).size(), size) << "source has one byte more";
+        }
+        {
+            FakeDaemon fake(handshake(35), last(), has_all_frames);
+            EXPECT_THROW(fake.connect().add_to_store_nar(info_of(nar), source_of(nar.substr(1), 5000)), Error);
+            EXPECT_LT(content_of(frames_in(fake.received())).size(), size - 1 + (size == 1)) << "source ends early";
+        }
+    }
+}
+
+TEST(AddToStoreNar, StopsASourceThatNeverEnds) {
+    std::string nar = test_bytes(100'000);
+    FakeDaemon fake(handshake(35), last(), has_all_frames);
+    auto endless = [](std::span<std::byte> buffer) { return buffer.size(); };
+    EXPECT_THROW(fake.connect().add_to_store_nar(info_of(nar), endless), Error);
+}
+
+TEST(AddToStoreNar, StopsAtAnErrorWhileItSends) {
+    std::string nar = test_bytes(5'000'000);
+    std::promise<void> said;
+    FakeDaemon fake([&](const Fd& fd) {
+        Deadline deadline = deadline_in(std::chrono::seconds(10));
+        std::array<std::byte, 10'000> some;
+        read_exactly(fd, std::span(some).first(32), deadline);
+        write_all(fd, handshake(35), deadline);
+        read_exactly(fd, some, deadline);
+        write_all(fd, error("No space left on device"), deadline);
+        said.set_value();
+        while (read_some(fd, some, deadline) > 0) {
+        }
+    });
+    Daemon daemon = fake.connect();
+    size_t taken = 0;
+    std::future<void> waiting = said.get_future();
+    auto counting = [&, source = source_of(nar, 4096)](std::span<std::byte> buffer) mutable {
+        size_t count = source(buffer);
+        taken += count;
+        if (count > 0 && taken > 1'000'000 && waiting.valid())
+            waiting.get(); // then the error is there, and the rest of the NAR is not
+        return count;
+    };
+    try {
+        daemon.add_to_store_nar(info_of(nar), counting);
+        FAIL();
+    } catch (const DaemonError& error) {
+        EXPECT_THAT(error.what(), AllOf(HasSubstr(path.absolute()), HasSubstr("No space left on device")));
+    }
+    EXPECT_LT(taken, 1'500'000u);
+}
+
+TEST(AddToStoreNar, TellsTheErrorOfADaemonThatClosesAfterIt) {
+    std::string nar = test_bytes(5'000'000);
+    FakeDaemon fake([&](const Fd& fd) {
+        Deadline deadline = deadline_in(std::chrono::seconds(10));
+        std::array<std::byte, 10'000> some;
+        read_exactly(fd, std::span(some).first(32), deadline);
+        write_all(fd, handshake(35) + error("out of inodes"), deadline);
+    });
+    Daemon daemon = fake.connect();
+    try {
+        daemon.add_to_store_nar(info_of(nar), source_of(nar, 65536));
+        FAIL();
+    } catch (const DaemonError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("out of inodes"));
+    }
+}
+
+TEST(AddToStoreNar, TellsWhatTheDaemonFindsWrong) {
+    std::string nar = test_bytes(1000);
+    FakeDaemon fake(handshake(35), error("hash mismatch importing path"), has_all_frames);
+    Daemon daemon = fake.connect();
+    EXPECT_THROW(daemon.add_to_store_nar(info_of(nar), source_of(nar, 1000)), DaemonError);
+}
+
+// A file's NAR, as Nix writes it.
+std::string nar_of_file(std::string_view content) {
+    return wire("nix-archive-1") + wire("(") + wire("type") + wire("regular") + wire("contents") + wire(content) +
+           wire(")");
+}
+
+TEST(NarFromPath, GivesExactlyTheNar) {
+    std::string nar = nar_of_file(test_bytes(300'000));
+    FakeDaemon fake(handshake(35), last() + nar + last() + wire({path}));
+    Daemon daemon = fake.connect();
+    std::string got;
+    // The next answer is already there; a real daemon would not have sent it, so it is held against this one.
+    EXPECT_THROW(
+        daemon.nar_from_path(path, nar.size(), [&](std::span<const std::byte> bytes) { got += as_text(bytes); }),
+        DaemonError);
+    EXPECT_TRUE(got == nar);
+
+    got.clear();
+    FakeDaemon honest(handshake(35), last() + nar);
+    honest.connect().nar_from_path(path, nar.size(), [&](std::span<const std::byte> bytes) { got += as_text(bytes); });
+    EXPECT_TRUE(got == nar);
+}
+
+TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
+    std::string nar = nar_of_file("some content");
+    for (std::uint64_t size : {nar.size() - 16, nar.size() - 8, std::uint64_t{0}}) {
+        FakeDaemon fake(handshake(35), last() + nar);
+        Daemon daemon = fake.connect();
+        EXPECT_THROW(daemon.nar_from_path(path, size, [](std::span<const std::byte>) {}), DaemonError) << size;
+    }
+}
+
+TEST(NarFromPath, NamesThePathWhenTheDaemonEndsInTheMiddle) {
+    std::string nar = nar_of_file(test_bytes(1000));
+    FakeDaemon fake([&](const Fd& fd) {
+        std::array<std::byte, 112> request; // greeting and this request
+        Deadline deadline = deadline_in(std::chrono::seconds(10));
+        write_all(fd, handshake(35), deadline);
+        read_exactly(fd, std::span(request).first(32 + 8 + wire(path.absolute()).size()), deadline);
+        write_all(fd, last() + nar.substr(0, 500), deadline);
+    });
+    Daemon daemon = fake.connect();
+    try {
+        daemon.nar_from_path(path, nar.size(), [](std::span<const std::byte>) {});
+        FAIL();
+    } catch (const DaemonError& error) {
+        EXPECT_THAT(error.what(), AllOf(HasSubstr(path.absolute()), HasSubstr("closed the connection")));
+    }
+}
+
+} // namespace
+} // namespace waggle::nix
