@@ -184,6 +184,9 @@ in
       # systemd-run, systemctl, journalctl; nix-daemon where no daemon runs.
       path = [ config.systemd.package cfg.nixPackage ];
 
+      # Nix programs look into the home directory, and fail where they may not.
+      environment.HOME = cfg.stateDir;
+
       # The activation restarts the agent itself, when the system around it is in place. A switch that did so, or that
       # removed the unit, would end the agent in the middle of the deployment it is carrying out.
       restartIfChanged = false;

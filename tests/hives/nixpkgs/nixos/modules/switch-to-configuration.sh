@@ -1,6 +1,7 @@
 #!/bin/sh
 # What NixOS's program of this name does, for a Debian node: same arguments, same words, same exit codes
 # (1 refused or not possible, 2 a snippet failed, 4 units failed, 100 nothing was activated).
+# shellcheck disable=SC2086  # lists of units are words
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 system=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -27,10 +28,13 @@ fi
 
 if [ "$action" = switch ] || [ "$action" = boot ]; then
     echo "updating the stand-in boot loader..."
-    default=$(readlink -f /nix/var/nix/profiles/system) && [ -d "$default" ] ||
-        { echo "no system profile: there is nothing to boot by default" >&2; exit 1; }
-    mkdir -p /boot/loader && echo "$default" > /boot/loader/default.tmp && sync -f /boot/loader &&
-        mv /boot/loader/default.tmp /boot/loader/default && sync -f /boot/loader || exit 1
+    default=$(readlink -f /nix/var/nix/profiles/system)
+    [ -d "$default" ] || { echo "no system profile: there is nothing to boot by default" >&2; exit 1; }
+    mkdir -p /boot/loader || exit 1
+    echo "$default" > /boot/loader/default.tmp || exit 1
+    sync -f /boot/loader/default.tmp
+    mv /boot/loader/default.tmp /boot/loader/default || exit 1
+    sync -f /boot/loader/default
 fi
 [ "${NIXOS_NO_SYNC:-0}" = 1 ] || sync -f /nix/store
 [ "$action" != boot ] || exit 0
@@ -55,11 +59,11 @@ say() { # SENTENCE UNIT...
 }
 failed_units() { systemctl list-units --plain --no-legend --state=failed | cut -d' ' -f1; }
 
-known=$(ls "$units" 2>/dev/null | grep -E '\.(service|socket|timer|path|target)$')
+known=$(cd "$units" 2>/dev/null && find . -maxdepth 1 -name '*.*' ! -name '*.wants' ! -name '*.requires' -printf '%P\n' | sort)
 owned=$(sed -n 's|^systemd/system/\([^/]*\)$|\1|p' /etc/waggle-fixture-links 2>/dev/null)
 failed_before=$(failed_units)
-active_before=
-stop= start= restart= reload= skip=
+active_before=''
+stop='' start='' restart='' reload='' skip=''
 
 for unit in $(printf '%s\n' $known $owned | sort -u); do
     is_active "$unit" || continue
@@ -88,7 +92,7 @@ for unit in $(printf '%s\n' $known $owned | sort -u); do
 done
 
 # Starting a target that is active starts whatever it newly wants.
-targets=
+targets=''
 for folder in "$units"/*.wants "$units"/*.requires; do
     target=$(basename "${folder%.*}")
     [ ! -d "$folder" ] || ! is_active "$target" || targets="$targets $target"
@@ -100,11 +104,9 @@ if [ "$action" = dry-activate ]; then
     echo "would activate the configuration..."
     say "would reload the following units" $reload
     say "would restart the following units" $restart
-    new=
-    for unit in $known; do
-        listed "$unit" "$active_before $start" || case $unit in *@.*) ;; *)
-            ls "$units"/*.wants/"$unit" "$units"/*.requires/"$unit" > /dev/null 2>&1 && new="$new $unit" ;;
-        esac
+    new=''
+    for unit in $(cd "$units" && find . -path '*.wants/*' -o -path '*.requires/*' | sed 's|.*/||' | sort -u); do
+        listed "$unit" "$active_before $start" || new="$new $unit"
     done
     say "would start the following units" $start $new
     exit 0
@@ -127,7 +129,7 @@ say "restarting the following units" $restart
 say "starting the following units" $start
 [ -z "$start$targets" ] || systemctl start $start $targets || result=4
 
-started= failed=
+started='' failed=''
 for unit in $known; do
     case $unit in *@.*) continue ;; esac
     # A service that systemd is about to start again after a failure has failed, whatever its state says.

@@ -81,7 +81,12 @@ let
     // unit "path" (withSection "Path" "pathConfig") cfg.paths
     // unit "target" (_: unitSection) cfg.targets;
 
-  fileOf = name: u: pkgs.writeText "unit-${lib.replaceStrings [ "@" ] [ "-" ] name}" u.text;
+  # In a folder of its own: systemd takes a link to a file of another name for an alias.
+  fileOf = name: u: pkgs.writeTextFile {
+    name = "unit-${lib.replaceStrings [ "@" ] [ "-" ] name}";
+    destination = "/${name}";
+    inherit (u) text;
+  } + "/${name}";
   enabled = lib.filterAttrs (_: u: u.enable) units;
   linksOf = name: u:
     [ { name = "systemd/system/${name}"; path = fileOf name u; } ]
