@@ -33,6 +33,7 @@ laptop_enter() {
     mkdir -p "$run"
     mount -t tmpfs -o mode=755 waggle-run "$run"
     ip link set lo up
+    laptop_prune_store
     mkdir -p /run/netns /nix "$waggle_cache/host-nix/store" "$run/home/.ssh" "$run/nix-conf"
     mount -t tmpfs -o mode=755 waggle-netns /run/netns
     mount --bind "$waggle_cache/host-nix" /nix
@@ -40,4 +41,17 @@ laptop_enter() {
         >"$run/nix-conf/nix.conf"
     export HOME=$run/home NIX_CONF_DIR=$run/nix-conf
     unset NIX_REMOTE NIX_PATH XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME SSH_AUTH_SOCK
+}
+
+# Every build of the agent leaves a store path or two. Once they are many the store is begun anew, unless another run
+# is using it: each holds the lock, shared, until its last process ends.
+laptop_prune_store() {
+    local size_mib
+    mkdir -p "$waggle_cache/host-nix"
+    exec {laptop_store_lock}>"$waggle_cache/host-nix.lock"
+    size_mib=$(du -sm "$waggle_cache/host-nix" 2>/dev/null | cut -f1) || true
+    if flock -xn "$laptop_store_lock" && ((${size_mib:-0} > 4096)); then
+        rm -rf "$waggle_cache/host-nix"
+    fi
+    flock -s "$laptop_store_lock"
 }
