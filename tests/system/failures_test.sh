@@ -30,17 +30,17 @@ waggle apply
 check "gamma is deployed" equal "$(word gamma)" one
 check "and ok in the table" equal "$(outcome gamma)" ok
 check "alpha is unreachable in the table" equal "$(outcome alpha)" unreachable
-check "beta's outcome is not ok" differ "$(outcome beta)" ok
+check "beta is back at its old system in the table" equal "$(outcome beta)" rolled-back
 check "beta's log is shown" says 'this snippet is broken'
 check "the profile of beta is as before" equal "$(node_profile beta)" "$before"
-check "the exit code is the worst of all" equal "$status" 8
+check "beta runs the old system" equal "$(node_system beta)" "$before"
+check "with its files" equal "$(word beta)" none
+check "the exit code is the worst of all" equal "$status" 6
 
-section "a broken node alone"
-waggle apply --on beta
-check "waggle apply says so" differ "$status" 0
+section "the broken node repaired"
 describe beta two
 waggle apply --on beta
-check "repaired, it is deployed" equal "$status" 0
+check "it is deployed" equal "$status" 0
 check "and has the new file" equal "$(word beta)" two
 
 section "a pre-switch check that refuses"
@@ -53,10 +53,13 @@ describe beta two
 
 section "a unit that fails to start"
 describe beta four 'systemd.services.web = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "echo no web today >&2; exit 3"; };'
+before=$(node_profile beta)
 waggle apply --on beta
-check "waggle apply says so" differ "$status" 0
-check "the table too" differ "$(outcome beta)" ok
+check "the exit code says rolled back" equal "$status" 6
+check "the table, too" equal "$(outcome beta)" rolled-back
 check "the unit is named" says 'web.service'
+check "beta runs the old system" equal "$(word beta)" two
+check "and boots it" equal "$(node_profile beta)" "$before"
 describe beta two
 
 section "the port closed"
@@ -75,7 +78,7 @@ fleet_wait alpha
 waggle status --on alpha
 check "waggle status still answers" says alpha
 waggle apply --on alpha
-check "the exit code says failed before activation" equal "$status" 7
+check "the exit code says refused" equal "$status" 5
 check "the nix daemon is named" says 'nix.daemon'
 check "nothing was activated" equal "$(word alpha)" none
 node_run alpha systemctl start nix-daemon.socket

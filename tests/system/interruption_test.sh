@@ -108,8 +108,8 @@ waggle_in_background apply --on alpha
 wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
 node_cut_network alpha
 waggle_wait
-check "the exit code says unreachable" equal "$status" 8
-check "the table, too" equal "$(outcome alpha)" unreachable
+check "the exit code says failed before activation" equal "$status" 7
+check "the reason is that it could not be reached" says 'could not be reached'
 check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
 node_heal_network alpha
 speed_up alpha
@@ -127,7 +127,7 @@ waggle_in_background apply --on alpha
 wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
 node_kill alpha
 waggle_wait
-check "the exit code says unreachable" equal "$status" 8
+check "the exit code says failed before activation" equal "$status" 7
 speed_up alpha
 node_boot alpha
 fleet_wait alpha
