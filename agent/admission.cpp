@@ -1,0 +1,185 @@
+#include "agent/admission.hpp"
+
+#include "shared/protocol/json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace waggle::agent {
+
+using protocol::Deployment;
+using protocol::SignedDocument;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// A trigger's clock may be a little ahead of itself as it was when it said hello.
+constexpr auto clock_tolerance = 60s;
+// A sequence is a time in ms: one this far ahead would lock out every operator whose clock is right.
+constexpr auto max_jump = std::chrono::days(2 * 365);
+// Before this program was written: a clock that says so is not set (boards without a battery).
+constexpr Time clock_floor = std::chrono::sys_days(std::chrono::year(2026) / 1 / 1);
+
+template <typename... Args>
+std::optional<protocol::Refused> refuse(std::string code, fmt::format_string<Args...> text, Args&&... args) {
+    return protocol::Refused{std::move(code), fmt::format(text, std::forward<Args>(args)...)};
+}
+
+std::optional<protocol::Refused> check_target(const Deployment& deployment, const NodeIdentity& self) {
+    if (deployment.hive != self.hive)
+        return refuse("other-hive", "this deployment is for the hive {}, this node is in {}", deployment.hive,
+                      self.hive);
+    if (deployment.node != self.node)
+        return refuse("other-node", "this deployment is for {}, this node is {}", deployment.node, self.node);
+    if (std::ranges::find(deployment.node_keys, self.key) == deployment.node_keys.end())
+        return refuse("other-key", "this deployment is for another key of {}, this node's is {}", self.node,
+                      self.key.fingerprint());
+    if (deployment.system != self.system)
+        return refuse("other-system", "this deployment is for {}, this node is {}", deployment.system, self.system);
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_time(const Deployment& deployment, Time clock) {
+    if (deployment.created > clock + clock_tolerance)
+        return refuse("bad-time", "this deployment was created at {}, but it is only {} on this node",
+                      to_rfc3339(deployment.created), to_rfc3339(clock));
+    if (deployment.not_before > clock + clock_tolerance)
+        return refuse("not-yet-valid", "this deployment may not start before {}; it is {}",
+                      to_rfc3339(deployment.not_before), to_rfc3339(clock));
+    if (deployment.expires <= clock)
+        return refuse("expired", "this deployment expired at {}; it is {}", to_rfc3339(deployment.expires),
+                      to_rfc3339(clock));
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_free(const std::optional<protocol::Running>& running) {
+    if (running)
+        return refuse("busy", "deployment {} of {} has this node since {} ({})", running->id.brief(),
+                      running->operator_key, to_rfc3339(running->since), to_string(running->state));
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_sequence(const Deployment& deployment, const std::optional<LastAdmitted>& last,
+                                                Time clock) {
+    if (last && deployment.sequence <= last->sequence)
+        return refuse("replayed", "sequence {} is not greater than {}, which this node has admitted already",
+                      deployment.sequence, last->sequence);
+    if (deployment.sequence > unix_ms(clock + max_jump))
+        return refuse("sequence-too-far", "sequence {} is more than two years ahead of this node's clock ({})",
+                      deployment.sequence, to_rfc3339(clock));
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_parent(const Deployment& deployment, const std::optional<LastAdmitted>& last) {
+    if (!deployment.parent)
+        return std::nullopt;
+    if (!last)
+        return refuse("parent", "the operator saw deployment {} on this node, but it has admitted none yet",
+                      deployment.parent->brief());
+    if (*deployment.parent != last->id)
+        return refuse(
+            "parent",
+            "the operator saw {} as this node's last deployment, but {} of {} was admitted since; look at what "
+            "it did, then apply again",
+            deployment.parent->brief(), last->id.brief(), last->operator_key);
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_sense(const Deployment& deployment) {
+    if (deployment.goal == protocol::Goal::build)
+        return refuse("no-goal", "the goal build ends where it was built: there is nothing to do on a node");
+    if (!deployment.toplevel || !deployment.closure)
+        return refuse("bad-document", "the goal {} needs a toplevel and its closure", to_string(deployment.goal));
+    if (!deployment.secrets.keep)
+        return refuse("secrets-not-supported", "secrets are not supported by this agent version");
+    if (deployment.reboot != protocol::Reboot::never)
+        return refuse("reboot-not-supported", "reboots are not supported by this agent version");
+    if (deployment.delivery != protocol::Delivery::session)
+        return refuse("channel-not-supported", "deployments from a channel are not supported by this agent version");
+    return std::nullopt;
+}
+
+std::optional<protocol::Refused> check_state(const AdmissionContext& context) {
+    if (context.condition == StateKeeper::Condition::corrupt)
+        return protocol::Refused{"corrupt-state", context.state_problem};
+    return std::nullopt;
+}
+
+// An operator whose signature holds; else why there is none.
+std::optional<protocol::Refused> check_signature(const SignedDocument& document,
+                                                 const std::vector<ssh::PublicKey>& operators,
+                                                 std::optional<ssh::PublicKey>& signer) {
+    const auto signers = protocol::valid_signers(document);
+    if (signers.empty())
+        return refuse("bad-signature", "no signature on this deployment fits it: it was changed on its way");
+    for (const auto& key : signers) {
+        if (std::ranges::find(operators, key) != operators.end()) {
+            signer = key;
+            return std::nullopt;
+        }
+    }
+    return refuse("unknown-operator", "the deployment is signed by {}, who is not an operator of this node",
+                  signers.front().fingerprint());
+}
+
+} // namespace
+
+Time admission_clock(const AdmissionContext& context) {
+    Time clock = context.own_clock;
+    if (context.last_admitted)
+        clock = std::max(clock, context.last_admitted->created);
+    if (clock < clock_floor || context.session_clock <= clock + max_jump)
+        clock = std::max(clock, context.session_clock);
+    return clock;
+}
+
+Admission admit(const SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context) {
+    Admission result;
+    if (document.payload.size() > protocol::max_payload_bytes) {
+        result.refusal = {"bad-document", fmt::format("the deployment is {} bytes, more than {}",
+                                                      document.payload.size(), protocol::max_payload_bytes)};
+        return result;
+    }
+    try {
+        result.deployment = protocol::parse_deployment(document.payload);
+    } catch (const Error& error) {
+        result.refusal = {"bad-document", error.what()};
+        return result;
+    }
+    const auto& deployment = *result.deployment;
+    const Time clock = admission_clock(context);
+    const auto& last = context.last_admitted;
+
+    auto refusal = check_signature(document, context.operators, result.operator_key);
+    if (!refusal)
+        refusal = check_target(deployment, self);
+    // The same deployment again asks for nothing new, so its expiry, sequence and parent do not matter any more.
+    if (!refusal && last && last->id == document.id()) {
+        result.kind = Admission::Kind::attach;
+        return result;
+    }
+    if (!refusal)
+        refusal = check_time(deployment, clock);
+    // Before sequence and parent: of two operators who race, the second is to hear who holds the node.
+    if (!refusal)
+        refusal = check_free(context.running);
+    if (!refusal)
+        refusal = check_sequence(deployment, last, clock);
+    if (!refusal)
+        refusal = check_parent(deployment, last);
+    if (!refusal)
+        refusal = check_sense(deployment);
+    if (!refusal)
+        refusal = check_state(context);
+    if (refusal) {
+        result.refusal = *refusal;
+        return result;
+    }
+    result.kind = Admission::Kind::granted;
+    return result;
+}
+
+} // namespace waggle::agent

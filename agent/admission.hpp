@@ -1,0 +1,54 @@
+#pragma once
+
+#include "agent/state.hpp"
+#include "shared/base/time.hpp"
+#include "shared/protocol/deployment.hpp"
+#include "shared/protocol/messages.hpp"
+#include "shared/protocol/signed_document.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waggle::agent {
+
+// What this node answers to.
+struct NodeIdentity {
+    std::string hive;
+    std::string node;
+    std::string system;
+    ssh::PublicKey key;
+};
+
+// What a deployment is held against, besides the node itself.
+struct AdmissionContext {
+    const std::vector<ssh::PublicKey>& operators; // of the committed configuration
+    StateKeeper::Condition condition = StateKeeper::Condition::none;
+    std::string state_problem; // of a corrupt state
+    std::optional<LastAdmitted> last_admitted;
+    std::optional<protocol::Running> running;
+    Time own_clock;
+    Time session_clock; // the time in the session's hello, and what has passed since
+};
+
+struct Admission {
+    enum class Kind {
+        granted,
+        attach, // the last admitted deployment again: nothing to admit, but to be told how it goes
+        refused,
+    };
+    Kind kind = Kind::refused;
+    std::optional<protocol::Deployment> deployment; // granted, attach
+    std::optional<ssh::PublicKey> operator_key;     // who signed it
+    protocol::Refused refusal;
+};
+
+// May this deployment run on this node? Asks in the order of docs/protocol.md, changes nothing.
+Admission admit(const protocol::SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context);
+
+// The later of what is known of the time. A hello far ahead of a clock that is set moves nothing.
+Time admission_clock(const AdmissionContext& context);
+
+} // namespace waggle::agent

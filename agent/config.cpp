@@ -1,0 +1,87 @@
+#include "agent/config.hpp"
+
+#include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
+#include "shared/protocol/json.hpp"
+#include "shared/protocol/name.hpp"
+
+#include <fmt/format.h>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr size_t max_config_bytes = 1 << 20;
+constexpr size_t max_operators = 256; // each is tried for every signature
+constexpr size_t max_listen = 64;
+
+std::string name_field(protocol::Fields& fields, std::string_view key) {
+    auto name = fields.string(key, 64);
+    if (!protocol::is_name(name))
+        fields.fail(key, fmt::format("\"{}\" is not a name (letters, digits, '.', '_', '-')", name));
+    return name;
+}
+
+std::filesystem::path path_field(protocol::Fields& fields, std::string_view key) {
+    std::filesystem::path path = fields.string(key);
+    if (!path.is_absolute())
+        fields.fail(key, "must be an absolute path");
+    return path;
+}
+
+Config::Settings parse_settings(const protocol::Json& json, std::string_view name) {
+    Config::Settings settings;
+    protocol::Fields fields(json, fmt::format("{}: settings", name));
+    if (fields.has("logLevel"))
+        settings.log_level = fields.string("logLevel", 16);
+    if (fields.has("maxConnections"))
+        settings.max_connections = static_cast<size_t>(fields.integer("maxConnections", 1, 4096));
+    if (fields.has("maxConnectionsPerAddress"))
+        settings.max_connections_per_address = static_cast<size_t>(fields.integer("maxConnectionsPerAddress", 1, 4096));
+    fields.end();
+    return settings;
+}
+
+} // namespace
+
+Config parse_config(std::string_view text, std::string_view name_for_errors) {
+    const auto json = protocol::parse_json(text, name_for_errors);
+    protocol::Fields fields(json, name_for_errors);
+    Config config;
+    if (const auto version = fields.integer("v"); version != 1)
+        fields.fail("v", fmt::format("is {}, this agent reads version 1", version));
+    config.hive = name_field(fields, "hive");
+    config.node = name_field(fields, "node");
+    config.system = fields.string("system", 64);
+    for (const auto& item : fields.array("listen", max_listen)) {
+        if (!item.is_string())
+            fields.fail("listen", "must be a list of addresses and interface names");
+        config.listen.push_back(item.get<std::string>());
+    }
+    if (config.listen.empty())
+        fields.fail("listen", "is empty: the agent would listen nowhere");
+    config.port = static_cast<std::uint16_t>(fields.integer("port", 1, 65535));
+    for (const auto& item : fields.array("operators", max_operators)) {
+        if (!item.is_string())
+            fields.fail("operators", "must be a list of public keys");
+        try {
+            config.operators.push_back(ssh::PublicKey::parse(item.get<std::string>()));
+        } catch (const ssh::BadKey& error) {
+            fields.fail("operators", error.what());
+        }
+    }
+    if (config.operators.empty())
+        fields.fail("operators", "is empty: nobody could deploy to this node");
+    config.identity_file = path_field(fields, "identityFile");
+    config.generate_identity = fields.boolean("generateIdentity");
+    config.state_dir = path_field(fields, "stateDir");
+    config.settings = parse_settings(fields.object("settings"), name_for_errors);
+    fields.end();
+    return config;
+}
+
+Config load_config(const std::filesystem::path& file) {
+    return parse_config(read_file(file, max_config_bytes), file.string());
+}
+
+} // namespace waggle::agent

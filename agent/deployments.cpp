@@ -1,0 +1,152 @@
+#include "agent/deployments.hpp"
+
+#include "shared/base/error.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace waggle::agent {
+
+Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operators, World& world,
+                         std::function<void()> on_end)
+    : self_(std::move(self)), operators_(std::move(operators)), world_(world), on_end_(std::move(on_end)) {}
+
+Deployments::~Deployments() {
+    stop_.request();
+    if (activation_.joinable())
+        activation_.join();
+}
+
+void Deployments::resume() {
+    const auto record = world_.state.get().deployment;
+    if (!record)
+        return;
+    const auto run = std::make_shared<DeploymentRun>(world_, *record);
+    const std::lock_guard lock(mutex_);
+    newest_ = run;
+    if (!run->events().ended())
+        watch(run, &DeploymentRun::resume);
+}
+
+Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document, Time session_clock) {
+    const std::lock_guard lock(mutex_);
+    auto admission = admit(document, self_,
+                           {.operators = operators_,
+                            .condition = world_.state.condition(),
+                            .state_problem = world_.state.problem(),
+                            .last_admitted = world_.state.get().last_admitted,
+                            .running = running(),
+                            .own_clock = world_.clock(),
+                            .session_clock = session_clock});
+    if (admission.kind == Admission::Kind::refused) {
+        spdlog::warn("a deployment was refused: {}", admission.refusal.message);
+        return admission.refusal;
+    }
+    const auto id = document.id();
+    if (admission.kind == Admission::Kind::attach && newest_ && newest_->id() == id)
+        return Started{.run = newest_, .attached = true, .store = nullptr};
+    if (admission.kind == Admission::Kind::attach) // its record is gone, only its id is known
+        return protocol::Refused{"replayed", fmt::format("deployment {} was admitted before", id.brief())};
+
+    std::unique_ptr<Store> store;
+    try {
+        store = world_.open_store();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"nix-daemon-away", fmt::format("the nix daemon does not answer: {}", error.what())};
+    }
+    auto run =
+        std::make_shared<DeploymentRun>(world_, *admission.deployment, id, admission.operator_key->fingerprint());
+    try {
+        run->begin();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"state-not-written", error.what()};
+    }
+    newest_ = run;
+    return Started{.run = std::move(run), .attached = false, .store = std::move(store)};
+}
+
+void Deployments::carry_out(Started started, Feed& feed) {
+    const bool staged = started.run->prepare(std::move(started.store), feed);
+    if (!staged) {
+        ended();
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    watch(std::move(started.run), &DeploymentRun::activate);
+}
+
+void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&)) {
+    if (activation_.joinable())
+        activation_.join(); // the one before has ended, or this one would not have been admitted
+    activation_ = std::thread([this, run = std::move(run), part] {
+        try {
+            ((*run).*part)(stop_);
+            ended();
+        } catch (const Interrupted&) {
+            spdlog::info("deployment {} goes on without this agent", run->id().brief());
+        } catch (const std::exception& error) {
+            spdlog::error("deployment {}: {}", run->id().brief(), error.what());
+        }
+    });
+}
+
+void Deployments::ended() noexcept {
+#ifdef __GLIBC__
+    ::malloc_trim(0); // a closure list and its store queries took some MiB; an idle agent has no use for them
+#endif
+    try {
+        on_end_();
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+    }
+}
+
+std::shared_ptr<DeploymentRun> Deployments::find(const protocol::DeploymentId& id) const {
+    const std::lock_guard lock(mutex_);
+    return newest_ && newest_->id() == id ? newest_ : nullptr;
+}
+
+std::optional<protocol::Running> Deployments::running() const {
+    if (!newest_ || newest_->events().ended())
+        return std::nullopt;
+    return newest_->running();
+}
+
+bool Deployments::busy() const {
+    const std::lock_guard lock(mutex_);
+    return running().has_value();
+}
+
+protocol::Facts Deployments::facts(int session_version) const {
+    protocol::Facts facts;
+    facts.version = session_version;
+    facts.agent_version = WAGGLE_VERSION;
+    facts.system = self_.system;
+    try {
+        facts.nix_version = world_.open_store()->nix_version();
+    } catch (const std::exception& error) {
+        spdlog::warn("the nix daemon does not answer: {}", error.what());
+    }
+    const auto absolute = [](const std::optional<nix::StorePath>& path) {
+        return path ? std::optional(path->absolute()) : std::nullopt;
+    };
+    facts.current_system = absolute(world_.host.current_system());
+    facts.booted_system = absolute(world_.host.booted_system());
+    facts.profile = absolute(world_.host.profile());
+    if (const auto last = world_.state.get().last_admitted) {
+        facts.last_sequence = last->sequence;
+        facts.last_admitted = last->id;
+    }
+    facts.time = world_.clock();
+    const std::lock_guard lock(mutex_);
+    facts.running = running();
+    return facts;
+}
+
+} // namespace waggle::agent

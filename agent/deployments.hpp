@@ -1,0 +1,64 @@
+#pragma once
+
+#include "agent/admission.hpp"
+#include "agent/deployment_run.hpp"
+#include "shared/base/interrupt.hpp"
+#include "shared/protocol/messages.hpp"
+#include "shared/protocol/signed_document.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <variant>
+#include <vector>
+
+namespace waggle::agent {
+
+// The deployments of this node: one at a time; the newest one can be looked at when it has ended, too.
+// Safe to use from several threads.
+class Deployments {
+public:
+    struct Started {
+        std::shared_ptr<DeploymentRun> run;
+        bool attached = false;        // it was known already: nothing is to be carried out
+        std::unique_ptr<Store> store; // else the connection it fetches with
+    };
+    using Answer = std::variant<protocol::Refused, Started>;
+
+    // `on_end` is called, from the thread that ended it, after each deployment's end.
+    Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operators, World& world, std::function<void()> on_end);
+    // An activation under way goes on in its unit; we only stop watching it.
+    ~Deployments();
+
+    // Takes up what an agent before this one left.
+    void resume();
+
+    // Admits and begins a deployment, or says why not.
+    Answer deploy(const protocol::SignedDocument& document, Time session_clock);
+    // Carries a started deployment out as far as the session is needed, then goes on without it.
+    void carry_out(Started started, Feed& feed);
+
+    // The deployment with this id, if it is the newest one.
+    std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
+    bool busy() const;
+
+    protocol::Facts facts(int session_version) const;
+
+private:
+    std::optional<protocol::Running> running() const;
+    void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
+    void ended() noexcept;
+
+    const NodeIdentity self_;
+    const std::vector<ssh::PublicKey> operators_;
+    World& world_;
+    const std::function<void()> on_end_;
+    Interrupt stop_;
+    mutable std::mutex mutex_; // for what follows
+    std::shared_ptr<DeploymentRun> newest_;
+    std::thread activation_; // waits for the newest one's activation
+};
+
+} // namespace waggle::agent

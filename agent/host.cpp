@@ -1,0 +1,77 @@
+#include "agent/host.hpp"
+
+#include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <string>
+
+namespace waggle::agent {
+
+namespace {
+
+// The store path that a symbolic link ends at.
+std::optional<nix::StorePath> store_path_behind(const std::filesystem::path& link) {
+    std::error_code error;
+    const auto target = std::filesystem::canonical(link, error);
+    if (error)
+        return std::nullopt;
+    try {
+        return nix::StorePath::parse_absolute(target.string());
+    } catch (const nix::BadStorePath&) {
+        return std::nullopt;
+    }
+}
+
+} // namespace
+
+std::optional<nix::StorePath> LocalHost::current_system() const {
+    return store_path_behind("/run/current-system");
+}
+
+std::optional<nix::StorePath> LocalHost::booted_system() const {
+    return store_path_behind("/run/booted-system");
+}
+
+std::optional<nix::StorePath> LocalHost::profile() const {
+    return store_path_behind(system_profile);
+}
+
+std::optional<std::uint64_t> LocalHost::profile_generation() const {
+    const auto link = read_link(system_profile);
+    return link ? generation_of_link(link->filename().string()) : std::nullopt;
+}
+
+std::uint64_t LocalHost::free_store_bytes() const {
+    struct statvfs info{};
+    if (::statvfs("/nix/store", &info) != 0)
+        throw SystemError("asking for the free space of /nix/store");
+    return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+}
+
+bool LocalHost::is_system(const nix::StorePath& toplevel) const {
+    return ::access(switch_program(toplevel).c_str(), X_OK) == 0;
+}
+
+std::filesystem::path switch_program(const nix::StorePath& toplevel) {
+    return std::filesystem::path(toplevel.absolute()) / "bin/switch-to-configuration";
+}
+
+std::optional<std::uint64_t> generation_of_link(std::string_view link_name) {
+    constexpr std::string_view prefix = "system-";
+    constexpr std::string_view suffix = "-link";
+    if (!link_name.starts_with(prefix) || !link_name.ends_with(suffix) ||
+        link_name.size() <= prefix.size() + suffix.size())
+        return std::nullopt;
+    const auto digits = link_name.substr(prefix.size(), link_name.size() - prefix.size() - suffix.size());
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (error != std::errc{} || end != digits.data() + digits.size())
+        return std::nullopt;
+    return number;
+}
+
+} // namespace waggle::agent

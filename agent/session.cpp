@@ -1,0 +1,249 @@
+#include "agent/session.hpp"
+
+#include "shared/base/error.hpp"
+#include "shared/protocol/json.hpp"
+#include "shared/protocol/messages.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+#include <variant>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr std::chrono::seconds cancel_look{1}; // how soon a feed sees that another session cancelled
+constexpr std::chrono::seconds close_timeout{5};
+
+// Sends from several threads, one message at a time.
+class Outbox {
+public:
+    Outbox(net::Connection& connection, std::chrono::milliseconds timeout)
+        : connection_(connection), timeout_(timeout) {}
+
+    void send(const protocol::Message& message) {
+        const std::lock_guard lock(mutex_);
+        connection_.send(protocol::encode(message), deadline_in(timeout_));
+    }
+    void abort() noexcept { connection_.abort(); }
+
+private:
+    net::Connection& connection_;
+    std::chrono::milliseconds timeout_;
+    std::mutex mutex_;
+};
+
+// Passes one deployment's events on as they happen, and its result, on a thread of its own.
+class EventSender {
+public:
+    EventSender(Outbox& outbox, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
+        : run_(std::move(run)),
+          thread_([this, &outbox, after](std::stop_token stop) { send_all(outbox, after, stop); }) {}
+
+    const DeploymentRun& run() const { return *run_; }
+
+private:
+    void send_all(Outbox& outbox, std::uint64_t after, std::stop_token stop) const {
+        try {
+            while (auto item = run_->events().next(after, stop)) {
+                if (auto* event = std::get_if<protocol::Event>(&*item)) {
+                    after = event->number;
+                    outbox.send(*event);
+                } else {
+                    outbox.send(std::get<protocol::Result>(*item));
+                    return;
+                }
+            }
+        } catch (const std::exception& error) {
+            spdlog::debug("events of {} were not sent: {}", run_->id().brief(), error.what());
+            outbox.abort(); // the receiving side of the session learns it this way
+        }
+    }
+
+    std::shared_ptr<DeploymentRun> run_;
+    std::jthread thread_; // last: it uses the others
+};
+
+// What a deployment is fed with, from the session that brought it.
+class SessionFeed : public Feed {
+public:
+    SessionFeed(net::Connection& connection, Outbox& outbox, DeploymentRun& run, std::chrono::milliseconds stall)
+        : connection_(connection), outbox_(outbox), run_(run), stall_(stall) {}
+
+    std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
+
+    void want(std::vector<std::uint32_t> indices) override { outbox_.send(protocol::Want{std::move(indices)}); }
+
+    protocol::NarPiece next_nar_piece() override { return next<protocol::NarPiece>("a path"); }
+
+private:
+    template <typename Piece>
+    Piece next(std::string_view awaited) {
+        const auto stalled = deadline_in(stall_);
+        while (true) {
+            receive(awaited, stalled);
+            const auto incoming = protocol::decode(received_);
+            if (const auto* piece = std::get_if<Piece>(&incoming))
+                return *piece;
+            const auto* message = std::get_if<protocol::Message>(&incoming);
+            const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
+            if (cancel == nullptr)
+                throw protocol::BadDocument(fmt::format("the trigger sent something else than {}", awaited));
+            if (cancel->id == run_.id())
+                run_.cancel();
+        }
+    }
+
+    void receive(std::string_view awaited, Deadline stalled) {
+        while (true) {
+            if (run_.cancelled())
+                throw Interrupted("cancelled");
+            try {
+                auto message = connection_.receive(std::min(stalled, deadline_in(cancel_look)));
+                if (!message)
+                    throw net::ConnectionLost("the trigger has closed it");
+                received_ = std::move(*message);
+                return;
+            } catch (const TimedOut&) {
+                if (std::chrono::steady_clock::now() >= stalled)
+                    throw net::ConnectionLost(
+                        fmt::format("nothing came of {} for {} s", awaited,
+                                    std::chrono::duration_cast<std::chrono::seconds>(stall_).count()));
+            }
+        }
+    }
+
+    net::Connection& connection_;
+    Outbox& outbox_;
+    DeploymentRun& run_;
+    std::chrono::milliseconds stall_;
+    std::string received_; // what the last piece's view points into
+};
+
+class ServedSession {
+public:
+    ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
+        : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
+          outbox_(start.connection, limits.send) {}
+
+    void serve(int version) {
+        outbox_.send(deployments_.facts(version));
+        while (auto message = receive()) {
+            const auto incoming = protocol::decode(*message);
+            // Pieces that are still on their way when a deployment has ended.
+            if (!std::holds_alternative<protocol::Message>(incoming))
+                continue;
+            if (!handle(std::get<protocol::Message>(incoming)))
+                return;
+        }
+    }
+
+private:
+    // nullopt: the trigger left, or has been silent for too long.
+    std::optional<std::string> receive() {
+        while (true) {
+            const bool watching = sender_ && !sender_->run().events().ended();
+            try {
+                return connection_.receive(deadline_in(sender_ && !watching ? limits_.after_result : limits_.idle));
+            } catch (const TimedOut&) {
+                if (!watching)
+                    return std::nullopt;
+            }
+        }
+    }
+
+    // False: the session is over.
+    bool handle(const protocol::Message& message) {
+        if (const auto* deploy = std::get_if<protocol::Deploy>(&message)) {
+            on_deploy(*deploy);
+        } else if (const auto* attach = std::get_if<protocol::Attach>(&message)) {
+            on_attach(*attach);
+        } else if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
+            if (const auto run = deployments_.find(cancel->id))
+                run->cancel();
+        } else {
+            outbox_.send(protocol::Refused{"unexpected-message", "a trigger sends deploy, attach and cancel"});
+            return false;
+        }
+        return true;
+    }
+
+    void on_deploy(const protocol::Deploy& deploy) {
+        auto answer = deployments_.deploy(deploy.document, clock());
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer)) {
+            outbox_.send(*refused);
+            return;
+        }
+        auto& started = std::get<Deployments::Started>(answer);
+        const auto run = started.run;
+        const bool attached = started.attached;
+        std::exception_ptr lost; // the deployment was admitted: it is carried out to an end in any case
+        try {
+            outbox_.send(protocol::Admitted{run->id(), attached});
+            sender_.emplace(outbox_, run, 0);
+        } catch (...) {
+            lost = std::current_exception();
+        }
+        if (!attached) {
+            SessionFeed feed(connection_, outbox_, *run, limits_.feed_stall);
+            deployments_.carry_out(std::move(started), feed);
+        }
+        if (lost)
+            std::rethrow_exception(lost);
+    }
+
+    void on_attach(const protocol::Attach& attach) {
+        const auto run = deployments_.find(attach.id);
+        if (!run) {
+            outbox_.send(protocol::Refused{"unknown-deployment",
+                                           fmt::format("this node does not know deployment {}", attach.id.brief())});
+            return;
+        }
+        outbox_.send(protocol::Admitted{run->id(), true});
+        sender_.emplace(outbox_, run, attach.after);
+    }
+
+    // The operator's clock, by its hello and what has passed since.
+    Time clock() const {
+        return hello_time_ +
+               std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began_);
+    }
+
+    net::Connection& connection_;
+    Deployments& deployments_;
+    SessionLimits limits_;
+    Time hello_time_;
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    Outbox outbox_;
+    std::optional<EventSender> sender_; // last: it uses the outbox
+};
+
+} // namespace
+
+void serve_session(const SessionStart& start, Deployments& deployments, const SessionLimits& limits) {
+    try {
+        ServedSession session(start, deployments, limits);
+        try {
+            session.serve(start.version);
+        } catch (...) {
+            start.connection.abort(); // a sender that waits for room must not hold us up
+            throw;
+        }
+    } catch (const net::ConnectionLost& error) {
+        spdlog::info("session with {}: {}", start.connection.peer(), error.what());
+        return;
+    } catch (const std::exception& error) {
+        spdlog::warn("session with {}: {}", start.connection.peer(), error.what());
+        return;
+    }
+    start.connection.finish(deadline_in(close_timeout));
+}
+
+} // namespace waggle::agent

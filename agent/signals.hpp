@@ -1,0 +1,22 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+
+#include <thread>
+
+namespace waggle::agent {
+
+// Turns SIGTERM and SIGINT into a request to stop. To be made before any other thread, which inherits the signal mask.
+class StopSignals {
+public:
+    explicit StopSignals(Interrupt& target);
+    ~StopSignals();
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+
+private:
+    Interrupt end_;
+    std::thread thread_;
+};
+
+} // namespace waggle::agent

@@ -1,0 +1,60 @@
+#include "agent/store.hpp"
+
+#include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr auto daemon_socket = "/nix/var/nix/daemon-socket/socket";
+// A daemon that waits for another process's lock on a path, or for a disk that spins up, says nothing for a while.
+constexpr std::chrono::minutes stall_timeout{10};
+
+class NixDaemonStore : public Store {
+public:
+    explicit NixDaemonStore(nix::Daemon daemon) : daemon_(std::move(daemon)) {}
+
+    std::string nix_version() override { return daemon_.nix_version(); }
+
+    void add_temp_roots(std::span<const nix::StorePath> paths) override { daemon_.add_temp_roots(paths); }
+
+    std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) override {
+        return daemon_.query_valid_paths(paths);
+    }
+
+    std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) override {
+        return daemon_.query_path_infos(paths);
+    }
+
+    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) override {
+        daemon_.add_to_store_nar(info, nar);
+    }
+
+    void add_root(const std::filesystem::path& link, const nix::StorePath& path) override {
+        std::filesystem::create_directories(link.parent_path());
+        if (read_link(link) != path.absolute()) {
+            std::filesystem::remove(link);
+            if (::symlink(path.absolute().c_str(), link.c_str()) != 0)
+                throw SystemError(fmt::format("making the link {}", link.string()));
+        }
+        daemon_.add_indirect_root(link);
+    }
+
+private:
+    nix::Daemon daemon_;
+};
+
+} // namespace
+
+std::unique_ptr<Store> connect_to_nix_daemon() {
+    return std::make_unique<NixDaemonStore>(nix::Daemon::connect(daemon_socket, stall_timeout));
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "shared/nix/daemon.hpp"
+#include "shared/nix/path_info.hpp"
+#include "shared/nix/store_path.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waggle::agent {
+
+// The node's Nix store, as far as a deployment needs it. One connection: temporary roots last as long as the object.
+class Store {
+public:
+    virtual ~Store() = default;
+
+    virtual std::string nix_version() = 0;
+    virtual void add_temp_roots(std::span<const nix::StorePath> paths) = 0;
+    virtual std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) = 0;
+    virtual std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) = 0;
+    // Registers nothing when the source throws.
+    virtual void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) = 0;
+    // Makes the symbolic link `link` → path and registers it as a GC root.
+    virtual void add_root(const std::filesystem::path& link, const nix::StorePath& path) = 0;
+};
+
+// Connects to the nix daemon's socket; throws Error when it is away.
+std::unique_ptr<Store> connect_to_nix_daemon();
+
+} // namespace waggle::agent
