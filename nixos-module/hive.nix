@@ -5,13 +5,15 @@
 #   .info                    what the hive says of itself and the names of its nodes; evaluates no node
 #   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
+#   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
 #
-# Every node gets the modules beside this file, so services.waggle-agent and deployment are options of all of them.
-{ path ? null, hive ? import path }:
+# Every node gets the modules beside this file, so services.waggle-agent and deployment are options of all of them, and
+# `modules` besides.
+{ path ? null, hive ? import path, modules ? [ ] }:
 let
   inherit (builtins)
-    addErrorContext attrNames concatStringsSep elem filter functionArgs hasAttr isAttrs isBool isFunction isList isString
-    listToAttrs mapAttrs removeAttrs toString trace typeOf;
+    addErrorContext attrNames concatStringsSep deepSeq elem filter functionArgs hasAttr isAttrs isBool isFunction isList isString
+    listToAttrs mapAttrs removeAttrs toString typeOf;
 
   shownPath = if path == null then "the hive" else toString path;
   fail = sentence: throw "${shownPath}: ${sentence}";
@@ -87,7 +89,15 @@ let
 
   # --- nodes ---
 
-  moduleList = value: if isList value then value else [ value ];
+  # A module that is written in the hive itself has no file of its own: errors then say where in the hive it is. Not by
+  # importing it from another module, which would change the order in which lists are merged.
+  located = where: module:
+    let file = { _file = "${shownPath} (${where})"; }; in
+    if isFunction module then { __functor = _: arguments: file // module arguments; __functionArgs = functionArgs module; }
+    else if isAttrs module && !(module ? __functor || module ? outPath) then file // module
+    else module;
+
+  modulesOf = where: value: map (located where) (if isList value then value else [ value ]);
 
   evaluate = extraModules: name:
     let
@@ -111,12 +121,12 @@ let
         };
       };
     in
-    addErrorContext "while evaluating the node `${name}':" (import (npkgs.path + "/nixos/lib/eval-config.nix") {
+    import (npkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (npkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ nixpkgsModule ./deployment.nix ./agent.nix agentDefaults ]
-        ++ moduleList (raw.defaults or { }) ++ moduleList raw.${name} ++ extraModules;
-    });
+      modules = [ nixpkgsModule ./deployment.nix ./agent.nix agentDefaults ] ++ modules
+        ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
+    };
 
   # What modules get as `nodes`: unchecked, because a node that looks at another needs to know its values, not whether
   # somebody misspelt an option there.
@@ -128,9 +138,16 @@ let
     rollback = { inherit (config.deployment.rollback) enable confirmTimeout onFailedUnits; };
   };
 
+  configurations = listToAttrs (map (name: { inherit name; value = evaluate [ ] name; }) names);
+
+  # Each member to its end within the node's context, or an error in it would not say whose it is.
   forSelected = describe: wanted:
     listToAttrs (map
-      (name: { inherit name; value = addErrorContext "in the node `${name}':" (describe (evaluate [ ] name)); })
+      (name: {
+        inherit name;
+        value = mapAttrs (_: member: addErrorContext "while evaluating the node `${name}':" (deepSeq member member))
+          (describe configurations.${name});
+      })
       (selected wanted));
 
   withoutContext = builtins.unsafeDiscardStringContext;
@@ -143,6 +160,8 @@ in
     };
     nodes = names;
   };
+
+  inherit configurations;
 
   deployments = forSelected (node: deployment node.config);
 

@@ -9,6 +9,8 @@ let
       version = "24.05.fixture";
       versionAtLeast = a: b: builtins.compareVersions a b >= 0;
       versionOlder = a: b: builtins.compareVersions a b < 0;
+      licenses.mit = { spdxId = "MIT"; };
+      platforms.linux = [ "x86_64-linux" "aarch64-linux" ];
       trivial.release = "24.05";
       # nixpkgs has them under these names, too.
       lists = lib;

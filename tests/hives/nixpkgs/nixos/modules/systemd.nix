@@ -102,6 +102,7 @@ in {
     paths = submodules (unitOptions // { pathConfig = section; });
     targets = submodules unitOptions;
     tmpfiles.rules = strings;
+    units = mkOption { type = types.attrsOf types.unspecified; description = "The text of every unit and where it is wanted."; };
   };
   options.system.fixture.unitLinks = mkOption {
     type = types.listOf types.attrs;
@@ -109,6 +110,7 @@ in {
     description = "Links below /etc for all units, as { name; path; }.";
   };
   config = {
+    systemd.units = units;
     system.fixture.unitLinks = lib.concatLists (mapAttrsToList linksOf enabled);
     environment.etc."tmpfiles.d/00-nixos.conf" = lib.mkIf (cfg.tmpfiles.rules != [ ]) { text = lib.concatLines cfg.tmpfiles.rules; };
     systemd.timers = lib.mapAttrs (_: service: { wantedBy = [ "timers.target" ]; timerConfig.OnCalendar = service.startAt; })

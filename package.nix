@@ -1,0 +1,38 @@
+# Both programs: `out` has the trigger and its Nix modules, `agent` only what a node needs.
+{ lib, stdenv, cmake, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog }:
+let
+  doCheck = stdenv.buildPlatform.system == stdenv.hostPlatform.system;
+in
+stdenv.mkDerivation {
+  pname = "waggle";
+  version = "0.1.0";
+  outputs = [ "out" "agent" ];
+
+  src = builtins.path {
+    name = "waggle-source";
+    path = ./.;
+    filter = path: _:
+      let below = lib.removePrefix (toString ./. + "/") path;
+      in builtins.elem (builtins.head (lib.splitString "/" below))
+        [ "CMakeLists.txt" "cmake" "shared" "agent" "trigger" "nixos-module" "tests" ];
+  };
+
+  nativeBuildInputs = [ cmake ninja pkg-config ];
+  buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog ];
+
+  # The other tests boot machines or need a Nix of their own.
+  inherit doCheck;
+  cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" ];
+  nativeCheckInputs = [ openssh ];
+  checkInputs = [ gtest ];
+  checkPhase = "ctest --output-on-failure -L unit";
+
+  postInstall = ''moveToOutput bin/waggle-agent "$agent"'';
+
+  meta = {
+    description = "Deploys NixOS by having the nodes do the work";
+    license = lib.licenses.mit;
+    platforms = lib.platforms.linux;
+    mainProgram = "waggle";
+  };
+}

@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# For tests of what is written in Nix. Source it and call `nix_enter "$@"` first thing: the script runs again in a mount
+# namespace with a /nix of its own, where Nix works without daemon, sandbox and network.
+#
+# Hives are evaluated with the fixture nixpkgs, or with $WAGGLE_TEST_NIXPKGS, a folder with real ones.
+#
+#   $work                    an empty folder, gone at the end
+#   hive < text              writes $work/hive.nix
+#   ask '.info'              what nixos-module/hive.nix says of it: standard output in $out, standard error in $err
+#   check "what" COMMAND…    one line; the first that does not hold ends the test
+#   answers JSON             $out is equal to it
+#   fails TEXT…              the last ask failed and said each text
+#   fixture_only "what"      true with the fixture; with real NixOS it says what is left out
+
+source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)}
+modules=$source_dir/nixos-module
+nixpkgs=${WAGGLE_TEST_NIXPKGS:-$source_dir/tests/hives/nixpkgs}
+out='' err='' status=0
+
+nix_enter() {
+    if [[ ${WAGGLE_IN_PRIVATE_NIX:-} != "$PPID" ]]; then
+        local tool as_root=()
+        for tool in nix-instantiate jq unshare; do
+            command -v "$tool" >/dev/null || { echo "$0: '$tool' is not installed: run ./dev setup" >&2; exit 1; }
+        done
+        [[ $(id -u) = 0 ]] || as_root=(--map-root-user)
+        mkdir -p /nix
+        WAGGLE_TEST_WORK=$(mktemp -d)
+        export WAGGLE_TEST_WORK WAGGLE_IN_PRIVATE_NIX=$$
+        unshare --mount --propagation private "${as_root[@]}" bash "$0" "$@" || status=$?
+        chmod -R u+w "$WAGGLE_TEST_WORK"
+        rm -rf "$WAGGLE_TEST_WORK"
+        exit $status
+    fi
+    work=$WAGGLE_TEST_WORK
+    mkdir -p "$work"/{nix/store,conf,home}
+    mount --bind "$work/nix" /nix
+    printf '%s\n' 'sandbox = false' 'substituters =' 'build-users-group =' 'experimental-features = nix-command flakes' \
+        >"$work/conf/nix.conf"
+    unset NIX_REMOTE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME WAGGLE_AGENT_BINARY
+    export HOME=$work/home NIX_CONF_DIR=$work/conf NIX_PATH=nixpkgs=$nixpkgs
+    key="ssh-ed25519 $(printf 'AAAAC3NzaC1lZDI1NTE5AAAAI%043d' 0)"
+    cd "$work" || exit 1
+}
+
+hive() { cat >"$work/hive.nix"; }
+
+ask() { # EXPRESSION [nix-instantiate arguments]
+    local expression=$1; shift
+    status=0
+    out=$(nix-instantiate --eval --strict --json --read-write-mode "$@" \
+        -E "let hive = import $modules/hive.nix { path = \"$work/hive.nix\"; }; in with builtins; hive$expression" 2>"$work/err") || status=$?
+    err=$(<"$work/err")
+}
+
+section() { printf '\n== %s\n' "$*"; }
+
+check() {
+    local what=$1; shift
+    if "$@"; then
+        printf 'ok    %s\n' "$what"
+    else
+        printf 'FAIL  %s\n      not true: %s\n--- exit %s, standard output:\n%s\n--- standard error:\n%s\n' "$what" "$*" "$status" "$out" "$err"
+        exit 1
+    fi
+}
+
+succeeds() { [[ $status = 0 ]]; }
+answers() { succeeds && jq -e --argjson expected "$1" '. == $expected' <<<"$out" >/dev/null; }
+satisfies() { succeeds && jq -e "$1" <<<"$out" >/dev/null; }
+fails() {
+    [[ $status != 0 ]] || return 1
+    local text
+    for text in "$@"; do warns "$text" || { echo "      it does not say: $text"; return 1; }; done
+}
+# Nix breaks no lines, but indents those of a message.
+warns() { [[ $(tr -s '[:space:]' ' ' <<<"$err") == *"$1"* ]]; }
+
+fixture_only() {
+    [[ -z ${WAGGLE_TEST_NIXPKGS:-} ]] || { echo "SKIP  with real NixOS, where nothing can be built without a network: $1"; return 1; }
+}
