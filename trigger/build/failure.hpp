@@ -1,0 +1,23 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace waggle::trigger {
+
+// One error that nix-store printed: the line with "error:" and the indented ones after it.
+struct BuildError {
+    std::string text;
+    std::set<std::string> derivations; // absolute paths that it names
+    bool is_consequence = false;       // "1 dependencies of derivation … failed to build"
+};
+
+std::vector<BuildError> build_errors(std::string_view standard_error);
+
+// The errors that stand behind a node's failure: those that name a derivation the node's system needs, else its own
+// consequence, else all.
+std::string explain_failure(const std::vector<BuildError>& errors, const std::set<std::string>& needed_derivations);
+
+} // namespace waggle::trigger

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+#include "trigger/build/store.hpp"
+#include "trigger/hive/hive.hpp"
+#include "trigger/hive/nix_options.hpp"
+#include "trigger/report/reporter.hpp"
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waggle::trigger {
+
+// Builds the toplevels of all nodes with one nix-store, going on where one fails. Returns the failures by node. What
+// was built is kept for this run.
+std::map<std::string, std::string> realise(std::span<const EvaluatedNode> nodes,
+                                           const std::vector<std::string>& nix_arguments, Store& store,
+                                           const Interrupt& interrupt, Reporter& reporter);
+
+} // namespace waggle::trigger

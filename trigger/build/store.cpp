@@ -1,0 +1,61 @@
+#include "trigger/build/store.hpp"
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto stall_timeout = std::chrono::minutes(5); // a garbage collection may hold the store that long
+
+} // namespace
+
+nix::Daemon& Store::daemon() {
+    if (!daemon_)
+        daemon_.emplace(nix::Daemon::open_default(stall_timeout));
+    return *daemon_;
+}
+
+void Store::keep(std::span<const nix::StorePath> paths) {
+    const std::scoped_lock lock(mutex_);
+    daemon().add_temp_roots(paths);
+}
+
+std::set<nix::StorePath> Store::valid(std::span<const nix::StorePath> paths) {
+    const std::scoped_lock lock(mutex_);
+    return daemon().query_valid_paths(paths);
+}
+
+std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
+    const std::scoped_lock lock(mutex_);
+    std::shared_ptr<const Closure>& known = closures_[toplevel];
+    if (!known) {
+        auto closure = std::make_shared<Closure>();
+        closure->list = protocol::make_closure_list(nix::query_closure(daemon(), toplevel));
+        closure->text = protocol::to_text(closure->list);
+        closure->summary = protocol::summarize(closure->text, closure->list);
+        known = std::move(closure);
+    }
+    return known;
+}
+
+void Store::add_root(const std::filesystem::path& link, const nix::StorePath& path) {
+    namespace fs = std::filesystem;
+    fs::create_directories(link.parent_path());
+    // A link is replaced in one step: the old system must not be without a root before the new one has it.
+    const fs::path fresh = fs::path(link).concat(".new");
+    fs::remove(fresh);
+    fs::create_symlink(path.absolute(), fresh);
+    fs::rename(fresh, link);
+    const std::scoped_lock lock(mutex_);
+    daemon().add_indirect_root(fs::absolute(link));
+}
+
+ReadNar Store::nar_reader() {
+    const auto daemon = std::make_shared<std::optional<nix::Daemon>>();
+    return [daemon](const nix::StorePath& path, std::uint64_t nar_size, const nix::NarSink& sink) {
+        if (!*daemon)
+            daemon->emplace(nix::Daemon::open_default(stall_timeout));
+        (*daemon)->nar_from_path(path, nar_size, sink);
+    };
+}
+
+} // namespace waggle::trigger

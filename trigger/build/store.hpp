@@ -1,0 +1,50 @@
+#pragma once
+
+#include "shared/nix/daemon.hpp"
+#include "shared/protocol/closure_list.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+
+namespace waggle::trigger {
+
+// A toplevel's closure in the forms a deployment needs.
+struct Closure {
+    protocol::ClosureList list;
+    std::string text;
+    protocol::ClosureSummary summary;
+};
+
+// Reads a path's NAR of the given size to a sink.
+using ReadNar = std::function<void(const nix::StorePath&, std::uint64_t nar_size, const nix::NarSink&)>;
+
+// This machine's Nix store, by one connection that is made when it is needed first and lasts for the whole run: what is
+// kept stays until its end. May be used from several threads.
+class Store {
+public:
+    // Protects the paths (there already or not) from the garbage collector during this run.
+    void keep(std::span<const nix::StorePath> paths);
+    std::set<nix::StorePath> valid(std::span<const nix::StorePath> paths);
+    // Nodes with the same toplevel share one.
+    std::shared_ptr<const Closure> closure(const nix::StorePath& toplevel);
+    // Makes `link` a symbolic link to the path and a GC root.
+    void add_root(const std::filesystem::path& link, const nix::StorePath& path);
+
+    // Reads by a connection of its own, made at the first call.
+    static ReadNar nar_reader();
+
+private:
+    nix::Daemon& daemon();
+
+    std::mutex mutex_;
+    std::optional<nix::Daemon> daemon_;
+    std::map<nix::StorePath, std::shared_ptr<const Closure>> closures_;
+};
+
+} // namespace waggle::trigger

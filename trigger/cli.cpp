@@ -1,0 +1,248 @@
+#include "trigger/cli.hpp"
+
+#include "trigger/command/apply.hpp"
+#include "trigger/command/build.hpp"
+#include "trigger/command/status.hpp"
+#include "trigger/interrupt_on_signals.hpp"
+#include "trigger/nearest_word.hpp"
+#include "trigger/report/escape.hpp"
+#include "trigger/report/format.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <csignal>
+#include <cstdio>
+#include <sstream>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr int usage_error = 2;
+
+const std::vector<std::string>& goal_words() {
+    static const std::vector<std::string> words = {"build", "push", "switch", "boot", "test", "dry-activate"};
+    return words;
+}
+
+class Parser {
+public:
+    Parser() {
+        app_.require_subcommand(1);
+        app_.set_version_flag("--version", "waggle " WAGGLE_VERSION);
+        app_.fallthrough();
+        add_global_options();
+        add_apply();
+        add_build();
+        add_status();
+    }
+
+    std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {
+        try {
+            app_.parse(argc, argv);
+            return finish();
+        } catch (const CLI::Success& success) { // --help, --version
+            std::ostringstream out;
+            app_.exit(success, out, out);
+            return Usage{.exit_code = 0, .text = out.str()};
+        } catch (const CLI::ExtrasError&) {
+            return Usage{.exit_code = usage_error, .text = unknown_word()};
+        } catch (const CLI::RequiredError&) {
+            return Usage{.exit_code = usage_error, .text = first_word_problem(argc, argv)};
+        } catch (const CLI::ParseError& error) {
+            return Usage{.exit_code = usage_error, .text = error.what()};
+        } catch (const Error& error) {
+            return Usage{.exit_code = usage_error, .text = error.what()};
+        }
+    }
+
+private:
+    void add_global_options() {
+        app_.add_option("-f,--config", line_.global.config,
+                        "The hive.nix, or the folder that holds it (default: the first one upward from here)")
+            ->type_name("PATH");
+        app_.add_flag("--show-trace", line_.global.nix.show_trace, "Show where evaluation errors come from");
+        app_.add_option("--option,--nix-option", line_.global.nix.options, "Pass a setting on to Nix; may be repeated")
+            ->type_name("NAME VALUE");
+        app_.add_option("--color", color_, "auto, always or never (default: auto)")->type_name("WHEN");
+        app_.add_flag("-v,--verbose", line_.global.verbose, "Print a line for whatever happens, also on a terminal");
+    }
+
+    static void add_select_options(CLI::App& app, SelectOptions& select) {
+        app.add_option("--on", select.on, "Which nodes: names, globs and @tags, joined by commas (default: all)")
+            ->type_name("NODES");
+        app.add_option("--eval-node-limit", select.eval_node_limit,
+                       "Nodes to evaluate in one process: a number, 0 for all, or auto")
+            ->type_name("N");
+    }
+
+    static void add_build_options(CLI::App& app, BuildOptions& build) {
+        add_select_options(app, build.select);
+        app.add_flag("--keep-result", build.keep_result,
+                     "Keep each system as a GC root, .gcroots/node-NAME beside the hive");
+        app.add_option("--timings", build.timings, "Write how long each phase took to a file, as JSON")
+            ->type_name("FILE");
+    }
+
+    static void add_connect_options(CLI::App& app, ConnectOptions& connect) {
+        app.add_option("-p,--parallel", connect.parallel, "Nodes at a time (default: 10; 0: all)")->type_name("N");
+        app.add_option("--identity", connect.identity, "The operator's SSH key (default: ~/.ssh/id_ed25519)")
+            ->type_name("FILE");
+        app.add_option(
+               "--known-hosts", connect.known_hosts,
+               "Where to look host keys up; may be repeated (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
+            ->type_name("FILE")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+
+    void add_apply() {
+        apply_app_ = app_.add_subcommand("apply", "Evaluate, build and deploy the hive's nodes");
+        apply_app_->add_option("goal", goal_, fmt::format("One of {} (default: switch)", fmt::join(goal_words(), ", ")))
+            ->type_name("GOAL");
+        add_build_options(*apply_app_, apply_.build);
+        add_connect_options(*apply_app_, apply_.connect);
+        apply_app_->add_flag("--force", apply_.force, "Deploy whatever another operator has deployed since");
+        apply_app_->add_flag("--remove-agent", apply_.remove_agent,
+                             "Allow a system without the agent: the last deployment");
+    }
+
+    void add_build() {
+        build_app_ = app_.add_subcommand("build", "Evaluate and build, and print each node's system");
+        add_build_options(*build_app_, build_);
+        build_app_->add_flag("--dry-run", build_.dry_run, "Stop after the evaluation, and print the derivations");
+    }
+
+    void add_status() {
+        status_app_ = app_.add_subcommand("status", "Ask the nodes what they run");
+        add_select_options(*status_app_, status_.select);
+        add_connect_options(*status_app_, status_.connect);
+    }
+
+    CommandLine finish() {
+        if (color_ == "always")
+            line_.global.color = ColorChoice::always;
+        else if (color_ == "never")
+            line_.global.color = ColorChoice::never;
+        else if (color_ != "auto")
+            throw Error(fmt::format("--color takes auto, always or never, not “{}”", color_));
+        if (apply_app_->parsed()) {
+            const std::optional<protocol::Goal> goal = protocol::parse_goal(goal_);
+            if (!goal)
+                throw Error(fmt::format("there is no goal “{}”{}\nThe goals are {}.", goal_,
+                                        did_you_mean(goal_, goal_words()), fmt::join(goal_words(), ", ")));
+            apply_.goal = *goal;
+            line_.command = apply_;
+        } else if (build_app_->parsed()) {
+            line_.command = build_;
+        } else {
+            line_.command = status_;
+        }
+        return std::move(line_);
+    }
+
+    const CLI::App& current_app() const {
+        const std::vector<CLI::App*> subcommands = app_.get_subcommands();
+        return subcommands.empty() ? app_ : *subcommands.front();
+    }
+
+    std::vector<std::string> known_options() const {
+        std::vector<std::string> names;
+        for (const CLI::App* app : {&app_, &current_app()}) {
+            for (const CLI::Option* option : app->get_options()) {
+                for (const std::string& name : option->get_lnames())
+                    names.push_back("--" + name);
+            }
+        }
+        return names;
+    }
+
+    std::string unknown_word() const {
+        const std::vector<std::string> extras = app_.remaining(true);
+        const std::string word = extras.empty() ? "" : extras.front();
+        const std::string command = current_app().get_name();
+        if (word.starts_with('-'))
+            return fmt::format("there is no option {}{}\n`waggle {}--help` lists the options.", word,
+                               did_you_mean(word.substr(0, word.find('=')), known_options()),
+                               command.empty() ? "" : command + " ");
+        return fmt::format("“{}” is one word too many for `waggle {}`\n`waggle {} --help` says what it takes.", word,
+                           command, command);
+    }
+
+    // There is no known subcommand: either none was given, or it is misspelt.
+    std::string first_word_problem(int argc, const char* const* argv) const {
+        const std::vector<std::string> commands = {"apply", "build", "status"};
+        for (int i = 1; i < argc; ++i) {
+            const std::string word = argv[i];
+            if (!word.starts_with('-'))
+                return fmt::format("there is no command “{}”{}\nThe commands are {}; `waggle --help` explains them.",
+                                   word, did_you_mean(word, commands), fmt::join(commands, ", "));
+            if (const auto known = known_options();
+                std::find(known.begin(), known.end(), word) == known.end() && word.starts_with("--"))
+                return fmt::format("there is no option {}{}", word, did_you_mean(word, known));
+        }
+        return fmt::format("a command is missing: {}\n`waggle --help` explains them.", fmt::join(commands, ", "));
+    }
+
+    CLI::App app_{"Deploys NixOS: evaluates and builds here, and tells each node what to become.", "waggle"};
+    CLI::App* apply_app_ = nullptr;
+    CLI::App* build_app_ = nullptr;
+    CLI::App* status_app_ = nullptr;
+    CommandLine line_;
+    ApplyOptions apply_;
+    BuildOptions build_;
+    StatusOptions status_;
+    std::string goal_ = "switch";
+    std::string color_ = "auto";
+};
+
+int run(const CommandLine& line, const Interrupt& interrupt) {
+    if (const auto* options = std::get_if<ApplyOptions>(&line.command))
+        return apply(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<BuildOptions>(&line.command))
+        return build(line.global, *options, interrupt);
+    return status(line.global, std::get<StatusOptions>(line.command), interrupt);
+}
+
+void print_error(std::string_view text) {
+    std::string safe;
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        safe += printable(text.substr(begin, end - begin)) + "\n";
+        begin = end + 1;
+    }
+    fmt::print(stderr, "waggle: {}", safe);
+}
+
+} // namespace
+
+std::variant<CommandLine, Usage> parse_command_line(int argc, const char* const* argv) {
+    return Parser().parse(argc, argv);
+}
+
+int run_command_line(int argc, char** argv) {
+    const std::variant<CommandLine, Usage> parsed = parse_command_line(argc, argv);
+    if (const auto* usage = std::get_if<Usage>(&parsed)) {
+        if (usage->exit_code == 0)
+            fmt::print("{}", usage->text);
+        else
+            print_error(usage->text);
+        return usage->exit_code;
+    }
+    std::signal(SIGPIPE, SIG_IGN); // a broken pipe is an error where it is written to
+    Interrupt interrupt;
+    const InterruptOnSignals signals(interrupt);
+    try {
+        return run(std::get<CommandLine>(parsed), interrupt);
+    } catch (const Interrupted&) {
+        print_error("stopped before anything was sent to a node");
+        return protocol::exit_code(protocol::Outcome::interrupted);
+    } catch (const std::exception& error) {
+        print_error(error.what());
+        return usage_error;
+    }
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,43 @@
+#include "trigger/command/build.hpp"
+
+#include "trigger/command/prepare.hpp"
+#include "trigger/report/escape.hpp"
+#include "trigger/report/summary.hpp"
+#include "trigger/report/terminal.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace waggle::trigger {
+
+int build(const GlobalOptions& global, const BuildOptions& options, const Interrupt& interrupt) {
+    const bool color = use_color(global.color, stderr_is_terminal());
+    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, color);
+    Preparation preparation(global, options.select, interrupt, *reporter);
+    std::vector<EvaluatedNode> nodes = preparation.evaluate(preparation.select(true));
+    if (!options.dry_run) {
+        nodes = preparation.build(std::move(nodes));
+        if (options.keep_result)
+            preparation.keep_results(nodes);
+    }
+    for (const EvaluatedNode& node : nodes)
+        reporter->ended(node.name, protocol::Outcome::ok, "");
+    reporter.reset();
+
+    // Standard output is for scripts: one line per node, nothing else.
+    size_t width = 0;
+    for (const EvaluatedNode& node : nodes)
+        width = std::max(width, columns(node.name));
+    for (const EvaluatedNode& node : nodes)
+        fmt::print("{} {}\n", padded(node.name, width), (options.dry_run ? node.drv : node.toplevel).absolute());
+    std::fflush(stdout);
+    if (!preparation.failed.empty())
+        fmt::print(stderr, "\n{}", format_summary(preparation.failed, color));
+    if (options.timings)
+        write_timings(*options.timings, preparation.timings, {});
+    return protocol::exit_code(worst_outcome(preparation.failed));
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "shared/protocol/deployment.hpp"
+#include "trigger/hive/nix_options.hpp"
+#include "trigger/report/style.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::trigger {
+
+// For every subcommand.
+struct GlobalOptions {
+    std::optional<std::filesystem::path> config;
+    NixOptions nix;
+    ColorChoice color = ColorChoice::auto_;
+    bool verbose = false;
+};
+
+struct SelectOptions {
+    std::optional<std::string> on;
+    std::string eval_node_limit = "auto"; // or a number; 0: all nodes in one process
+};
+
+struct BuildOptions {
+    SelectOptions select;
+    bool keep_result = false;
+    bool dry_run = false; // print derivations, build nothing
+    std::optional<std::filesystem::path> timings;
+};
+
+struct ConnectOptions {
+    size_t parallel = 10; // 0: all nodes at once
+    std::optional<std::filesystem::path> identity;
+    std::vector<std::filesystem::path> known_hosts;
+};
+
+struct ApplyOptions {
+    protocol::Goal goal = protocol::Goal::switch_;
+    BuildOptions build;
+    ConnectOptions connect;
+    bool force = false;
+    bool remove_agent = false;
+};
+
+struct StatusOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+};
+
+} // namespace waggle::trigger

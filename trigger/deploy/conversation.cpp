@@ -1,0 +1,155 @@
+#include "trigger/deploy/conversation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::trigger {
+
+using protocol::DeploymentState;
+using protocol::Event;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Between two looks at whether the operator wants to stop, or our side cannot go on.
+constexpr auto look_around = std::chrono::milliseconds(100);
+
+Step step_of(DeploymentState state) {
+    switch (state) {
+    case DeploymentState::received: return Step::deploying;
+    case DeploymentState::fetching: return Step::fetching;
+    case DeploymentState::staged: return Step::staged;
+    case DeploymentState::activating: return Step::activating;
+    case DeploymentState::activated: return Step::activated;
+    case DeploymentState::committed: return Step::committed;
+    case DeploymentState::rolling_back:
+    case DeploymentState::rolled_back:
+    case DeploymentState::failed: return Step::rolling_back;
+    }
+    return Step::deploying;
+}
+
+// From here on the node is being changed.
+bool has_begun(DeploymentState state) {
+    return state != DeploymentState::received && state != DeploymentState::fetching &&
+           state != DeploymentState::staged && state != DeploymentState::failed;
+}
+
+} // namespace
+
+Conversation::Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
+                           const Closure& closure, const Surroundings& surroundings, DeploymentProgress& progress)
+    : node_(node), session_(session), document_(document), closure_(closure), surroundings_(surroundings),
+      progress_(progress), bytes_sent_before_(progress.bytes_sent),
+      outbox_(*session.link.connection, closure.list, surroundings.nar_reader()) {}
+
+void Conversation::deploy() {
+    outbox_.say(protocol::encode(protocol::Deploy{document_}));
+    const std::string_view text = closure_.text;
+    for (size_t begin = 0; begin < text.size(); begin += protocol::data_piece_bytes)
+        outbox_.say(protocol::encode_closure_list_piece(text.substr(begin, protocol::data_piece_bytes)));
+    if (!progress_.sent_at)
+        progress_.sent_at = Clock::now();
+}
+
+void Conversation::attach() {
+    outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = progress_.last_event}));
+}
+
+Conversation::Ending Conversation::follow() {
+    std::optional<Ending> ending;
+    Deadline silence_deadline = deadline_in(surroundings_.patience.silence);
+    try {
+        while (!ending) {
+            if ((ending = handle_interrupt()))
+                break;
+            if (!surroundings_.interrupt.requested())
+                outbox_.check();
+            try {
+                receive_one(ending);
+                silence_deadline = deadline_in(surroundings_.patience.silence);
+            } catch (const TimedOut&) {
+                if (Clock::now() >= silence_deadline)
+                    throw net::ConnectionLost("the node has been silent for too long");
+            }
+            progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+        }
+    } catch (const net::ConnectionLost&) {
+        progress_.everything_was_sent = outbox_.idle();
+        if (!surroundings_.interrupt.requested())
+            throw;
+        return LeftAlone{.activation_began = progress_.activation_seen};
+    }
+    progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+    return *ending;
+}
+
+void Conversation::receive_one(std::optional<Ending>& ending) {
+    const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
+    if (!bytes)
+        throw net::ConnectionLost("the agent closed the connection before the deployment's end");
+    const protocol::Incoming incoming = protocol::decode(*bytes);
+    const auto* message = std::get_if<protocol::Message>(&incoming);
+    if (!message)
+        throw protocol::BadDocument("the agent sent data where it may only send messages");
+    if (const auto* event = std::get_if<Event>(message)) {
+        on(*event);
+    } else if (const auto* want = std::get_if<protocol::Want>(message)) {
+        outbox_.serve(want->indices);
+    } else if (const auto* result = std::get_if<protocol::Result>(message)) {
+        if (result->id != document_.id())
+            throw protocol::BadDocument("the agent sent the result of another deployment");
+        ending = *result;
+    } else if (const auto* refused = std::get_if<protocol::Refused>(message)) {
+        throw RefusedByNode(*refused);
+    } else if (!std::holds_alternative<protocol::Admitted>(*message)) {
+        throw protocol::BadDocument("the agent sent a message that only a trigger may send");
+    }
+}
+
+void Conversation::on(const Event& event) {
+    progress_.last_event = event.number;
+    Reporter& reporter = surroundings_.reporter;
+    switch (event.kind) {
+    case Event::Kind::state:
+        on_state(event.state);
+        if (!event.text.empty())
+            reporter.line(node_, event.text);
+        break;
+    case Event::Kind::progress: reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
+    case Event::Kind::log:
+    case Event::Kind::note:
+        progress_.log.add(event.text);
+        reporter.line(node_, event.text);
+        break;
+    }
+}
+
+void Conversation::on_state(DeploymentState state) {
+    progress_.state = state;
+    if (state != DeploymentState::failed && state != DeploymentState::rolled_back) // the result says that
+        surroundings_.reporter.step(node_, step_of(state));
+    if (has_begun(state) && !progress_.activation_seen) {
+        progress_.activation_seen = true;
+        progress_.activation_began = Clock::now();
+    }
+}
+
+std::optional<Conversation::Ending> Conversation::handle_interrupt() {
+    if (!surroundings_.interrupt.requested())
+        return std::nullopt;
+    if (progress_.activation_seen)
+        return LeftAlone{.activation_began = true};
+    if (!cancel_deadline_) {
+        outbox_.stop_serving();
+        outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
+        cancel_deadline_ = deadline_in(surroundings_.patience.cancel_answer);
+    } else if (Clock::now() >= *cancel_deadline_) {
+        return LeftAlone{.activation_began = false};
+    }
+    return std::nullopt;
+}
+
+} // namespace waggle::trigger

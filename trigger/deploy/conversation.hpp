@@ -1,0 +1,63 @@
+#pragma once
+
+#include "trigger/deploy/deploy_node.hpp"
+#include "trigger/deploy/outbox.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace waggle::trigger {
+
+// What is known of a deployment, whatever becomes of the connections.
+struct DeploymentProgress {
+    using Instant = std::chrono::steady_clock::time_point;
+
+    protocol::DeploymentState state = protocol::DeploymentState::received;
+    bool activation_seen = false;     // the agent said so
+    bool everything_was_sent = false; // when the connection was lost: the activation may have begun
+    std::uint64_t last_event = 0;
+    std::uint64_t bytes_sent = 0;
+    LogTail log;
+    std::optional<Instant> sent_at; // the document
+    std::optional<Instant> activation_began;
+};
+
+// A conversation that ended without a result because the operator asked to stop.
+struct LeftAlone {
+    bool activation_began = false; // it goes on on the node
+};
+
+// Talks with the agent about one deployment over one connection, until its result is there.
+class Conversation {
+public:
+    Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
+                 const Closure& closure, const Surroundings& surroundings, DeploymentProgress& progress);
+
+    // Hands the deployment over, or the one with the same id is attached to.
+    void deploy();
+    // Goes on with the events of a deployment that the agent knows.
+    void attach();
+
+    using Ending = std::variant<protocol::Result, LeftAlone>;
+    // Throws RefusedByNode, and ConnectionLost or TimedOut when the connection is of no more use.
+    Ending follow();
+
+private:
+    void receive_one(std::optional<Ending>& ending);
+    void on(const protocol::Event& event);
+    void on_state(protocol::DeploymentState state);
+    std::optional<Ending> handle_interrupt();
+
+    const std::string& node_;
+    Session& session_;
+    const protocol::SignedDocument& document_;
+    const Closure& closure_;
+    const Surroundings& surroundings_;
+    DeploymentProgress& progress_;
+    const std::uint64_t bytes_sent_before_;
+    std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
+    Outbox outbox_;
+};
+
+} // namespace waggle::trigger

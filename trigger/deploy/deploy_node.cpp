@@ -1,0 +1,203 @@
+#include "trigger/deploy/deploy_node.hpp"
+
+#include "shared/protocol/signed_document.hpp"
+#include "trigger/deploy/conversation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace waggle::trigger {
+
+using protocol::Outcome;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One node's deployment, over as many connections as it takes.
+class NodeDeployment {
+public:
+    NodeDeployment(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings)
+        : node_(node), intent_(intent), surroundings_(surroundings) {}
+
+    NodeReport run() {
+        const Clock::time_point began = Clock::now();
+        try {
+            deploy();
+        } catch (...) {
+            end_by_exception();
+        }
+        report_.node = node_.name;
+        report_.elapsed = Clock::now() - began;
+        report_.log = std::move(progress_.log);
+        report_.bytes_sent = progress_.bytes_sent;
+        if (progress_.sent_at) {
+            const auto activation = progress_.activation_began.value_or(Clock::now());
+            report_.fetch_time = activation - *progress_.sent_at;
+            report_.activate_time = Clock::now() - activation;
+        }
+        return std::move(report_);
+    }
+
+private:
+    void end(Outcome outcome, std::string code, std::string message) {
+        report_.outcome = outcome;
+        report_.code = std::move(code);
+        report_.message = std::move(message);
+    }
+
+    Session open() {
+        return open_session(surroundings_.connect, node_, surroundings_.identity, surroundings_.interrupt);
+    }
+
+    void deploy() {
+        if (const auto reason = objection(node_, intent_))
+            return end(Outcome::refused, "no-agent", *reason);
+
+        surroundings_.reporter.step(node_.name, Step::connecting);
+        const Clock::time_point began = Clock::now();
+        Session session = open();
+        report_.connect_time = Clock::now() - began;
+        if (const auto reason = objection(node_, session.facts))
+            return end(Outcome::refused, "other-system", *reason);
+
+        surroundings_.reporter.step(node_.name, Step::deploying);
+        const std::shared_ptr<const Closure> closure = surroundings_.closure();
+        const protocol::SignedDocument document = protocol::sign(
+            make_deployment(node_, intent_, session.facts, session.link.node_key, closure->summary, now()),
+            surroundings_.identity);
+
+        // A connection that breaks is made again, and the agent asks for what it still lacks, or tells what happened
+        // since.
+        for (bool attach = false;;) {
+            try {
+                return converse(session, document, *closure, attach);
+            } catch (const net::ConnectionLost& lost) {
+                loss_ = lost.what();
+            }
+            session = reopen();
+            attach = agent_knows(session.facts, document.id());
+        }
+    }
+
+    void converse(Session& session, const protocol::SignedDocument& document, const Closure& closure, bool attach) {
+        Conversation conversation(node_.name, session, document, closure, surroundings_, progress_);
+        if (attach)
+            conversation.attach();
+        else
+            conversation.deploy();
+        const Conversation::Ending ending = conversation.follow();
+        if (const auto* result = std::get_if<protocol::Result>(&ending))
+            on(*result);
+        else
+            on(std::get<LeftAlone>(ending));
+        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    }
+
+    void on(const protocol::Result& result) {
+        end(result.outcome, result.code, result.message);
+        report_.generation = result.generation;
+        if (surroundings_.interrupt.requested() && result.outcome == Outcome::failed_before_activation)
+            report_.outcome = Outcome::interrupted;
+    }
+
+    void on(const LeftAlone& left) {
+        if (left.activation_began)
+            end(Outcome::unknown, "interrupted",
+                fmt::format(
+                    "its activation had begun ({}) and goes on to its end on the node: `waggle status --on {}` shows "
+                    "what runs there",
+                    protocol::to_string(progress_.state), node_.name));
+        else
+            end(Outcome::interrupted, "interrupted",
+                fmt::format("stopped while it was {}; nothing was changed but verified paths in its store",
+                            protocol::to_string(progress_.state)));
+    }
+
+    // Whether the deployment may be past the point from which it goes on without us.
+    bool may_have_begun() const {
+        return progress_.activation_seen || (protocol::activates(intent_.goal) && progress_.everything_was_sent);
+    }
+
+    // The session after a lost one. Throws what the last try threw.
+    Session reopen() {
+        const bool patient = may_have_begun();
+        const Deadline give_up = deadline_in(surroundings_.patience.reattach);
+        if (!patient && ++quick_reconnects_ > surroundings_.patience.reconnects_before_activation)
+            throw net::ConnectionLost(fmt::format("the connection broke again and again: {}", loss_));
+        surroundings_.reporter.step(node_.name, Step::reconnecting);
+        surroundings_.reporter.line(node_.name, loss_);
+        for (auto wait = surroundings_.patience.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
+            try {
+                pause(wait, surroundings_.interrupt);
+                return open();
+            } catch (const Interrupted&) {
+                throw;
+            } catch (const net::WrongHostKey&) {
+                throw;
+            } catch (const RefusedByNode&) {
+                throw;
+            } catch (const Error& error) {
+                if (!patient || Clock::now() + wait >= give_up)
+                    throw Error(fmt::format("{}; then it could not be reached again: {}", loss_, error.what()));
+            }
+        }
+    }
+
+    static bool agent_knows(const protocol::Facts& facts, const protocol::DeploymentId& id) {
+        using enum protocol::DeploymentState;
+        // One that is still being fetched waits for its list and its NARs: it is handed over again.
+        if (facts.running && facts.running->id == id)
+            return facts.running->state != received && facts.running->state != fetching;
+        return false;
+    }
+
+    // Called in a catch block.
+    void end_by_exception() {
+        std::string what;
+        try {
+            throw;
+        } catch (const std::exception& error) {
+            what = error.what();
+        }
+        if (progress_.sent_at && may_have_begun())
+            return end(
+                Outcome::unknown, "lost",
+                fmt::format("{}\nIts activation {}, and goes on to its end on the node: `waggle status --on {}` shows "
+                            "what runs there once it can be reached",
+                            what, progress_.activation_seen ? "had begun" : "may have begun", node_.name));
+        if (surroundings_.interrupt.requested())
+            return end(Outcome::interrupted, "interrupted",
+                       progress_.sent_at ? "stopped; nothing was changed but verified paths in its store"
+                                         : "stopped before anything was sent to it");
+        try {
+            throw;
+        } catch (const RefusedByNode& refused) {
+            end(Outcome::refused, refused.code(), what);
+        } catch (const net::WrongHostKey&) {
+            end(Outcome::refused, "wrong-host-key", what);
+        } catch (const net::Unreachable&) {
+            end(Outcome::unreachable, "unreachable", what);
+        } catch (const std::exception&) {
+            end(Outcome::failed_before_activation, "failed", what);
+        }
+    }
+
+    const EvaluatedNode& node_;
+    const Intent& intent_;
+    const Surroundings& surroundings_;
+    DeploymentProgress progress_;
+    NodeReport report_;
+    std::string loss_;
+    int quick_reconnects_ = 0;
+};
+
+} // namespace
+
+NodeReport deploy_node(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept {
+    return NodeDeployment(node, intent, surroundings).run();
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+#include "trigger/build/store.hpp"
+#include "trigger/deploy/document.hpp"
+#include "trigger/deploy/session.hpp"
+#include "trigger/report/node_report.hpp"
+#include "trigger/report/reporter.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace waggle::trigger {
+
+// How long to be patient with a node; tests are less so.
+struct Patience {
+    std::chrono::milliseconds silence = std::chrono::minutes(15);       // a unit may start for long without a word
+    std::chrono::milliseconds reattach = std::chrono::seconds(60);      // after a loss while it activates
+    std::chrono::milliseconds cancel_answer = std::chrono::seconds(5);  // after Ctrl-C
+    std::chrono::milliseconds backoff = std::chrono::milliseconds(200); // before the first further try; doubles
+    int reconnects_before_activation = 2;
+};
+
+// The outside world of one node's deployment.
+struct Surroundings {
+    Connect connect;
+    std::function<std::shared_ptr<const Closure>()> closure; // of the node's toplevel
+    std::function<ReadNar()> nar_reader;
+    const ssh::PrivateKey& identity;
+    const Interrupt& interrupt;
+    Reporter& reporter;
+    Patience patience;
+};
+
+// Deploys one node from the first connection to the result, and returns how it ended: it throws nothing.
+NodeReport deploy_node(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept;
+
+} // namespace waggle::trigger

@@ -1,0 +1,75 @@
+#include "trigger/deploy/dialer.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+
+#include <array>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto goodbye_time = std::chrono::seconds(6); // a little more than an agent is given to answer a cancel
+
+std::string wrong_key_sentence(const NodeAddress& address, const std::vector<ssh::PublicKey>& pins,
+                               const ssh::PublicKey& observed) {
+    std::vector<std::string> expected;
+    for (const ssh::PublicKey& pin : pins)
+        expected.push_back(pin.fingerprint());
+    return fmt::format("{} shows the host key {}, but {} is expected ({}); nothing was signed or sent. Either another "
+                       "machine answers at "
+                       "that address, or the node was installed anew: compare with `ssh-keygen -lf "
+                       "/etc/ssh/ssh_host_ed25519_key.pub` at its "
+                       "console before you change {}",
+                       *address.deployment.target_host, observed.fingerprint(), fmt::join(expected, " or "),
+                       address.deployment.agent_host_key ? "deployment.agent.hostKey" : "known_hosts",
+                       address.deployment.agent_host_key ? "it" : "the entry");
+}
+
+class Counted {
+public:
+    explicit Counted(std::atomic<int>& count) : count_(count) { ++count_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    ~Counted() { --count_; }
+
+private:
+    std::atomic<int>& count_;
+};
+
+} // namespace
+
+Dialer::Dialer(const Interrupt& interrupt) : interrupt_(interrupt), watcher_([this] { watch(); }) {}
+
+Dialer::~Dialer() {
+    done_.request();
+    watcher_.join();
+}
+
+Connect Dialer::connector(const NodeAddress& address, std::vector<ssh::PublicKey> pins) {
+    return [this, &address, pins = std::move(pins)](Deadline deadline) {
+        const Counted counted(connecting_);
+        interrupt_.check();
+        try {
+            return client_.connect(*address.deployment.target_host, address.deployment.agent_port, pins, deadline);
+        } catch (const net::WrongHostKey& error) {
+            throw net::WrongHostKey(wrong_key_sentence(address, pins, error.observed()), error.observed());
+        }
+    };
+}
+
+void Dialer::watch() {
+    std::array<pollfd, 2> entries{pollfd{interrupt_.fd(), POLLIN, 0}, pollfd{done_.fd(), POLLIN, 0}};
+    while (::poll(entries.data(), entries.size(), -1) < 0) { // a signal
+    }
+    const Deadline goodbye = deadline_in(goodbye_time);
+    while (!done_.requested()) {
+        if (connecting_ >= talking_ || std::chrono::steady_clock::now() >= goodbye)
+            client_.abort_all();
+        pollfd done{done_.fd(), POLLIN, 0};
+        ::poll(&done, 1, 50);
+    }
+}
+
+} // namespace waggle::trigger

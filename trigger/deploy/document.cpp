@@ -1,0 +1,59 @@
+#include "trigger/deploy/document.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::trigger {
+
+using protocol::Deployment;
+using protocol::Facts;
+
+namespace {
+
+constexpr auto session_expiry = std::chrono::hours(1); // of the start; the finish may be later
+// The node holds notBefore against the later of its clock and the hello, which is a moment older than the document.
+constexpr auto clock_tolerance = std::chrono::minutes(5);
+
+} // namespace
+
+std::optional<std::string> objection(const EvaluatedNode& node, const Intent& intent) {
+    if (!node.agent_enabled && !intent.remove_agent)
+        return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one; "
+               "enable it, or say --remove-agent";
+    if (node.hive.empty() || node.node.empty())
+        return "its configuration names no services.waggle-agent.hive and node to ask for";
+    return std::nullopt;
+}
+
+std::optional<std::string> objection(const EvaluatedNode& node, const Facts& facts) {
+    if (facts.system != node.system)
+        return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
+                           node.system, facts.system);
+    return std::nullopt;
+}
+
+Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, const Facts& facts,
+                           const ssh::PublicKey& node_key, const protocol::ClosureSummary& closure, Time now) {
+    Deployment deployment;
+    deployment.hive = node.hive;
+    deployment.node = node.node;
+    deployment.node_keys = {node_key};
+    deployment.system = node.system;
+    deployment.goal = intent.goal;
+    deployment.toplevel = node.toplevel;
+    deployment.closure = closure;
+    deployment.sequence = std::max(unix_ms(now), facts.last_sequence + 1);
+    if (!intent.force)
+        deployment.parent = facts.last_admitted;
+    deployment.created = now;
+    deployment.not_before = now - clock_tolerance;
+    deployment.expires = now + session_expiry;
+    deployment.rollback = node.deployment.rollback;
+    deployment.local_content = node.deployment.local_content;
+    deployment.remove_agent = intent.remove_agent;
+    deployment.git = intent.git;
+    return deployment;
+}
+
+} // namespace waggle::trigger

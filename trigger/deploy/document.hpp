@@ -1,0 +1,28 @@
+#pragma once
+
+#include "shared/protocol/deployment.hpp"
+#include "shared/protocol/messages.hpp"
+#include "trigger/hive/hive.hpp"
+
+#include <optional>
+#include <string>
+
+namespace waggle::trigger {
+
+// What the operator asked for, the same for all nodes of a run.
+struct Intent {
+    protocol::Goal goal = protocol::Goal::switch_;
+    bool force = false;        // whatever was admitted last
+    bool remove_agent = false; // the new system may be without the agent
+    std::optional<protocol::GitRevision> git;
+};
+
+// Why this node must not be asked to become what was evaluated; nullopt when nothing speaks against it.
+std::optional<std::string> objection(const EvaluatedNode& node, const Intent& intent);
+std::optional<std::string> objection(const EvaluatedNode& node, const protocol::Facts& facts);
+
+// The deployment that follows what the agent said of itself.
+protocol::Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, const protocol::Facts& facts,
+                                     const ssh::PublicKey& node_key, const protocol::ClosureSummary& closure, Time now);
+
+} // namespace waggle::trigger

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+#include "shared/net/client.hpp"
+#include "shared/protocol/hello.hpp"
+#include "shared/protocol/messages.hpp"
+#include "trigger/hive/hive.hpp"
+
+#include <functional>
+#include <string>
+
+namespace waggle::trigger {
+
+// The agent said no, with its code and a sentence.
+class RefusedByNode : public Error {
+public:
+    explicit RefusedByNode(const protocol::Refused& refused) : Error(refused.message), code_(refused.code) {}
+    const std::string& code() const { return code_; }
+
+private:
+    std::string code_;
+};
+
+// One authenticated connection to an agent, and what it said of its node.
+struct Session {
+    net::NodeConnection link;
+    protocol::Facts facts;
+};
+
+// Opens a connection to the node, in which it has shown a pinned key. Throws what net::Client::connect throws.
+using Connect = std::function<net::NodeConnection(Deadline)>;
+
+// Connects and proves who we are. An agent that restarts itself refuses connections for a moment, so a refusal is tried
+// again for a short while. Throws what `connect` throws, RefusedByNode, net::ConnectionLost, TimedOut, BadDocument.
+Session open_session(const Connect& connect, const NodeAddress& address, const ssh::PrivateKey& identity,
+                     const Interrupt& interrupt);
+
+// Waits until the time is over; throws Interrupted when that is asked for first.
+void pause(std::chrono::milliseconds duration, const Interrupt& interrupt);
+
+} // namespace waggle::trigger

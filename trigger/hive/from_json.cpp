@@ -1,0 +1,98 @@
+#include "shared/protocol/name.hpp"
+#include "trigger/hive/evaluate.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+namespace waggle::trigger {
+
+using protocol::Fields;
+using protocol::Json;
+
+namespace {
+
+// hive.nix comes with this program, so fields it may have beyond these are not an error.
+std::optional<std::string> optional_string(Fields& fields, std::string_view key) {
+    if (!fields.has(key) || fields.is_null(key))
+        return std::nullopt;
+    return fields.string(key);
+}
+
+std::vector<std::string> strings(const Json& array, std::string_view what) {
+    std::vector<std::string> all;
+    for (const Json& item : array) {
+        if (!item.is_string())
+            throw protocol::BadDocument(fmt::format("{} holds something that is not a string", what));
+        all.push_back(item.get<std::string>());
+    }
+    return all;
+}
+
+std::uint16_t port(Fields& fields, std::string_view key) {
+    return static_cast<std::uint16_t>(fields.integer(key, 1, std::numeric_limits<std::uint16_t>::max()));
+}
+
+// "" where the node has no agent to be named.
+std::string waggle_name(Fields& fields, std::string_view key) {
+    std::string name = optional_string(fields, key).value_or("");
+    if (name.empty())
+        return name;
+    if (!protocol::is_name(name))
+        fields.fail(key, "is not a name that Waggle can use: letters, digits, '.', '_' and '-', at most 64 of them");
+    return name;
+}
+
+} // namespace
+
+HiveInfo hive_info_from_json(const Json& json) {
+    constexpr size_t max_nodes = 100'000;
+    Fields fields(json, "the hive");
+    Fields meta(fields.object("meta"), "the hive's meta");
+    HiveInfo info;
+    info.name = meta.string("name");
+    info.description = optional_string(meta, "description").value_or("");
+    info.allow_apply_all = meta.boolean("allowApplyAll");
+    info.machines_file = optional_string(meta, "machinesFile");
+    info.nodes = strings(fields.array("nodes", max_nodes), "the hive's list of nodes");
+    return info;
+}
+
+DeploymentOptions deployment_options_from_json(const Json& json) {
+    Fields fields(json, "deployment");
+    DeploymentOptions options;
+    options.tags = strings(fields.array("tags", 1000), "deployment.tags");
+    options.target_host = optional_string(fields, "targetHost");
+    if (!fields.is_null("targetPort"))
+        options.target_port = port(fields, "targetPort");
+    Fields agent(fields.object("agent"), "deployment.agent");
+    options.agent_enable = agent.boolean("enable");
+    options.agent_port = port(agent, "port");
+    options.agent_host_key = optional_string(agent, "hostKey");
+    if (fields.has("rollback")) {
+        Fields rollback(fields.object("rollback"), "deployment.rollback");
+        options.rollback.enable = rollback.boolean("enable");
+        options.rollback.confirm_timeout = std::chrono::seconds(rollback.integer("confirmTimeout", 1, 86400));
+        options.rollback.keep_on_failed_units = rollback.string("onFailedUnits") == "keep";
+    }
+    if (fields.has("localContent") && fields.string("localContent") == "exact")
+        options.local_content = protocol::LocalContent::exact;
+    return options;
+}
+
+NodeAddress node_address_from_json(const std::string& name, const Json& json) {
+    Fields fields(json, fmt::format("node {}", name));
+    return {.name = name,
+            .deployment = deployment_options_from_json(fields.object("deployment")),
+            .hive = waggle_name(fields, "hive"),
+            .node = waggle_name(fields, "node")};
+}
+
+EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {
+    Fields fields(json, fmt::format("node {}", name));
+    return {node_address_from_json(name, json), fields.string("system"), fields.boolean("agentEnabled"),
+            nix::StorePath::parse_absolute(fields.string("drvPath")),
+            nix::StorePath::parse_absolute(fields.string("toplevel"))};
+}
+
+} // namespace waggle::trigger

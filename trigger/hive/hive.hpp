@@ -1,0 +1,50 @@
+#pragma once
+
+#include "shared/nix/store_path.hpp"
+#include "shared/protocol/deployment.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::trigger {
+
+// What a hive says of itself and which nodes it has; known without evaluating any node.
+struct HiveInfo {
+    std::string name;
+    std::string description;
+    bool allow_apply_all = true;
+    std::optional<std::string> machines_file; // remote builders, for Nix
+    std::vector<std::string> nodes;           // sorted
+};
+
+// `deployment.*` of a node.
+struct DeploymentOptions {
+    std::vector<std::string> tags;
+    std::optional<std::string> target_host;   // nullopt: not deployed over the network
+    std::optional<std::uint16_t> target_port; // of sshd: known_hosts lists the host under it
+    bool agent_enable = true;
+    std::uint16_t agent_port = 9244;
+    std::optional<std::string> agent_host_key; // "ssh-ed25519 AAAA…"
+    protocol::Rollback rollback;
+    protocol::LocalContent local_content = protocol::LocalContent::trust_node;
+};
+
+// What a running agent is asked by: enough to open a session, too little to deploy.
+struct NodeAddress {
+    std::string name; // the attribute in the hive
+    DeploymentOptions deployment;
+    std::string hive; // services.waggle-agent.hive
+    std::string node; // services.waggle-agent.node
+};
+
+// A node that was evaluated to its end.
+struct EvaluatedNode : NodeAddress {
+    std::string system;         // "x86_64-linux"
+    bool agent_enabled = false; // services.waggle-agent.enable
+    nix::StorePath drv;
+    nix::StorePath toplevel;
+};
+
+} // namespace waggle::trigger

@@ -1,0 +1,59 @@
+#include "trigger/hive/evaluate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::trigger {
+
+namespace {
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+    std::vector<std::string_view> lines;
+    for (size_t begin = 0; begin < text.size();) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        lines.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return lines;
+}
+
+size_t indentation(std::string_view line) {
+    return std::min(line.find_first_not_of(' '), line.size());
+}
+
+bool begins_with(std::string_view line, std::string_view word) {
+    return line.substr(indentation(line)).starts_with(word);
+}
+
+} // namespace
+
+std::string nix_error(std::string_view standard_error, bool show_trace) {
+    constexpr size_t max_lines = 40;
+    std::vector<std::string_view> lines = lines_of(standard_error);
+
+    // Older Nix prints "error: …" and then the traces; newer ones "error:", the traces, and "error: …" last, indented.
+    const auto is_error = [](std::string_view line) { return begins_with(line, "error:"); };
+    auto begin = std::find_if(lines.begin(), lines.end(), is_error);
+    if (!show_trace) {
+        const auto last = std::find_if(lines.rbegin(), lines.rend(), is_error);
+        if (last != lines.rend())
+            begin = std::prev(last.base());
+    }
+    if (begin == lines.end())
+        begin = lines.begin();
+    lines.erase(lines.begin(), begin);
+    std::erase_if(lines, [](std::string_view line) { return begins_with(line, "(use '--show-trace'"); });
+    if (!show_trace && lines.size() > max_lines)
+        lines.resize(max_lines);
+
+    const size_t margin = lines.empty() ? 0 : indentation(lines.front());
+    std::string text;
+    for (const std::string_view line : lines)
+        text += fmt::format("{}\n", line.substr(std::min(margin, indentation(line))));
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
+        text.pop_back();
+    return text.empty() ? "nix-instantiate failed without a word" : text;
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace waggle::trigger {
+
+// A Nix string literal, with its quotes, that evaluates to `text`.
+std::string nix_string(std::string_view text);
+
+} // namespace waggle::trigger

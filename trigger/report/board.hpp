@@ -1,0 +1,50 @@
+#pragma once
+
+#include "trigger/report/format.hpp"
+#include "trigger/report/reporter.hpp"
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::trigger {
+
+// The state of all nodes of a run, and how a terminal shows it: a line per node and a line of totals.
+class Board {
+public:
+    using Instant = std::chrono::steady_clock::time_point;
+
+    explicit Board(Instant started) : started_(started) {}
+
+    void step(const std::string& node, Step step, Instant now);
+    void line(const std::string& node, std::string safe_text);
+    void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total);
+    void ended(const std::string& node, protocol::Outcome outcome, std::string safe_message, Instant now);
+
+    // At most `rows` lines of at most `width` columns each. Where there are more nodes than rows, those that work come
+    // first.
+    std::vector<std::string> render(size_t rows, size_t width, bool color, Instant now) const;
+
+private:
+    struct Node {
+        Step step = Step::waiting;
+        Instant started; // left waiting
+        Instant step_began;
+        Instant ended;
+        std::optional<protocol::Outcome> outcome;
+        std::string text;
+        std::uint64_t bytes_done = 0;
+        std::uint64_t bytes_total = 0;
+    };
+
+    std::string node_line(const std::string& name, const Node& node, size_t width, bool color, Instant now) const;
+    std::string totals_line(Instant now) const;
+    static std::string detail(const Node& node, Instant now);
+
+    Instant started_;
+    std::map<std::string, Node> nodes_;
+};
+
+} // namespace waggle::trigger

@@ -1,0 +1,102 @@
+#include "trigger/report/summary.hpp"
+
+#include "trigger/report/escape.hpp"
+#include "trigger/report/format.hpp"
+#include "trigger/report/style.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::trigger {
+
+using protocol::Outcome;
+
+namespace {
+
+std::string printable_lines(std::string_view text) {
+    std::string safe;
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        safe += printable(text.substr(begin, end - begin)) + "\n";
+        begin = end + 1;
+    }
+    while (!safe.empty() && safe.back() == '\n')
+        safe.pop_back();
+    return safe;
+}
+
+} // namespace
+
+std::string format_table(const std::vector<Column>& header, const std::vector<std::vector<std::string>>& rows) {
+    std::vector<size_t> widths;
+    for (size_t i = 0; i < header.size(); ++i) {
+        size_t width = columns(header[i].title);
+        for (const auto& row : rows)
+            width = std::max(width, columns(row[i]));
+        widths.push_back(width);
+    }
+    std::string table;
+    const auto add_row = [&](const auto& cell) {
+        std::string line;
+        for (size_t i = 0; i < header.size(); ++i) {
+            const std::string& text = cell(i);
+            const std::string blanks(widths[i] - std::min(widths[i], columns(text)), ' ');
+            line += (i == 0 ? "" : "  ") + (header[i].right ? blanks + text : text + blanks);
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        table += line + "\n";
+    };
+    add_row([&](size_t i) -> const std::string& { return header[i].title; });
+    for (const auto& row : rows)
+        add_row([&](size_t i) -> const std::string& { return row[i]; });
+    return table;
+}
+
+std::string format_failures(std::span<const NodeReport> reports, bool color) {
+    std::string text;
+    for (const NodeReport& report : reports) {
+        if (report.message.empty() && protocol::exit_code(report.outcome) == 0)
+            continue;
+        const std::string head = fmt::format("{}: {}", report.node, protocol::to_string(report.outcome));
+        text += fmt::format(
+            "\n{}\n{}\n", styled(head, style_of(report.outcome), color),
+            indented(printable_lines(report.message.empty() ? "no reason was given" : report.message), "    "));
+        if (protocol::exit_code(report.outcome) == 0 || report.log.lines().empty())
+            continue;
+        text += "    last lines of its log:\n";
+        for (const std::string& line : report.log.lines())
+            text += fmt::format("      {} | {}\n", report.node, printable(line));
+    }
+    return text;
+}
+
+std::string format_summary(std::span<const NodeReport> reports, bool color) {
+    std::vector<std::vector<std::string>> rows;
+    for (const NodeReport& report : reports)
+        rows.push_back({report.node, std::string(protocol::to_string(report.outcome)),
+                        report.generation ? std::to_string(*report.generation) : "-", format_elapsed(report.elapsed),
+                        format_bytes(report.bytes_sent)});
+    const std::string table =
+        format_table({{"NODE"}, {"OUTCOME"}, {"GENERATION", true}, {"TIME", true}, {"SENT", true}}, rows);
+
+    // Whole lines are colored, after the columns were measured.
+    std::string text;
+    size_t row = 0;
+    for (size_t begin = 0; begin < table.size(); ++row) {
+        const size_t end = table.find('\n', begin);
+        const Style style = row == 0 ? Style::strong : style_of(reports[row - 1].outcome);
+        text += styled(std::string_view(table).substr(begin, end - begin), style, color) + "\n";
+        begin = end + 1;
+    }
+    return text + format_failures(reports, color);
+}
+
+Outcome worst_outcome(std::span<const NodeReport> reports) {
+    Outcome worst = Outcome::unchanged;
+    for (const NodeReport& report : reports)
+        worst = protocol::worse(worst, report.outcome);
+    return worst;
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "trigger/report/node_report.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace waggle::trigger {
+
+// A table with a header; columns as wide as needed, `right` ones aligned to the right.
+struct Column {
+    std::string title;
+    bool right = false;
+};
+std::string format_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows);
+
+// For every report with something to say: the reason, and for failures the last lines of the log.
+std::string format_failures(std::span<const NodeReport> reports, bool color);
+
+// What is printed at the end of a run: the table and the failures.
+std::string format_summary(std::span<const NodeReport> reports, bool color);
+
+// The outcome that decides the exit code.
+protocol::Outcome worst_outcome(std::span<const NodeReport> reports);
+
+} // namespace waggle::trigger

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "trigger/report/reporter.hpp"
+
+#include <memory>
+
+namespace waggle::trigger {
+
+// Shows a run on standard error: on a terminal a line per node that is redrawn in place, else (or when `verbose`) a
+// plain line for whatever happens, "alpha | …". When it is destroyed the last state stays on the screen.
+std::unique_ptr<Reporter> make_reporter(bool verbose, bool color);
+
+// Whether standard error is a terminal.
+bool stderr_is_terminal();
+
+} // namespace waggle::trigger
