@@ -243,10 +243,16 @@ void Daemon::add_to_store_nar(const PathInfo& info, const NarSource& nar) {
 
 void Daemon::nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink) {
     impl_->run(fmt::format("reading {} from the store", path.absolute()), [&](WorkerConnection& connection) {
+        // A daemon that fails in the middle of a NAR writes its error into it, so first ask whether the path is there.
         WireWriter request;
+        request.op(WorkerOp::is_valid_path);
+        request.path(path);
         request.op(WorkerOp::nar_from_path);
         request.path(path);
         connection.send(request.bytes());
+        connection.await_answer();
+        if (!connection.reader().boolean())
+            throw DaemonError("the path is not valid");
         connection.await_answer();
         std::vector<std::byte> buffer(frame_bytes);
         std::string tail; // the last bytes so far

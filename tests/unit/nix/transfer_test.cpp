@@ -186,6 +186,8 @@ TEST(AddToStoreNar, TellsWhatTheDaemonFindsWrong) {
     EXPECT_THROW(daemon.add_to_store_nar(info_of(nar), source_of(nar, 1000)), DaemonError);
 }
 
+const std::string valid = last() + wire(1); // the answer to IsValidPath
+
 // A file's NAR, as Nix writes it.
 std::string nar_of_file(std::string_view content) {
     return wire("nix-archive-1") + wire("(") + wire("type") + wire("regular") + wire("contents") + wire(content) +
@@ -194,7 +196,7 @@ std::string nar_of_file(std::string_view content) {
 
 TEST(NarFromPath, GivesExactlyTheNar) {
     std::string nar = nar_of_file(test_bytes(300'000));
-    FakeDaemon fake(handshake(35), last() + nar + last() + wire({path}));
+    FakeDaemon fake(handshake(35), valid + last() + nar + last() + wire({path}));
     Daemon daemon = fake.connect();
     std::string got;
     // The next answer is already there; a real daemon would not have sent it, so it is held against this one.
@@ -204,15 +206,27 @@ TEST(NarFromPath, GivesExactlyTheNar) {
     EXPECT_TRUE(got == nar);
 
     got.clear();
-    FakeDaemon honest(handshake(35), last() + nar);
+    FakeDaemon honest(handshake(35), valid + last() + nar);
     honest.connect().nar_from_path(path, nar.size(), [&](std::span<const std::byte> bytes) { got += as_text(bytes); });
     EXPECT_TRUE(got == nar);
+}
+
+TEST(NarFromPath, IsRefusedForAPathThatIsNotValid) {
+    FakeDaemon fake(handshake(35), last() + wire(0) + last() + wire("nix-archive-1") + error("not valid"));
+    Daemon daemon = fake.connect();
+    auto sink = [](std::span<const std::byte>) { ADD_FAILURE(); };
+    try {
+        daemon.nar_from_path(path, 1000, sink);
+        FAIL();
+    } catch (const DaemonError& error) {
+        EXPECT_EQ(error.what(), "reading " + path.absolute() + " from the store: the path is not valid");
+    }
 }
 
 TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
     std::string nar = nar_of_file("some content");
     for (std::uint64_t size : {nar.size() - 16, nar.size() - 8, std::uint64_t{0}}) {
-        FakeDaemon fake(handshake(35), last() + nar);
+        FakeDaemon fake(handshake(35), valid + last() + nar);
         Daemon daemon = fake.connect();
         EXPECT_THROW(daemon.nar_from_path(path, size, [](std::span<const std::byte>) {}), DaemonError) << size;
     }
@@ -221,11 +235,11 @@ TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
 TEST(NarFromPath, NamesThePathWhenTheDaemonEndsInTheMiddle) {
     std::string nar = nar_of_file(test_bytes(1000));
     FakeDaemon fake([&](const Fd& fd) {
-        std::array<std::byte, 112> request; // greeting and this request
+        std::array<std::byte, 256> request;
         Deadline deadline = deadline_in(std::chrono::seconds(10));
         write_all(fd, handshake(35), deadline);
-        read_exactly(fd, std::span(request).first(32 + 8 + wire(path.absolute()).size()), deadline);
-        write_all(fd, last() + nar.substr(0, 500), deadline);
+        read_exactly(fd, std::span(request).first(32 + 2 * (8 + wire(path.absolute()).size())), deadline);
+        write_all(fd, valid + last() + nar.substr(0, 500), deadline);
     });
     Daemon daemon = fake.connect();
     try {
