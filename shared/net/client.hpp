@@ -35,18 +35,19 @@ struct NodeConnection {
     protocol::Exporter exporter;
 };
 
-// Makes connections; all their I/O is on one thread.
+// Makes connections; all their I/O is on one thread. Its destructor breaks those that are left.
 class Client {
 public:
-    Client();
+    explicit Client(KeepAlive keep_alive = {});
     ~Client();
 
-    // TCP (all addresses of the name), TLS 1.3, pin, WebSocket, by `deadline`. Throws Unreachable, WrongHostKey,
-    // ConnectionLost or TimedOut (as Unreachable with a sentence).
+    // TCP (all addresses of the name), TLS 1.3, pin, WebSocket, by `deadline`. The first message to receive is then the
+    // challenge. Throws Unreachable (also for no answer in time), WrongHostKey, or ConnectionLost after abort_all.
     NodeConnection connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
                            Deadline deadline);
 
-    // Breaks every connection and every connect under way; from any thread.
+    // Breaks every connection and every connect under way (ConnectionLost), and those that are tried later; from any
+    // thread.
     void abort_all() noexcept;
 
 private:

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "shared/base/fd.hpp"
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::net {
+
+// An IP address and a TCP port.
+struct Endpoint {
+    sockaddr_storage storage{};
+    socklen_t length = 0;
+
+    int family() const { return storage.ss_family; }
+    std::uint16_t port() const;
+    std::string address() const;   // "10.83.1.2", "2001:db8::7"; an IPv4 address within IPv6 reads as IPv4
+    std::string to_string() const; // "10.83.1.2:9244", "[2001:db8::7]:9244"
+    // What limits count together: an IPv4 address, or an IPv6 network of 64 bits, because one host may have all of it.
+    std::string source() const;
+};
+
+// A TCP socket that does not block and is closed on exec. (Asio's own are inherited by child processes.)
+Fd open_tcp_socket(int family);
+
+struct Listener {
+    Fd fd;
+    Endpoint endpoint;
+};
+
+// Listens on each entry: an address ("::" is IPv4 too, unless an IPv4 address is listed), or the name of an interface
+// (Linux). Addresses need not exist yet (Linux). Throws Error naming the entry that cannot be listened on.
+std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::uint16_t port);
+
+struct Accepted {
+    Fd fd;
+    Endpoint peer;
+};
+
+// nullopt: nobody waits any more. Throws SystemError (too many open files, no memory): the same will happen again at
+// once.
+std::optional<Accepted> accept_from(int listening_fd);
+
+} // namespace waggle::net
