@@ -100,7 +100,7 @@ FakeDaemon::FakeDaemon(std::string greeting, std::string answer, Complete comple
 FakeDaemon::FakeDaemon(std::function<void(const Fd&)> answer) : listener_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::string path = folder_.path() / "socket";
+    std::string path = socket();
     std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
     if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         ::listen(listener_.get(), 1) != 0)
@@ -124,7 +124,7 @@ FakeDaemon::~FakeDaemon() {
 }
 
 Daemon FakeDaemon::connect(std::chrono::milliseconds stall_timeout) const {
-    return Daemon::connect(folder_.path() / "socket", stall_timeout);
+    return Daemon::connect(socket(), stall_timeout);
 }
 
 const std::string& FakeDaemon::received() {

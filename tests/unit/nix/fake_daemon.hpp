@@ -43,6 +43,7 @@ public:
     FakeDaemon& operator=(const FakeDaemon&) = delete;
     ~FakeDaemon();
 
+    std::filesystem::path socket() const { return folder_.path() / "socket"; }
     Daemon connect(std::chrono::milliseconds stall_timeout = std::chrono::seconds(10)) const;
     // All the client has sent; waits until it has closed. Not for a daemon that is a function.
     const std::string& received();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 namespace waggle::nix {
 namespace {
 
@@ -112,6 +114,61 @@ TEST(SpawnedDaemon, IsNotBlockedByMuchOnStandardError) {
     Command command{.argv = {"sh", "-c", "head -c 1000000 /dev/zero >&2; cat " + (folder.path() / "bytes").string()},
                     .extra_environment = {}};
     EXPECT_EQ(Daemon::spawn(command, milliseconds(10000)).protocol_minor(), 34u);
+}
+
+// Sets an environment variable for the scope.
+class Environment {
+public:
+    Environment(const char* name, const std::string& value) : name_(name) {
+        if (const char* before = std::getenv(name))
+            before_ = before;
+        ::setenv(name, value.c_str(), 1);
+    }
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+    ~Environment() {
+        if (before_)
+            ::setenv(name_, before_->c_str(), 1);
+        else
+            ::unsetenv(name_);
+    }
+
+private:
+    const char* name_;
+    std::optional<std::string> before_;
+};
+
+// A program nix-daemon, first in PATH, that speaks protocol 1.33 when it is called with --stdio.
+class DefaultStore : public testing::Test {
+protected:
+    DefaultStore() {
+        write_file_atomically(folder.path() / "bytes", handshake(33), 0600);
+        write_file_atomically(folder.path() / "nix-daemon",
+                              "#!/bin/sh\n[ \"$*\" = --stdio ] && cat " + (folder.path() / "bytes").string() + "\n",
+                              0700);
+    }
+
+    TemporaryFolder folder;
+    Environment path{"PATH", folder.path().string() + ":" + std::getenv("PATH")};
+};
+
+TEST_F(DefaultStore, IsTheSocketWhenADaemonListensThere) {
+    FakeDaemon fake(handshake(35));
+    Environment socket("NIX_DAEMON_SOCKET_PATH", fake.socket());
+    Environment remote("NIX_REMOTE", "");
+    EXPECT_EQ(Daemon::open_default(milliseconds(5000)).protocol_minor(), 35u);
+}
+
+TEST_F(DefaultStore, IsAChildWhenNoDaemonListens) {
+    Environment socket("NIX_DAEMON_SOCKET_PATH", folder.path() / "no-socket");
+    Environment remote("NIX_REMOTE", "");
+    EXPECT_EQ(Daemon::open_default(milliseconds(5000)).protocol_minor(), 33u);
+}
+
+TEST_F(DefaultStore, IsWhatNixMakesOfNixRemote) {
+    Environment socket("NIX_DAEMON_SOCKET_PATH", folder.path() / "no-socket");
+    Environment remote("NIX_REMOTE", "/some/other/store");
+    EXPECT_EQ(Daemon::open_default(milliseconds(5000)).protocol_minor(), 33u);
 }
 
 } // namespace
