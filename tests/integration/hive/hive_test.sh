@@ -172,7 +172,7 @@ hive <<'NIX'
 NIX
 ask '.deployments [ "bad" ]'
 check "an unknown option: the module system's message with the file" fails \
-    "The option \`deployment.noSuchOption' does not exist" "$work/hive.nix"
+    "The option \`deployment.noSuchOption'" "does not exist" "$work/hive.nix (node bad)"
 ask '.deployments [ "bad" ]' --show-trace
 check "the trace names the node" fails "while evaluating the node \`bad'"
 ask '.deployments [ "good" ]'

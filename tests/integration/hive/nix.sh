@@ -6,7 +6,9 @@
 #
 #   $work                    an empty folder, gone at the end
 #   hive < text              writes $work/hive.nix
-#   ask '.info'              what nixos-module/hive.nix says of it: standard output in $out, standard error in $err
+#   ask EXPRESSION           evaluates it, `hive` being what nixos-module/hive.nix makes of the hive (".info" is short for
+#                            "hive.info"): standard output in $out, standard error in $err
+#   $key                     a line that may be an operator's key
 #   check "what" COMMAND…    one line; the first that does not hold ends the test
 #   answers JSON             $out is equal to it
 #   fails TEXT…              the last ask failed and said each text
@@ -39,6 +41,7 @@ nix_enter() {
         >"$work/conf/nix.conf"
     unset NIX_REMOTE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME WAGGLE_AGENT_BINARY
     export HOME=$work/home NIX_CONF_DIR=$work/conf NIX_PATH=nixpkgs=$nixpkgs
+    # shellcheck disable=SC2034  # for the tests
     key="ssh-ed25519 $(printf 'AAAAC3NzaC1lZDI1NTE5AAAAI%043d' 0)"
     cd "$work" || exit 1
 }
@@ -47,9 +50,10 @@ hive() { cat >"$work/hive.nix"; }
 
 ask() { # EXPRESSION [nix-instantiate arguments]
     local expression=$1; shift
+    [[ $expression != .* ]] || expression=hive$expression
     status=0
     out=$(nix-instantiate --eval --strict --json --read-write-mode "$@" \
-        -E "let hive = import $modules/hive.nix { path = \"$work/hive.nix\"; }; in with builtins; hive$expression" 2>"$work/err") || status=$?
+        -E "let hive = import $modules/hive.nix { path = \"$work/hive.nix\"; }; in $expression" 2>"$work/err") || status=$?
     err=$(<"$work/err")
 }
 

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# nixos-module/agent.nix: what it refuses, the unit and the configuration file it makes.
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/nix.sh
+source "$(dirname "$0")/nix.sh"
+cases=$source_dir/tests/integration/hive/agent_cases.nix
+nix_enter "$@"
+
+section "what it refuses, and in which words"
+hive <<<"(import $cases).hive"
+ask "let cases = import $cases; in { wrong = cases.wrong hive.configurations; inherit (cases) count; }"
+check "all $(jq .count <<<"$out") cases of agent_cases.nix" satisfies '.wrong == []'
+ask '.nodes [ "nobody" ]'
+check "a refusal is an evaluation error" fails "Failed assertions:" "- services.waggle-agent: operators is empty"
+
+# Of node a: its unit in $unit, its configuration file's content in $out.
+agent() { # MODULE
+    hive <<NIX
+{
+  meta.name = "bees";
+  a = { pkgs, lib, ... }: {
+    imports = [ ($1) ];
+    fileSystems."/" = { device = "/dev/sda1"; fsType = "ext4"; };
+    services.waggle-agent = {
+      enable = true;
+      package = pkgs.hello;
+      operators = [ "$key op" ];
+    };
+  };
+}
+NIX
+    ask 'let inherit (hive.configurations.a) config; in {
+        unit = config.systemd.units."waggle-agent.service".text;
+        wantedBy = config.systemd.units."waggle-agent.service".wantedBy;
+        file = builtins.head (builtins.filter (drv: builtins.match ".*-waggle-agent.json.drv" drv != null)
+            (builtins.attrNames (builtins.getContext config.systemd.units."waggle-agent.service".text)));
+        ports = config.networking.firewall.allowedTCPPorts;
+        interfaces = builtins.mapAttrs (_: i: i.allowedTCPPorts) config.networking.firewall.interfaces;
+        tmpfiles = builtins.filter (rule: builtins.match ".*waggle.*" rule != null) config.systemd.tmpfiles.rules;
+        programs = builtins.filter (p: builtins.match ".*-hello.*" p != null) (map toString config.environment.systemPackages);
+    }'
+    check "evaluates: $1" succeeds
+    system=$out
+    unit=$(jq -r .unit <<<"$out")
+    out=$(nix-store --query --binding text "$(jq -r .file <<<"$out")")
+}
+has() { grep -Fxq -- "$1" <<<"$unit" || { echo "$unit"; return 1; }; }
+lacks() { ! grep -q -- "$1" <<<"$unit"; }
+starts() { grep -Eq "^$1" <<<"$unit" || { echo "$unit"; return 1; }; }
+of_system() { jq -e "$1" <<<"$system" >/dev/null || { jq 'del(.unit)' <<<"$system"; return 1; }; }
+
+section "defaults, without OpenSSH"
+agent '{ }'
+check "the configuration file" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
+    "port": 9244, "operators": ["'"$key"' op"], "identityFile": "/var/lib/waggle-agent/ssh_host_ed25519_key",
+    "generateIdentity": true, "stateDir": "/var/lib/waggle-agent",
+    "settings": {"logLevel": "info", "maxConnections": 64, "maxConnectionsPerAddress": 8} }'
+check "what the unit runs" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
+check "starts at boot" of_system '.wantedBy == ["multi-user.target"]'
+check "its commands are there for the person at the console" of_system '.programs | length == 1'
+for line in Type=notify Restart=always RestartSec=100ms StartLimitIntervalSec=0 DefaultDependencies=false \
+    X-RestartIfChanged=false X-StopOnRemoval=false LimitCORE=0 Wants=network.target \
+    RequiresMountsFor=/var/lib/waggle-agent RequiresMountsFor=/var/lib/waggle-agent/ssh_host_ed25519_key \
+    CapabilityBoundingSet= NoNewPrivileges=true ProtectSystem=strict MemoryDenyWriteExecute=true \
+    StateDirectory=waggle-agent StateDirectoryMode=0700; do
+    check "$line" has "$line"
+done
+check "it requires nothing but those mounts" lacks '^\(Requires\|BindsTo\|Requisite\|PartOf\)='
+check "systemd and Nix in its PATH" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-nix[^:]*/bin:'
+check "the firewall is closed" of_system '.ports == [] and .interfaces == {} and .tmpfiles == []'
+
+section "with OpenSSH"
+agent '{ services.openssh.enable = true; services.openssh.openFirewall = false; }'
+check "its host key is the identity, and not generated" satisfies \
+    '.identityFile == "/etc/ssh/ssh_host_ed25519_key" and .generateIdentity == false'
+check "the unit waits for the mount of it" has RequiresMountsFor=/etc/ssh/ssh_host_ed25519_key
+check "and for who makes it" starts 'After=.*sshd(-keygen)?\.service'
+agent '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "rsa"; bits = 4096; path = "/etc/ssh/rsa"; } ]; }'
+check "without an Ed25519 key it is the agent's own" satisfies \
+    '.identityFile == "/var/lib/waggle-agent/ssh_host_ed25519_key" and .generateIdentity == true'
+agent '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "ed25519"; path = "/persist/key"; } ]; }'
+check "wherever it is" satisfies '.identityFile == "/persist/key" and .generateIdentity == false'
+agent '{ services.waggle-agent.identityFile = "/etc/waggle/key"; }'
+check "a key that is named is never generated" satisfies '.identityFile == "/etc/waggle/key" and .generateIdentity == false'
+
+section "other options"
+agent '{ services.waggle-agent = { node = "n"; hive = "h"; port = 9300; listen = [ "wg0" "eth1" ]; openFirewall = true;
+    settings = { logLevel = "debug"; maxConnections = 5; }; }; }'
+check "are in the file" satisfies '.node == "n" and .hive == "h" and .port == 9300 and .listen == ["wg0", "eth1"] and
+    .settings == {"logLevel": "debug", "maxConnections": 5, "maxConnectionsPerAddress": 8}'
+check "the firewall is open on the interfaces" of_system '.interfaces.wg0 == [9300] and .interfaces.eth1 == [9300] and .ports == []'
+agent '{ services.waggle-agent = { listen = [ "wg0" "10.0.0.1" ]; openFirewall = true; }; }'
+check "on all of them where there is an address" of_system '.ports == [9244] and .interfaces == {}'
+agent '{ services.waggle-agent.stateDir = "/srv/waggle"; }'
+check "a state directory elsewhere is writable" has ReadWritePaths=/srv/waggle
+check "and made" of_system '.tmpfiles == ["d /srv/waggle 0700 root root -"]'
+check "with the key in it" satisfies '.identityFile == "/srv/waggle/ssh_host_ed25519_key" and .generateIdentity == true'
+agent '{ services.waggle-agent.nixPackage = pkgs.hello; }'
+check "another Nix" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-hello[^:]*/bin:'
+
+section "wrong options"
+for wrong in 'settings.nope = 1' 'settings.logLevel = "loud"' 'port = 70000' 'operators = "one"' 'nope = true'; do
+    hive <<<"{ a = { services.waggle-agent.$wrong; services.waggle-agent.enable = true; }; }"
+    ask '{ inherit (hive.configurations.a.config.services.waggle-agent) port operators settings; }'
+    check "$wrong" fails "services.waggle-agent.${wrong%% =*}" "hive.nix (node a)"
+done
+hive <<<'{ a = { services.waggle-agent.enable = true; }; }'
+ask 'toString hive.configurations.a.config.services.waggle-agent.package'
+check "no package" fails "services.waggle-agent.package is not set"
+
+section "outside a hive"
+cat >plain.nix <<NIX
+let
+  evaluated = import <nixpkgs/nixos/lib/eval-config.nix> {
+    modules = [ $modules/agent.nix $modules/deployment.nix { networking.hostName = "plain"; services.waggle-agent.enable = true; } ];
+  };
+in { inherit (evaluated.config.services.waggle-agent) node hive; inherit (evaluated.config.deployment) targetHost; }
+NIX
+ask "import $work/plain.nix"
+check "a node has its host name" answers '{ "node": "plain", "hive": "hive", "targetHost": "plain" }'

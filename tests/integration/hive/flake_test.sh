@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# flake.nix, its nixpkgs replaced by the fixture: what it offers, evaluated; nothing of it is built.
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/nix.sh
+source "$(dirname "$0")/nix.sh"
+nix_enter "$@"
+unset NIX_PATH
+
+[[ -z ${WAGGLE_TEST_NIXPKGS:-} ]] || echo "SKIP  real NixOS for the flake: its packages are not older than what this flake needs"
+mkdir flake
+cp -r "$source_dir"/{flake.nix,package.nix,CMakeLists.txt,cmake,nixos-module} flake/
+mkdir flake/junk
+
+flake() { # ATTRIBUTE [nix eval arguments]
+    local attribute=$1; shift
+    status=0
+    out=$(nix eval --json --no-write-lock-file --override-input nixpkgs "path:$source_dir/tests/hives/nixpkgs" \
+        "path:$work/flake#$attribute" "$@" 2>"$work/err") || status=$?
+    err=$(<"$work/err")
+}
+
+section "packages"
+flake packages --apply 'builtins.mapAttrs (_: builtins.mapAttrs (_: p: { drv = p.drvPath; out = p.outPath; src = toString p.src; }))'
+check "for both kinds of machines" satisfies 'keys == ["aarch64-linux", "x86_64-linux"]'
+check "both programs, and the trigger as the default" satisfies \
+    'all(.[]; keys == ["default", "waggle", "waggle-agent"] and .default == .waggle)'
+check "of one build, in two outputs" satisfies 'all(.[]; .waggle.drv == ."waggle-agent".drv and .waggle.out != ."waggle-agent".out)'
+check "the machine is the one asked for" satisfies '."x86_64-linux".waggle.drv != ."aarch64-linux".waggle.drv'
+src=$(jq -r '."x86_64-linux".waggle.src' <<<"$out")
+check "made from the sources and nothing else" test -e "$src/CMakeLists.txt" -a -e "$src/nixos-module/hive.nix" -a ! -e "$src/flake.nix" -a ! -e "$src/junk"
+
+section "nixosModules.default"
+flake nixosModules.default --apply 'module:
+    let system = (builtins.getFlake "path:'"$source_dir"'/tests/hives/nixpkgs").lib.nixosSystem {
+          system = "aarch64-linux";
+          modules = [ module { networking.hostName = "n"; services.waggle-agent = { enable = true; operators = [ "'"$key"'" ]; }; } ];
+        };
+    in { agent = system.config.services.waggle-agent.package.outPath; inherit (system.config.services.waggle-agent) node;
+         port = system.config.deployment.agent.port; toplevel = system.config.system.build.toplevel.drvPath; }' --impure
+check "the agent, of the node's architecture, and the deployment options" satisfies \
+    '.node == "n" and .port == 9244 and (.agent | endswith("-waggle-0.1.0-agent")) and (.toplevel | endswith(".drv"))'
+agent=$(jq -r .agent <<<"$out")
+flake packages.aarch64-linux.waggle-agent.outPath
+check "which is this flake's own" answers "\"$agent\""
+
+section "lib.makeHive"
+flake lib.makeHive --apply 'makeHive:
+    let hive = makeHive {
+          meta.name = "bees";
+          meta.nixpkgs = (builtins.getFlake "path:'"$source_dir"'/tests/hives/nixpkgs").legacyPackages.x86_64-linux;
+          a = { services.waggle-agent = { enable = true; operators = [ "'"$key"'" ]; }; };
+        };
+    in { inherit (hive) info; nodes = hive.nodes [ "a" ]; agent = hive.configurations.a.config.services.waggle-agent.package.outPath; }' --impure
+check "makes what the trigger evaluates" satisfies \
+    '.info.meta.name == "bees" and .info.nodes == ["a"] and .nodes.a.agentEnabled and .nodes.a.system == "x86_64-linux"'
+check "with the agent of this flake" satisfies '.agent | endswith("-waggle-0.1.0-agent")'
+flake lib.makeHive --apply 'makeHive: (makeHive { a = { }; }).deployments [ "a" ]'
+check "a hive in a flake must name its nixpkgs" fails "meta.nixpkgs must be set"
