@@ -1,0 +1,211 @@
+#include "tests/unit/net/raw_client.hpp"
+#include "tests/unit/net/test_node.hpp"
+
+#include <gmock/gmock.h>
+
+#include <future>
+#include <list>
+
+namespace waggle::net {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Admission, AStrangersKeyIsRefusedAndTellsNothingElse) {
+    TestNode node;
+    Client client;
+    NodeConnection connection = node.connect(client);
+    ssh::PrivateKey stranger = ssh::PrivateKey::generate();
+    protocol::Hello hello = node.hello(connection);
+    hello.hive = "other"; // a stranger is not told that this is wrong, either
+    connection.connection->send(protocol::sign_hello(hello, stranger), soon());
+    protocol::Refused refused = receive_refusal(*connection.connection);
+    EXPECT_EQ(refused.code, "unknown-operator");
+    EXPECT_THAT(refused.message,
+                AllOf(HasSubstr(stranger.public_key().fingerprint()), Not(HasSubstr("demo")), Not(HasSubstr("alpha"))));
+}
+
+struct WrongHello {
+    const char* code;
+    std::function<void(protocol::Hello&)> change;
+};
+
+TEST(Admission, AHelloThatIsNotForThisSessionIsRefused) {
+    const WrongHello cases[] = {
+        {"other-node", [](protocol::Hello& hello) { hello.node = "beta"; }},
+        {"other-hive", [](protocol::Hello& hello) { hello.hive = "other"; }},
+        {"other-node", [](protocol::Hello& hello) { hello.node_key = ssh::PrivateKey::generate().public_key(); }},
+        {"other-session", [](protocol::Hello& hello) { hello.nonce[0] ^= 1; }},
+        {"other-session", [](protocol::Hello& hello) { hello.exporter[31] ^= 1; }},
+        {"version", [](protocol::Hello& hello) { hello.versions = {1000}; }},
+    };
+    TestNode node;
+    Client client;
+    for (const WrongHello& wrong : cases) {
+        NodeConnection connection = node.connect(client);
+        protocol::Hello hello = node.hello(connection);
+        wrong.change(hello);
+        connection.connection->send(protocol::sign_hello(hello, node.operator_key), soon());
+        EXPECT_EQ(receive_refusal(*connection.connection).code, wrong.code);
+    }
+}
+
+// Somebody in between has a TLS session with each side and passes the operator's proof on.
+TEST(Admission, ARelayedProofIsRefused) {
+    TestNode node;
+    Client client;
+    NodeConnection with_operator = node.connect(client);
+    NodeConnection with_node = node.connect(client);
+    protocol::Hello of_operator = node.hello(with_operator);
+    of_operator.nonce = node.hello(with_node).nonce; // the challenge can be passed on, the exporter cannot
+    with_node.connection->send(protocol::sign_hello(of_operator, node.operator_key), soon());
+    EXPECT_EQ(receive_refusal(*with_node.connection).code, "other-session");
+}
+
+TEST(Admission, WhatIsNoHelloIsRefused) {
+    TestNode node;
+    Client client;
+    NodeConnection connection = node.connect(client);
+    connection.connection->receive(soon());
+    connection.connection->send("{}", soon());
+    EXPECT_EQ(receive_refusal(*connection.connection).code, "bad-hello");
+}
+
+TEST(Admission, AHelloOfMoreThan4KiBIsNotRead) {
+    TestNode node;
+    Client client;
+    NodeConnection connection = node.connect(client);
+    connection.connection->receive(soon());
+    connection.connection->send(std::string(protocol::max_hello_bytes + 1, ' '), soon());
+    EXPECT_THROW(connection.connection->receive(soon()), ConnectionLost);
+}
+
+TEST(Admission, AClientComparesTheHostKeyBeforeItSendsAnything) {
+    TestNode node;
+    Client client;
+    ssh::PublicKey pinned = ssh::PrivateKey::generate().public_key();
+    try {
+        client.connect("127.0.0.1", node.server.port(), {pinned}, soon());
+        FAIL() << "the key is not the pinned one";
+    } catch (const WrongHostKey& wrong) {
+        EXPECT_EQ(wrong.observed(), node.host_key.public_key());
+        EXPECT_THAT(wrong.what(),
+                    AllOf(HasSubstr(node.host_key.public_key().fingerprint()), HasSubstr(pinned.fingerprint())));
+    }
+}
+
+TEST(Admission, AnyOfSeveralPinsWillDoAndNoneWillNot) {
+    TestNode node;
+    Client client;
+    ssh::PublicKey other = ssh::PrivateKey::generate().public_key();
+    ssh::PublicKey own = node.host_key.public_key();
+    EXPECT_EQ(client.connect("127.0.0.1", node.server.port(), {other, own}, soon()).node_key, own);
+    EXPECT_THROW(client.connect("127.0.0.1", node.server.port(), {}, soon()), WrongHostKey);
+}
+
+TEST(Admission, WhoSaysNothingRightIsDroppedInTime) {
+    ServerOptions options = loopback();
+    options.hello_timeout = milliseconds(300);
+    TestNode node(echo, options);
+
+    RawClient silent(node.server.port());
+    EXPECT_EQ(silent.receive_all(), "");
+    RawClient http(node.server.port());
+    http.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(http.receive_all().find("HTTP"), std::string::npos);
+    RawClient garbage(node.server.port());
+    garbage.send(std::string(100000, '\x16'));
+    garbage.receive_all();
+    RawTlsClient no_upgrade(node.server.port());
+    EXPECT_EQ(no_upgrade.read_until("never"), "");
+    RawTlsClient no_hello(node.server.port());
+    EXPECT_THAT(no_hello.read_challenge(), HasSubstr("challenge"));
+    no_hello.read_until("never");
+
+    Client client;
+    NodeConnection session = node.open_session(client);
+    session.connection->send("in", soon());
+    EXPECT_EQ(session.connection->receive(soon()), "in");
+    EXPECT_THROW(session.connection->receive(deadline_in(milliseconds(500))), TimedOut) << "in a session no such limit";
+}
+
+TEST(Admission, OneAddressCannotKeepAnOperatorOut) {
+    ServerOptions options = loopback();
+    options.max_connections_per_address = 3;
+    options.hello_timeout = std::chrono::minutes(1);
+    TestNode node(echo, options);
+    std::list<RawClient> half_open;
+    for (int i = 0; i < 3; ++i)
+        half_open.emplace_back(node.server.port(), std::uint8_t{2});
+    RawClient one_too_many(node.server.port(), 2);
+    EXPECT_EQ(one_too_many.receive_all(), "");
+
+    Client client;
+    NodeConnection session = node.open_session(client);
+    session.connection->send("in", soon());
+    EXPECT_EQ(session.connection->receive(soon()), "in");
+
+    half_open.pop_back(); // its place is free again
+    EXPECT_TRUE(eventually([&] {
+        RawClient next(node.server.port(), 2);
+        next.send_broken_handshake();
+        return !next.receive_all().empty(); // a TLS alert
+    }));
+}
+
+TEST(Admission, ConnectionsInAllAreLimited) {
+    ServerOptions options = loopback();
+    options.max_connections = 3;
+    options.hello_timeout = milliseconds(500);
+    TestNode node(echo, options);
+    std::list<RawClient> half_open;
+    for (std::uint8_t i = 0; i < 3; ++i)
+        half_open.emplace_back(node.server.port(), static_cast<std::uint8_t>(2 + i));
+    Client client;
+    try {
+        node.connect(client);
+        FAIL() << "there are three connections already";
+    } catch (const Unreachable& unreachable) {
+        EXPECT_THAT(unreachable.what(), HasSubstr("closed the connection"));
+    }
+    for (RawClient& raw : half_open)
+        raw.receive_all(); // ends with the hello timeout
+    EXPECT_TRUE(eventually([&] {
+        try {
+            node.open_session(client);
+            return true;
+        } catch (const Unreachable&) {
+            return false;
+        }
+    }));
+}
+
+TEST(Admission, AnOperatorTooManyIsToldThatTheNodeIsBusy) {
+    ServerOptions options = loopback();
+    options.max_sessions = 2;
+    TestNode node(echo, options);
+    Client client;
+    std::vector<NodeConnection> sessions;
+    for (int i = 0; i < 2; ++i) {
+        sessions.push_back(node.open_session(client));
+        sessions.back().connection->send("in", soon());
+        sessions.back().connection->receive(soon());
+    }
+    NodeConnection third = node.open_session(client);
+    protocol::Refused refused = receive_refusal(*third.connection);
+    EXPECT_EQ(refused.code, "busy");
+    EXPECT_THAT(refused.message, HasSubstr("2 sessions"));
+
+    sessions.pop_back();
+    EXPECT_TRUE(eventually([&] {
+        NodeConnection next = node.open_session(client);
+        next.connection->send("in", soon());
+        return next.connection->receive(soon()) == "in";
+    }));
+}
+
+} // namespace
+} // namespace waggle::net

@@ -1,0 +1,147 @@
+#include "shared/base/error.hpp"
+#include "shared/net/socket.hpp"
+#include "tests/unit/net/raw_client.hpp"
+#include "tests/unit/net/test_node.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include <cstring>
+
+namespace waggle::net {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string why_not(const std::vector<std::string>& listen, std::uint16_t port = 0) {
+    try {
+        listen_on(listen, port);
+        return "it listens";
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+bool has_ipv6() {
+    try {
+        listen_on({"::1"}, 0);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+TEST(Listen, AnyAddressIsBothFamilies) {
+    auto listeners = listen_on({"::"}, 0);
+    RawClient ipv4(listeners.front().endpoint.port());
+    auto accepted = accept_from(listeners.front().fd.get());
+    ASSERT_TRUE(accepted);
+    EXPECT_EQ(accepted->peer.address(), "127.0.0.1");
+    EXPECT_EQ(accepted->peer.source(), "127.0.0.1");
+    EXPECT_THAT(accepted->peer.to_string(), HasSubstr("127.0.0.1:"));
+}
+
+TEST(Listen, SeveralAddressesShareThePort) {
+    if (!has_ipv6())
+        GTEST_SKIP() << "this machine has no IPv6";
+    auto listeners = listen_on({"::", "127.0.0.1", "127.0.0.2"}, 0);
+    ASSERT_EQ(listeners.size(), 3U);
+    EXPECT_EQ(listeners[0].endpoint.port(), listeners[2].endpoint.port());
+    EXPECT_EQ(listeners[1].endpoint.to_string(), "127.0.0.1:" + std::to_string(listeners[0].endpoint.port()));
+}
+
+#ifdef __linux__
+TEST(Listen, AnAddressThatTheNodeDoesNotHaveYetIsFine) {
+    EXPECT_EQ(why_not({"198.51.100.7"}), "it listens");
+}
+
+TEST(Listen, OnAnInterface) {
+    auto listeners = listen_on({"lo"}, 0);
+    RawClient client(listeners.front().endpoint.port());
+    EXPECT_TRUE(accept_from(listeners.front().fd.get()));
+}
+#endif
+
+TEST(Listen, SaysWhatCannotBeListenedOn) {
+    EXPECT_THAT(why_not({"127.0.0.1", "no-such-if"}),
+                AllOf(HasSubstr("no-such-if"), HasSubstr("neither an IP address")));
+    EXPECT_THAT(why_not({""}), HasSubstr("neither an IP address"));
+    EXPECT_THAT(why_not({}), HasSubstr("no address"));
+    auto taken = listen_on({"127.0.0.1"}, 0);
+    EXPECT_THAT(why_not({"127.0.0.1"}, taken.front().endpoint.port()),
+                AllOf(HasSubstr("\"127.0.0.1\""), HasSubstr("in use")));
+}
+
+TEST(Listen, SocketsAreNotInheritedByChildren) {
+    auto listeners = listen_on({"127.0.0.1"}, 0);
+    RawClient client(listeners.front().endpoint.port());
+    auto accepted = accept_from(listeners.front().fd.get());
+    for (int fd : {listeners.front().fd.get(), accepted->fd.get(), open_tcp_socket(AF_INET).get()})
+        EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+Endpoint ipv6(std::initializer_list<std::uint8_t> bytes) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    std::copy(bytes.begin(), bytes.end(), address.sin6_addr.s6_addr);
+    Endpoint endpoint;
+    endpoint.length = sizeof address;
+    std::memcpy(&endpoint.storage, &address, sizeof address);
+    return endpoint;
+}
+
+TEST(Endpoint, AnIPv6NetworkOf64BitsCountsAsOneSource) {
+    Endpoint one = ipv6({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8});
+    Endpoint same = ipv6({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 7, 9});
+    Endpoint other = ipv6({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8});
+    EXPECT_EQ(one.to_string(), "[2001:db8:0:7:102:304:506:708]:0");
+    EXPECT_EQ(one.source(), "2001:db8:0:7::/64");
+    EXPECT_EQ(one.source(), same.source());
+    EXPECT_NE(one.source(), other.source());
+}
+
+// With no file descriptor left, accept fails at once and again and again.
+TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
+    TestNode node;
+    rlimit old{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    std::vector<Fd> fillers;
+    RawClient waiting(node.server.port(), 2);
+    waiting.send_broken_handshake();
+    waiting.receive_all();
+    rlimit low = old;
+    RawClient before(node.server.port(), 2);
+    low.rlim_cur = static_cast<rlim_t>(fcntl(before.fd().get(), F_DUPFD_CLOEXEC, 0)) + 1;
+    close(static_cast<int>(low.rlim_cur) - 1);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    try { // take what is left below the limit
+        while (true)
+            fillers.push_back(open_tcp_socket(AF_INET));
+    } catch (const SystemError&) {
+    }
+    rusage start{};
+    getrusage(RUSAGE_SELF, &start);
+    fillers.pop_back();
+    RawClient unheard(node.server.port(), 3); // takes the last one
+    unheard.send_broken_handshake();
+    timeval limit{0, 500'000};
+    setsockopt(unheard.fd().get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    EXPECT_THROW(unheard.receive_all(), TimedOut);
+    rusage end{};
+    getrusage(RUSAGE_SELF, &end);
+    EXPECT_LT((end.ru_utime.tv_sec - start.ru_utime.tv_sec) * 1000000 + end.ru_utime.tv_usec - start.ru_utime.tv_usec +
+                  (end.ru_stime.tv_sec - start.ru_stime.tv_sec) * 1000000 + end.ru_stime.tv_usec -
+                  start.ru_stime.tv_usec,
+              200'000);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    fillers.clear();
+    timeval patience{20, 0};
+    setsockopt(unheard.fd().get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    EXPECT_NE(unheard.receive_all(), ""); // a TLS alert: it is served now
+}
+
+} // namespace
+} // namespace waggle::net

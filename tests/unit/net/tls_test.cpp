@@ -1,0 +1,136 @@
+#include "shared/net/tls.hpp"
+#include "tests/unit/net/raw_client.hpp"
+#include "tests/unit/net/test_node.hpp"
+
+#include <gmock/gmock.h>
+
+namespace waggle::net {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Tls, ShowsTheHostKeyInAFullHandshake) {
+    TestNode node;
+    RawTlsClient raw(node.server.port());
+    ASSERT_TRUE(raw.connected());
+    EXPECT_EQ(SSL_version(raw.tls()), TLS1_3_VERSION);
+    EXPECT_EQ(peer_key(raw.tls()), node.host_key.public_key());
+}
+
+TEST(Tls, GivesNoTicketAndResumesNothing) {
+    TestNode node;
+    RawTlsClient first(node.server.port());
+    ASSERT_THAT(first.read_challenge(), HasSubstr("challenge"));
+    EXPECT_EQ(first.tickets(), 0);
+    SSL_SESSION* session = SSL_get1_session(first.tls());
+    EXPECT_FALSE(SSL_SESSION_is_resumable(session));
+    RawTlsClient second(node.server.port(), {.session = session});
+    EXPECT_TRUE(second.connected());
+    EXPECT_FALSE(SSL_session_reused(second.tls()));
+    EXPECT_EQ(peer_key(second.tls()), node.host_key.public_key());
+    SSL_SESSION_free(session);
+}
+
+TEST(Tls, AcceptsNoCompressionOfMessages) {
+    TestNode node;
+    RawTlsClient raw(node.server.port());
+    std::string answer = raw.read_challenge();
+    EXPECT_THAT(answer, HasSubstr("101 Switching Protocols"));
+    EXPECT_THAT(answer, Not(HasSubstr("permessage-deflate")));
+}
+
+struct Refused {
+    const char* why;
+    RawTlsOptions options;
+};
+
+TEST(Tls, RefusesOtherHandshakes) {
+    const Refused cases[] = {
+        {"TLS 1.2", {.greatest_version = TLS1_2_VERSION}},
+        {"no Ed25519", {.signatures = "ECDSA+SHA256:RSA-PSS+SHA256"}},
+        {"no ALPN", {.alpn = false}},
+    };
+    TestNode node;
+    for (const Refused& refused : cases) {
+        RawTlsClient raw(node.server.port(), refused.options);
+        bool served = raw.connected() && SSL_write(raw.tls(), "GET", 3) > 0 && !raw.read_until("challenge").empty();
+        EXPECT_FALSE(served) << refused.why;
+    }
+}
+
+// Two TLS ends in one process, without a network.
+struct Pair {
+    Pair(const TlsContext& client_context, const TlsContext& server_context)
+        : client(SSL_new(client_context.get())), server(SSL_new(server_context.get())) {
+        BIO* client_bio = nullptr;
+        BIO* server_bio = nullptr;
+        BIO_new_bio_pair(&client_bio, 0, &server_bio, 0);
+        SSL_set_bio(client, client_bio, client_bio);
+        SSL_set_bio(server, server_bio, server_bio);
+        for (int i = 0; i < 10 && (!SSL_is_init_finished(client) || !SSL_is_init_finished(server)); ++i) {
+            SSL_connect(client);
+            SSL_accept(server);
+        }
+    }
+    Pair(const Pair&) = delete;
+    Pair& operator=(const Pair&) = delete;
+    ~Pair() {
+        SSL_free(client);
+        SSL_free(server);
+    }
+    SSL* client;
+    SSL* server;
+};
+
+TEST(Tls, BothSidesExportTheSameAndEverySessionOther) {
+    ssh::PrivateKey key = ssh::PrivateKey::generate();
+    TlsContext client = make_client_tls();
+    TlsContext server = make_server_tls(key);
+    Pair one(client, server);
+    Pair other(client, server);
+    require_full_handshake(one.client);
+    require_full_handshake(one.server);
+    EXPECT_EQ(exporter(one.client), exporter(one.server));
+    EXPECT_NE(exporter(one.client), exporter(other.client));
+}
+
+// RFC 9266: a context of no bytes, which in TLS 1.3 is the same as none.
+TEST(Tls, TheExporterIsThatOfRfc9266) {
+    ssh::PrivateKey key = ssh::PrivateKey::generate();
+    Pair pair(make_client_tls(), make_server_tls(key));
+    protocol::Exporter expected{};
+    unsigned char empty = 0;
+    ASSERT_EQ(
+        SSL_export_keying_material(pair.client, expected.data(), 32, "EXPORTER-Channel-Binding", 24, &empty, 0, 1), 1);
+    EXPECT_EQ(exporter(pair.client), expected);
+}
+
+TEST(Tls, TheClientAcceptsNoOtherKindOfCertificate) {
+    EVP_PKEY* key = EVP_EC_gen("P-256");
+    X509* certificate = X509_new();
+    X509_set_pubkey(certificate, key);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_sign(certificate, key, EVP_sha256());
+    TlsContext server(SSL_CTX_new(TLS_server_method()));
+    SSL_CTX_use_certificate(server.get(), certificate);
+    SSL_CTX_use_PrivateKey(server.get(), key);
+    Pair pair(make_client_tls(), server);
+    EXPECT_FALSE(SSL_is_init_finished(pair.client));
+    EXPECT_THROW(require_full_handshake(pair.client), Error);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+TEST(Tls, TheClientRequiresThatTheServerAgreesOnTheProtocol) {
+    ssh::PrivateKey key = ssh::PrivateKey::generate();
+    TlsContext server = make_server_tls(key);
+    SSL_CTX_set_alpn_select_cb(server.get(), nullptr, nullptr); // a server that knows nothing of ALPN
+    Pair pair(make_client_tls(), server);
+    EXPECT_TRUE(SSL_is_init_finished(pair.client));
+    EXPECT_THROW(require_full_handshake(pair.client), Error);
+}
+
+} // namespace
+} // namespace waggle::net
