@@ -88,11 +88,8 @@ std::optional<protocol::Refused> check_parent(const Deployment& deployment, cons
     return std::nullopt;
 }
 
+// Goals and what they need were looked at when the document was parsed.
 std::optional<protocol::Refused> check_sense(const Deployment& deployment) {
-    if (deployment.goal == protocol::Goal::build)
-        return refuse("no-goal", "the goal build ends where it was built: there is nothing to do on a node");
-    if (!deployment.toplevel || !deployment.closure)
-        return refuse("bad-document", "the goal {} needs a toplevel and its closure", to_string(deployment.goal));
     if (!deployment.secrets.keep)
         return refuse("secrets-not-supported", "secrets are not supported by this agent version");
     if (deployment.reboot != protocol::Reboot::never)
@@ -110,7 +107,7 @@ std::optional<protocol::Refused> check_state(const AdmissionContext& context) {
 
 // An operator whose signature holds; else why there is none.
 std::optional<protocol::Refused> check_signature(const SignedDocument& document,
-                                                 const std::vector<ssh::PublicKey>& operators,
+                                                 std::span<const ssh::PublicKey> operators,
                                                  std::optional<ssh::PublicKey>& signer) {
     const auto signers = protocol::valid_signers(document);
     if (signers.empty())

@@ -24,7 +24,7 @@ struct NodeIdentity {
 
 // What a deployment is held against, besides the node itself.
 struct AdmissionContext {
-    const std::vector<ssh::PublicKey>& operators; // of the committed configuration
+    std::span<const ssh::PublicKey> operators; // of the committed configuration
     StateKeeper::Condition condition = StateKeeper::Condition::none;
     std::string state_problem; // of a corrupt state
     std::optional<LastAdmitted> last_admitted;

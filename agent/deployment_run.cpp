@@ -334,6 +334,7 @@ std::filesystem::path DeploymentRun::previous_root_link() const {
 
 void DeploymentRun::drop_old_roots() noexcept {
     try {
+        std::filesystem::create_directories(world_.state_dir / "gcroots");
         for (const auto& entry : std::filesystem::directory_iterator(world_.state_dir / "gcroots"))
             if (entry.path() != root_link() && entry.path() != previous_root_link())
                 std::filesystem::remove(entry.path());

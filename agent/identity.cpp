@@ -18,22 +18,32 @@ namespace {
 // The folder may not exist yet, or be mounted over: then no watch sees the file come.
 constexpr std::chrono::seconds retry_interval{30};
 
-// Returns when something changed in the folder, or after the interval.
-void await_change(const std::filesystem::path& folder, const Interrupt& interrupt) {
-    const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (watch)
-        ::inotify_add_watch(watch.get(), folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB | IN_CREATE);
-    pollfd fds[] = {{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},
-                    {.fd = watch.get(), .events = POLLIN, .revents = 0}}; // a negative fd is ignored
-    ::poll(fds, 2, static_cast<int>(std::chrono::milliseconds(retry_interval).count()));
-    interrupt.check();
-}
+// Sees the folder change from the moment it is made.
+class FolderWatch {
+public:
+    explicit FolderWatch(const std::filesystem::path& folder) : watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+        if (watch_)
+            ::inotify_add_watch(watch_.get(), folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB);
+    }
+
+    // Returns when something changed, or after a while.
+    void wait(const Interrupt& interrupt) const {
+        pollfd fds[] = {{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},
+                        {.fd = watch_.get(), .events = POLLIN, .revents = 0}}; // a negative fd is ignored
+        ::poll(fds, 2, static_cast<int>(std::chrono::milliseconds(retry_interval).count()));
+        interrupt.check();
+    }
+
+private:
+    Fd watch_;
+};
 
 } // namespace
 
 ssh::PrivateKey await_identity(const std::filesystem::path& file, bool generate, const Interrupt& interrupt) {
     std::string last_problem;
     while (true) {
+        const FolderWatch watch(file.parent_path()); // before the look: what comes in between is seen
         try {
             if (generate && !std::filesystem::exists(std::filesystem::symlink_status(file))) {
                 std::filesystem::create_directories(file.parent_path());
@@ -48,7 +58,7 @@ ssh::PrivateKey await_identity(const std::filesystem::path& file, bool generate,
                 spdlog::error("{}; waiting for this node's key, no other will be made", last_problem);
             }
         }
-        await_change(file.parent_path(), interrupt);
+        watch.wait(interrupt);
     }
 }
 

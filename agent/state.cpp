@@ -132,9 +132,10 @@ StateKeeper::StateKeeper(std::filesystem::path state_dir) : file_(file_in(state_
     } catch (const std::exception& error) {
         state_ = {};
         condition_ = Condition::corrupt;
-        problem_ = fmt::format("this node's record of its deployments cannot be used ({}), so nothing is admitted; see "
-                               "`waggle-agent status` on the node",
-                               error.what());
+        problem_ =
+            fmt::format("this node's record of its deployments, {}, cannot be used ({}), so nothing is admitted; see "
+                        "`waggle-agent status` on the node",
+                        file_.string(), error.what());
     }
 }
 

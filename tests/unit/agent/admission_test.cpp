@@ -1,0 +1,229 @@
+#include "agent/admission.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace waggle::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Admission::Kind;
+using protocol::Deployment;
+
+const ssh::PrivateKey& operator_key() {
+    static const auto key = ssh::PrivateKey::generate();
+    return key;
+}
+const ssh::PrivateKey& stranger() {
+    static const auto key = ssh::PrivateKey::generate();
+    return key;
+}
+const ssh::PublicKey& node_key() {
+    static const auto key = ssh::PrivateKey::generate().public_key();
+    return key;
+}
+const std::vector<ssh::PublicKey>& operators() {
+    static const std::vector<ssh::PublicKey> keys{operator_key().public_key()};
+    return keys;
+}
+
+NodeIdentity self() {
+    return {"demo", "alpha", "x86_64-linux", node_key()};
+}
+
+Deployment good_deployment() {
+    return test_deployment(node_key(), test_closure());
+}
+
+LastAdmitted earlier() {
+    LastAdmitted last;
+    last.id = protocol::DeploymentId::parse(std::string(64, '1'));
+    last.sequence = unix_ms(test_time - 1h);
+    last.created = test_time - 1h;
+    last.operator_key = "SHA256:earlier";
+    return last;
+}
+
+AdmissionContext fresh_node() {
+    return {.operators = operators(),
+            .condition = StateKeeper::Condition::none,
+            .state_problem = "",
+            .last_admitted = std::nullopt,
+            .running = std::nullopt,
+            .own_clock = test_time,
+            .session_clock = test_time};
+}
+
+AdmissionContext known_node() {
+    auto context = fresh_node();
+    context.condition = StateKeeper::Condition::known;
+    context.last_admitted = earlier();
+    return context;
+}
+
+Admission admit_signed(const Deployment& deployment, const AdmissionContext& context) {
+    return admit(protocol::sign(deployment, operator_key()), self(), context);
+}
+
+TEST(Admission, GrantsAGoodDeploymentOnAFreshNode) {
+    const auto admission = admit_signed(good_deployment(), fresh_node());
+    EXPECT_EQ(admission.kind, Kind::granted) << admission.refusal.message;
+    EXPECT_EQ(admission.deployment, good_deployment());
+    EXPECT_EQ(admission.operator_key, operator_key().public_key());
+}
+
+struct Row {
+    const char* name;
+    std::function<void(Deployment&, AdmissionContext&)> change;
+    std::string code; // "" is granted
+};
+
+class AdmissionTable : public testing::TestWithParam<Row> {};
+
+TEST_P(AdmissionTable, Decides) {
+    auto deployment = good_deployment();
+    deployment.parent = earlier().id;
+    auto context = known_node();
+    GetParam().change(deployment, context);
+    const auto admission = admit_signed(deployment, context);
+    EXPECT_EQ(admission.kind == Kind::granted ? "" : admission.refusal.code, GetParam().code)
+        << admission.refusal.message;
+    EXPECT_EQ(admission.kind == Kind::granted, admission.refusal.message.empty());
+}
+
+const std::vector<Row> rows{
+    {"Good", [](Deployment&, AdmissionContext&) {}, ""},
+    // target
+    {"OtherHive", [](Deployment& d, AdmissionContext&) { d.hive = "other"; }, "other-hive"},
+    {"OtherNode", [](Deployment& d, AdmissionContext&) { d.node = "beta"; }, "other-node"},
+    {"OtherKey", [](Deployment& d, AdmissionContext&) { d.node_keys = {stranger().public_key()}; }, "other-key"},
+    {"OneOfItsKeys",
+     [](Deployment& d, AdmissionContext&) { d.node_keys.insert(d.node_keys.begin(), stranger().public_key()); }, ""},
+    {"OtherSystem", [](Deployment& d, AdmissionContext&) { d.system = "aarch64-linux"; }, "other-system"},
+    // time
+    {"Expired", [](Deployment&, AdmissionContext& c) { c.own_clock = test_time + 2h; }, "expired"},
+    {"ExpiredAtThatVeryMoment", [](Deployment& d, AdmissionContext& c) { c.own_clock = d.expires; }, "expired"},
+    {"ExpiredByTheSessionsClock", [](Deployment&, AdmissionContext& c) { c.session_clock = test_time + 2h; },
+     "expired"},
+    {"ExpiredByTheNewestDocument",
+     [](Deployment& d, AdmissionContext& c) {
+         c.last_admitted->created = test_time + 2h;
+         d.sequence = unix_ms(test_time + 3h);
+     },
+     "expired"},
+    {"NotYetValid", [](Deployment& d, AdmissionContext&) { d.not_before = test_time + 10min; }, "not-yet-valid"},
+    {"SignedAMomentAfterTheHello",
+     [](Deployment& d, AdmissionContext&) { d.created = d.not_before = test_time + 50ms; }, ""},
+    {"CreatedInTheFuture", [](Deployment& d, AdmissionContext&) { d.created = test_time + 10min; }, "bad-time"},
+    {"NodeWithAClockAtItsEpoch", [](Deployment&, AdmissionContext& c) { c.own_clock = Time{}; }, ""},
+    {"HelloYearsAheadMovesNoSetClock",
+     [](Deployment& d, AdmissionContext& c) {
+         c.session_clock = test_time + std::chrono::days(4000);
+         d.created = c.session_clock;
+         d.expires = d.created + 1h;
+     },
+     "bad-time"},
+    // busy
+    {"Busy",
+     [](Deployment&, AdmissionContext& c) {
+         c.running =
+             protocol::Running{earlier().id, protocol::DeploymentState::activating, test_time, "SHA256:earlier"};
+     },
+     "busy"},
+    // sequence
+    {"SameSequence", [](Deployment& d, AdmissionContext&) { d.sequence = earlier().sequence; }, "replayed"},
+    {"OlderSequence", [](Deployment& d, AdmissionContext&) { d.sequence = earlier().sequence - 1; }, "replayed"},
+    {"NextSequence", [](Deployment& d, AdmissionContext&) { d.sequence = earlier().sequence + 1; }, ""},
+    {"SequenceAYearAhead",
+     [](Deployment& d, AdmissionContext&) { d.sequence = unix_ms(test_time + std::chrono::days(365)); }, ""},
+    {"SequenceYearsAhead",
+     [](Deployment& d, AdmissionContext&) { d.sequence = unix_ms(test_time + std::chrono::days(800)); },
+     "sequence-too-far"},
+    // parent
+    {"OtherParent", [](Deployment& d, AdmissionContext&) { d.parent = protocol::DeploymentId{}; }, "parent"},
+    {"Force", [](Deployment& d, AdmissionContext&) { d.parent = std::nullopt; }, ""},
+    {"ParentOnAFreshNode", [](Deployment&, AdmissionContext& c) { c = fresh_node(); }, "parent"},
+    // form
+    {"GoalBuild", [](Deployment& d, AdmissionContext&) { d.goal = protocol::Goal::build; }, "bad-document"},
+    // sense
+    {"Secrets",
+     [](Deployment& d, AdmissionContext&) {
+         d.secrets.keep = false;
+         d.secrets.bytes = 1;
+     },
+     "secrets-not-supported"},
+    {"Reboot", [](Deployment& d, AdmissionContext&) { d.reboot = protocol::Reboot::if_needed; },
+     "reboot-not-supported"},
+    {"Channel", [](Deployment& d, AdmissionContext&) { d.delivery = protocol::Delivery::channel; },
+     "channel-not-supported"},
+    // state
+    {"CorruptState",
+     [](Deployment& d, AdmissionContext& c) {
+         c.condition = StateKeeper::Condition::corrupt;
+         c.state_problem = "the state is corrupt; see `waggle-agent status`";
+         c.last_admitted.reset();
+         d.parent.reset();
+     },
+     "corrupt-state"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Rows, AdmissionTable, testing::ValuesIn(rows),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+TEST(Admission, RefusesAStrangersSignature) {
+    const auto admission = admit(protocol::sign(good_deployment(), stranger()), self(), fresh_node());
+    EXPECT_EQ(admission.kind, Kind::refused);
+    EXPECT_EQ(admission.refusal.code, "unknown-operator");
+}
+
+TEST(Admission, TakesAnOperatorsSignatureBesideAStrangers) {
+    auto document = protocol::sign(good_deployment(), stranger());
+    document.signatures.push_back(protocol::sign(good_deployment(), operator_key()).signatures.front());
+    EXPECT_EQ(admit(document, self(), fresh_node()).kind, Kind::granted);
+}
+
+TEST(Admission, RefusesAFlippedBitAnywhereInThePayload) {
+    const auto document = protocol::sign(good_deployment(), operator_key());
+    for (size_t i = 0; i < document.payload.size(); ++i) {
+        auto changed = document;
+        changed.payload[i] = static_cast<char>(changed.payload[i] ^ 1);
+        const auto admission = admit(changed, self(), fresh_node());
+        ASSERT_EQ(admission.kind, Kind::refused) << "byte " << i;
+        ASSERT_TRUE(admission.refusal.code == "bad-document" || admission.refusal.code == "bad-signature")
+            << admission.refusal.code;
+    }
+}
+
+TEST(Admission, RefusesADocumentWithoutSignature) {
+    auto document = protocol::sign(good_deployment(), operator_key());
+    document.signatures.clear();
+    EXPECT_EQ(admit(document, self(), fresh_node()).refusal.code, "bad-signature");
+}
+
+TEST(Admission, RefusesAnOversizedPayload) {
+    protocol::SignedDocument document;
+    document.payload.assign(protocol::max_payload_bytes + 1, ' ');
+    EXPECT_EQ(admit(document, self(), fresh_node()).refusal.code, "bad-document");
+}
+
+TEST(Admission, AttachesToTheLastAdmittedOneWhateverItsAge) {
+    const auto document = protocol::sign(good_deployment(), operator_key());
+    auto context = known_node();
+    context.last_admitted = LastAdmitted{document.id(), good_deployment().sequence, test_time, ""};
+    context.own_clock = test_time + 48h;
+    EXPECT_EQ(admit(document, self(), context).kind, Kind::attach);
+}
+
+TEST(Admission, BusyNamesWhoHoldsTheNodeAndSinceWhen) {
+    auto context = known_node();
+    context.running =
+        protocol::Running{earlier().id, protocol::DeploymentState::fetching, test_time, "SHA256:colleague"};
+    const auto message = admit_signed(good_deployment(), context).refusal.message;
+    EXPECT_NE(message.find("SHA256:colleague"), std::string::npos);
+    EXPECT_NE(message.find("2026-11-22T10:00:00"), std::string::npos);
+}
+
+} // namespace
+} // namespace waggle::agent

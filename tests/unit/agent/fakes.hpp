@@ -1,0 +1,139 @@
+#pragma once
+
+#include "agent/activation.hpp"
+#include "agent/deployment_run.hpp"
+#include "agent/host.hpp"
+#include "agent/store.hpp"
+#include "shared/base/file.hpp"
+#include "shared/net/connection.hpp"
+#include "shared/protocol/closure_list.hpp"
+#include "shared/protocol/deployment.hpp"
+#include "shared/protocol/messages.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace waggle::agent {
+
+inline constexpr Time test_time = std::chrono::sys_days(std::chrono::year(2026) / 11 / 22) + std::chrono::hours(10);
+
+nix::StorePath test_path(char hash_character, std::string_view name);
+
+// A closure with its NARs: entries[i]'s NAR is nars[i].
+struct TestClosure {
+    protocol::ClosureList list;
+    std::vector<std::string> nars;
+    std::string text;
+    protocol::ClosureSummary summary;
+
+    nix::StorePath toplevel() const { return list.back().path; }
+};
+// glibc ← app ← toplevel; the middle NAR is large enough to travel in pieces.
+TestClosure test_closure();
+
+// A deployment that the node of these tests admits.
+protocol::Deployment test_deployment(const ssh::PublicKey& node_key, const TestClosure& closure);
+
+// What is registered in the "database", shared by all connections to it.
+struct FakeStoreContent {
+    std::map<nix::StorePath, nix::PathInfo> valid;
+    std::map<nix::StorePath, std::string> nars;
+    std::map<std::filesystem::path, nix::StorePath> roots;
+    bool away = false;
+};
+
+class FakeStore : public Store {
+public:
+    explicit FakeStore(FakeStoreContent& content) : content_(content) {}
+
+    std::string nix_version() override { return "2.8.0"; }
+    void add_temp_roots(std::span<const nix::StorePath>) override {}
+    std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) override;
+    std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) override;
+    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) override;
+    void add_root(const std::filesystem::path& link, const nix::StorePath& path) override;
+
+private:
+    FakeStoreContent& content_;
+};
+
+struct FakeHost : Host {
+    std::optional<nix::StorePath> current;
+    std::optional<nix::StorePath> profile_path;
+    std::uint64_t free_bytes = std::uint64_t{1} << 40;
+    bool system = true;
+
+    std::optional<nix::StorePath> current_system() const override { return current; }
+    std::optional<nix::StorePath> booted_system() const override { return current; }
+    std::optional<nix::StorePath> profile() const override { return profile_path; }
+    std::optional<std::uint64_t> profile_generation() const override { return 7; }
+    std::uint64_t free_store_bytes() const override { return free_bytes; }
+    bool is_system(const nix::StorePath&) const override { return system; }
+};
+
+// A unit whose activation ends when the test says so.
+class FakeActivationUnit : public ActivationUnit {
+public:
+    void start(const ActivationRequest& request) override;
+    std::optional<ActivationReport> await(const protocol::DeploymentId& id, Time started,
+                                          const std::function<void(std::string_view)>& on_line,
+                                          const Interrupt& interrupt) override;
+
+    // For the test. `report` nullopt: the unit and its result are gone.
+    void finish(std::vector<std::string> lines, std::optional<ActivationReport> report);
+    void finish(protocol::Outcome outcome, std::string code = "", std::string message = "");
+    std::vector<ActivationRequest> started() const;
+    std::string start_error; // when set, start() throws it
+
+private:
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<ActivationRequest> started_;
+    std::vector<std::string> lines_;
+    std::optional<std::optional<ActivationReport>> end_;
+};
+
+// One direction of a connection in memory.
+class MessageQueue {
+public:
+    void push(std::string message);
+    void close(); // orderly
+    void lose();  // broken
+    std::optional<std::string> pop(Deadline deadline);
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<std::string> messages_;
+    bool closed_ = false;
+    bool lost_ = false;
+};
+
+// A connection in memory; the test holds the other end.
+class FakeConnection : public net::Connection {
+public:
+    FakeConnection(std::shared_ptr<MessageQueue> in, std::shared_ptr<MessageQueue> out)
+        : in_(std::move(in)), out_(std::move(out)) {}
+
+    void send(std::string message, Deadline) override { out_->push(std::move(message)); }
+    std::optional<std::string> receive(Deadline deadline) override { return in_->pop(deadline); }
+    void finish(Deadline) noexcept override { out_->close(); }
+    void abort() noexcept override {
+        in_->lose();
+        out_->lose();
+    }
+    std::string peer() const override { return "a test"; }
+
+private:
+    std::shared_ptr<MessageQueue> in_;
+    std::shared_ptr<MessageQueue> out_;
+};
+
+} // namespace waggle::agent

@@ -1,0 +1,505 @@
+#include "agent/session.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include <functional>
+#include <thread>
+
+namespace waggle::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::DeploymentState;
+using protocol::Goal;
+using protocol::Outcome;
+using testing::HasSubstr;
+
+constexpr auto patience = 10s;
+
+// The trigger's end of a session with an agent in memory.
+class TestTrigger {
+public:
+    explicit TestTrigger(Deployments& deployments, SessionLimits limits = {})
+        : connection_(to_agent_, from_agent_), thread_([this, &deployments, limits] {
+              serve_session({.connection = connection_, .hello_time = test_time, .version = 1}, deployments, limits);
+          }) {
+        facts = next<protocol::Facts>();
+    }
+    ~TestTrigger() {
+        close();
+        thread_.join();
+    }
+
+    void send(const protocol::Message& message) { to_agent_->push(protocol::encode(message)); }
+    void send_list(const std::string& text) { to_agent_->push(protocol::encode_closure_list_piece(text)); }
+    void send_nar(std::uint32_t index, std::string_view bytes) {
+        to_agent_->push(protocol::encode_nar_piece(index, as_bytes(bytes)));
+    }
+    void close() { to_agent_->close(); }
+    void lose() { connection_.abort(); }
+
+    // Answers every Want with the right NARs on the way to the awaited message.
+    template <typename Awaited>
+    Awaited next(const TestClosure* serve = nullptr) {
+        while (true) {
+            const auto text = from_agent_->pop(deadline_in(patience));
+            if (!text)
+                throw Error("the agent closed the session");
+            const auto incoming = protocol::decode(*text);
+            const auto& message = std::get<protocol::Message>(incoming);
+            if (const auto* awaited = std::get_if<Awaited>(&message))
+                return *awaited;
+            if (const auto* event = std::get_if<protocol::Event>(&message))
+                events.push_back(*event);
+            else if (const auto* want = std::get_if<protocol::Want>(&message); want != nullptr && serve != nullptr)
+                for (const auto index : want->indices)
+                    for (size_t start = 0; start < serve->nars[index].size(); start += protocol::data_piece_bytes)
+                        send_nar(index, std::string_view(serve->nars[index]).substr(start, protocol::data_piece_bytes));
+            else if (const auto* refused = std::get_if<protocol::Refused>(&message))
+                throw Error("refused: " + refused->code + ": " + refused->message);
+            else
+                throw Error("another message than awaited: " + *text);
+        }
+    }
+
+    bool saw(DeploymentState state) const {
+        return std::ranges::any_of(events, [&](const auto& event) {
+            return event.kind == protocol::Event::Kind::state && event.state == state;
+        });
+    }
+
+    protocol::Facts facts;
+    std::vector<protocol::Event> events;
+
+private:
+    std::shared_ptr<MessageQueue> to_agent_ = std::make_shared<MessageQueue>();
+    std::shared_ptr<MessageQueue> from_agent_ = std::make_shared<MessageQueue>();
+    FakeConnection connection_;
+    std::thread thread_;
+};
+
+class Session : public testing::Test {
+protected:
+    Session() {
+        spdlog::set_level(spdlog::level::off);
+        start_agent();
+    }
+
+    void start_agent() {
+        deployments.reset();
+        state = std::make_unique<StateKeeper>(folder.path());
+        world = std::make_unique<World>(World{.host = host,
+                                              .activation = unit,
+                                              .state = *state,
+                                              .open_store = [this]() -> std::unique_ptr<Store> {
+                                                  if (content.away)
+                                                      throw Error("connection refused");
+                                                  return std::make_unique<FakeStore>(content);
+                                              },
+                                              .clock = [] { return test_time; },
+                                              .state_dir = folder.path()});
+        deployments =
+            std::make_unique<Deployments>(NodeIdentity{"demo", "alpha", "x86_64-linux", node_key.public_key()},
+                                          std::vector<ssh::PublicKey>{operator_key.public_key()}, *world, [] {});
+        deployments->resume();
+    }
+
+    protocol::SignedDocument document(const std::function<void(protocol::Deployment&)>& change = {}) {
+        auto deployment = test_deployment(node_key.public_key(), closure);
+        deployment.sequence += ++documents;
+        if (change)
+            change(deployment);
+        return protocol::sign(deployment, operator_key);
+    }
+
+    // Sends it with its list.
+    protocol::DeploymentId deploy(TestTrigger& trigger, const protocol::SignedDocument& signed_document) {
+        trigger.send(protocol::Deploy{signed_document});
+        trigger.send_list(closure.text);
+        return signed_document.id();
+    }
+
+    protocol::Refused refusal_of(const protocol::SignedDocument& signed_document) {
+        TestTrigger trigger(*deployments);
+        deploy(trigger, signed_document);
+        return trigger.next<protocol::Refused>();
+    }
+
+    // Until the agent waits for its unit.
+    void await_activation(TestTrigger& trigger) {
+        while (!trigger.saw(DeploymentState::activating))
+            trigger.events.push_back(trigger.next<protocol::Event>());
+    }
+
+    TemporaryFolder folder;
+    TestClosure closure = test_closure();
+    ssh::PrivateKey operator_key = ssh::PrivateKey::generate();
+    ssh::PrivateKey node_key = ssh::PrivateKey::generate();
+    FakeStoreContent content;
+    FakeHost host;
+    FakeActivationUnit unit;
+    std::int64_t documents = 0;
+    std::unique_ptr<StateKeeper> state;
+    std::unique_ptr<World> world;
+    std::unique_ptr<Deployments> deployments;
+};
+
+TEST_F(Session, BeginsWithFacts) {
+    host.current = test_path('a', "old");
+    const TestTrigger trigger(*deployments);
+    EXPECT_EQ(trigger.facts.system, "x86_64-linux");
+    EXPECT_EQ(trigger.facts.current_system, host.current->absolute());
+    EXPECT_EQ(trigger.facts.nix_version, "2.8.0");
+    EXPECT_FALSE(trigger.facts.last_admitted);
+    EXPECT_FALSE(trigger.facts.running);
+}
+
+TEST_F(Session, DeploysFromReceivedToCommitted) {
+    host.current = test_path('a', "old");
+    unit.finish(Outcome::ok);
+    TestTrigger trigger(*deployments);
+    const auto id = deploy(trigger, document());
+    EXPECT_FALSE(trigger.next<protocol::Admitted>().attached);
+    const auto result = trigger.next<protocol::Result>(&closure);
+    EXPECT_EQ(result.id, id);
+    EXPECT_EQ(result.outcome, Outcome::ok) << result.message;
+    EXPECT_EQ(result.generation, 8);
+    EXPECT_EQ(result.fetched_paths, 3);
+    for (const auto each : {DeploymentState::received, DeploymentState::fetching, DeploymentState::staged,
+                            DeploymentState::activating, DeploymentState::activated, DeploymentState::committed})
+        EXPECT_TRUE(trigger.saw(each)) << to_string(each);
+    for (size_t i = 0; i < trigger.events.size(); ++i)
+        EXPECT_EQ(trigger.events[i].number, i + 1);
+    EXPECT_TRUE(std::ranges::any_of(trigger.events, [](const auto& event) {
+        return event.kind == protocol::Event::Kind::log && event.text == "starting the following units: a.service";
+    }));
+    ASSERT_EQ(unit.started().size(), 1);
+    EXPECT_EQ(unit.started()[0].toplevel, closure.toplevel());
+    EXPECT_EQ(content.roots.at(folder.path() / "gcroots" / id.brief()), closure.toplevel());
+    const auto record = *state->get().deployment;
+    EXPECT_EQ(record.state, DeploymentState::committed);
+    EXPECT_EQ(record.outcome, Outcome::ok);
+    EXPECT_EQ(record.previous_system, host.current);
+    EXPECT_EQ(record.generation, 8);
+}
+
+TEST_F(Session, TellsTheNextOneWhatWasAdmitted) {
+    unit.finish(Outcome::ok);
+    protocol::DeploymentId id;
+    {
+        TestTrigger trigger(*deployments);
+        id = deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Result>(&closure);
+    }
+    const TestTrigger next(*deployments);
+    EXPECT_EQ(next.facts.last_admitted, id);
+    EXPECT_EQ(next.facts.last_sequence, unix_ms(test_time) + 1);
+    EXPECT_FALSE(next.facts.running);
+}
+
+TEST_F(Session, ActivatesNothingForPush) {
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+    EXPECT_TRUE(unit.started().empty());
+    EXPECT_EQ(content.roots.size(), 1);
+}
+
+TEST_F(Session, ActivatesNothingWhenTheNodeIsWhatItShouldBe) {
+    host.current = host.profile_path = closure.toplevel();
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::unchanged);
+    EXPECT_TRUE(unit.started().empty());
+}
+
+TEST_F(Session, ActivatesWhatRunsButIsNotTheProfile) {
+    host.current = closure.toplevel();
+    unit.finish(Outcome::ok);
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+}
+
+TEST_F(Session, ReportsARollback) {
+    unit.finish(Outcome::rolled_back, "units-failed", "a.service failed");
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    const auto result = trigger.next<protocol::Result>(&closure);
+    EXPECT_EQ(result.outcome, Outcome::rolled_back);
+    EXPECT_EQ(result.code, "units-failed");
+    EXPECT_EQ(state->get().deployment->state, DeploymentState::rolled_back);
+}
+
+TEST_F(Session, RefusesWhileTheNixDaemonIsAwayBeforeAnythingIsRecorded) {
+    content.away = true;
+    TestTrigger trigger(*deployments);
+    EXPECT_EQ(trigger.facts.nix_version, "");
+    deploy(trigger, document());
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "nix-daemon-away");
+    EXPECT_FALSE(state->get().last_admitted);
+}
+
+TEST_F(Session, RefusesAReplay) {
+    unit.finish(Outcome::ok);
+    const auto first = document();
+    const auto second = document();
+    for (const auto& each : {first, second}) {
+        TestTrigger trigger(*deployments);
+        deploy(trigger, each);
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Result>(&closure);
+        unit.finish(Outcome::ok);
+    }
+    EXPECT_EQ(refusal_of(first).code, "replayed");
+}
+
+TEST_F(Session, RefusesAnotherDeploymentWhileOneRuns) {
+    TestTrigger holder(*deployments);
+    deploy(holder, document());
+    holder.next<protocol::Admitted>();
+    holder.next<protocol::Want>();
+    const auto refused = refusal_of(document());
+    EXPECT_EQ(refused.code, "busy");
+    EXPECT_THAT(refused.message, HasSubstr(operator_key.public_key().fingerprint()));
+    EXPECT_TRUE(TestTrigger(*deployments).facts.running);
+}
+
+TEST_F(Session, RefusesEverythingOnACorruptState) {
+    write_file_atomically(StateKeeper::file_in(folder.path()), "{", 0600);
+    start_agent();
+    const auto refused = refusal_of(document());
+    EXPECT_EQ(refused.code, "corrupt-state");
+    EXPECT_THAT(refused.message, HasSubstr("waggle-agent status"));
+}
+
+TEST_F(Session, AttachesToTheSameDeployment) {
+    const auto same = document();
+    TestTrigger first(*deployments);
+    deploy(first, same);
+    first.next<protocol::Admitted>();
+    TestTrigger second(*deployments);
+    deploy(second, same);
+    EXPECT_TRUE(second.next<protocol::Admitted>().attached);
+    unit.finish(Outcome::ok);
+    EXPECT_EQ(first.next<protocol::Result>(&closure).outcome, Outcome::ok);
+    EXPECT_EQ(second.next<protocol::Result>().outcome, Outcome::ok);
+    EXPECT_EQ(unit.started().size(), 1);
+}
+
+TEST_F(Session, AttachGoesOnAfterTheGivenEvent) {
+    unit.finish(Outcome::ok);
+    TestTrigger first(*deployments);
+    const auto id = deploy(first, document());
+    first.next<protocol::Admitted>();
+    first.next<protocol::Result>(&closure);
+    TestTrigger second(*deployments);
+    second.send(protocol::Attach{id, 2});
+    EXPECT_TRUE(second.next<protocol::Admitted>().attached);
+    EXPECT_EQ(second.next<protocol::Event>().number, 3);
+    second.next<protocol::Result>();
+}
+
+TEST_F(Session, AttachToAnUnknownDeploymentIsRefused) {
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{{}, 0});
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "unknown-deployment");
+}
+
+TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
+    {
+        TestTrigger trigger(*deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Want>();
+        trigger.send_nar(0, closure.nars[0]);
+        trigger.send_nar(1, closure.nars[1].substr(0, 1000));
+        trigger.close(); // after what was sent
+    }
+    EXPECT_EQ(state->get().deployment->outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(state->get().deployment->code, "session-lost");
+    unit.finish(Outcome::ok);
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).fetched_paths, 2);
+}
+
+TEST_F(Session, ATriggerThatSendsNothingEndsTheFetch) {
+    SessionLimits limits;
+    limits.feed_stall = 50ms;
+    TestTrigger trigger(*deployments, limits);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    const auto result = trigger.next<protocol::Result>();
+    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(result.code, "session-lost");
+}
+
+TEST_F(Session, AnActivationThatHasBegunRunsToItsEndWithoutItsSession) {
+    protocol::DeploymentId id;
+    {
+        TestTrigger trigger(*deployments);
+        id = deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Want>();
+        for (std::uint32_t i = 0; i < 3; ++i)
+            for (size_t start = 0; start < closure.nars[i].size(); start += protocol::data_piece_bytes)
+                trigger.send_nar(i, std::string_view(closure.nars[i]).substr(start, protocol::data_piece_bytes));
+        await_activation(trigger);
+        trigger.lose();
+    }
+    unit.finish(Outcome::ok);
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{id, 0});
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
+}
+
+TEST_F(Session, CancelEndsTheFetch) {
+    TestTrigger trigger(*deployments);
+    const auto id = deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Want>();
+    trigger.send(protocol::Cancel{id});
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
+    EXPECT_TRUE(content.valid.empty());
+    EXPECT_TRUE(unit.started().empty());
+}
+
+TEST_F(Session, CancelOfAnotherSessionEndsTheFetch) {
+    TestTrigger trigger(*deployments);
+    const auto id = deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Want>();
+    TestTrigger other(*deployments);
+    other.send(protocol::Cancel{id});
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
+}
+
+TEST_F(Session, CancelComesTooLateForAnActivation) {
+    for (std::uint32_t i = 0; i < 3; ++i)
+        content.valid.emplace(closure.list[i].path, protocol::path_info(closure.list, i));
+    TestTrigger trigger(*deployments);
+    const auto id = deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    await_activation(trigger);
+    trigger.send(protocol::Cancel{id});
+    const auto note = trigger.next<protocol::Event>();
+    EXPECT_EQ(note.kind, protocol::Event::Kind::note);
+    unit.finish(Outcome::ok);
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
+}
+
+TEST_F(Session, WrongBytesFailBeforeTheActivation) {
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Want>();
+    trigger.send_nar(0, std::string(closure.nars[0].size(), 'x'));
+    const auto result = trigger.next<protocol::Result>();
+    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(result.code, "wrong-hash");
+    EXPECT_TRUE(content.valid.empty());
+    EXPECT_TRUE(unit.started().empty());
+}
+
+TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Deploy{document()});
+    auto text = closure.text;
+    text[0] = 'd';
+    trigger.send_list(text);
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>().code, "bad-closure-list");
+}
+
+TEST_F(Session, APathThatIsNoSystemIsNotActivated) {
+    host.system = false;
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "not-a-system");
+    EXPECT_TRUE(unit.started().empty());
+}
+
+TEST_F(Session, AUnitThatDoesNotStartIsAFailureBeforeTheActivation) {
+    unit.start_error = "systemd-run failed";
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    const auto result = trigger.next<protocol::Result>(&closure);
+    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(result.code, "activation-not-started");
+}
+
+TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
+    protocol::DeploymentId id;
+    {
+        TestTrigger trigger(*deployments);
+        id = deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Want>();
+        for (std::uint32_t i = 0; i < 3; ++i)
+            for (size_t start = 0; start < closure.nars[i].size(); start += protocol::data_piece_bytes)
+                trigger.send_nar(i, std::string_view(closure.nars[i]).substr(start, protocol::data_piece_bytes));
+        await_activation(trigger);
+    }
+    start_agent();
+    EXPECT_EQ(state->get().deployment->state, DeploymentState::activating);
+    EXPECT_EQ(refusal_of(document()).code, "busy");
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{id, 0});
+    trigger.next<protocol::Admitted>();
+    unit.finish(Outcome::ok);
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
+}
+
+TEST_F(Session, ARestartedAgentSaysThatAnActivationWasCutOff) {
+    state->change([&](State& all) {
+        DeploymentRecord record;
+        record.toplevel = closure.toplevel();
+        record.state = DeploymentState::activating;
+        all.deployment = record;
+    });
+    start_agent();
+    unit.finish({}, std::nullopt);
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{{}, 0});
+    trigger.next<protocol::Admitted>();
+    const auto result = trigger.next<protocol::Result>();
+    EXPECT_EQ(result.outcome, Outcome::unknown);
+    EXPECT_EQ(result.code, "activation-lost");
+}
+
+TEST_F(Session, ARestartedAgentEndsAFetchOfTheOneBefore) {
+    state->change([&](State& all) {
+        DeploymentRecord record;
+        record.toplevel = closure.toplevel();
+        record.state = DeploymentState::fetching;
+        all.deployment = record;
+    });
+    start_agent();
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{{}, 0});
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>().code, "agent-restarted");
+}
+
+TEST_F(Session, AMessageThatIsNoMessageEndsTheSession) {
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Want{{1}});
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "unexpected-message");
+    EXPECT_THROW(trigger.next<protocol::Event>(), Error);
+}
+
+} // namespace
+} // namespace waggle::agent

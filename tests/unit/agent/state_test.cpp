@@ -1,0 +1,82 @@
+#include "agent/state.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gtest/gtest.h>
+
+namespace waggle::agent {
+namespace {
+
+State full_state() {
+    State state;
+    state.last_admitted = LastAdmitted{protocol::DeploymentId::parse(std::string(64, 'a')), 5, test_time, "SHA256:x"};
+    DeploymentRecord record;
+    record.id = state.last_admitted->id;
+    record.goal = protocol::Goal::boot;
+    record.toplevel = test_path('a', "sys");
+    record.state = protocol::DeploymentState::activating;
+    record.since = test_time;
+    record.operator_key = "SHA256:x";
+    record.previous_system = test_path('b', "old");
+    record.outcome = protocol::Outcome::rolled_back;
+    record.code = "units-failed";
+    record.message = "a line that is not UTF-8: \xff";
+    record.generation = 3;
+    record.fetched_paths = 4;
+    record.fetched_bytes = 5;
+    state.deployment = record;
+    return state;
+}
+
+TEST(State, SurvivesItsFile) {
+    const TemporaryFolder folder;
+    {
+        StateKeeper keeper(folder.path());
+        EXPECT_EQ(keeper.condition(), StateKeeper::Condition::none);
+        keeper.change([](State& state) { state = full_state(); });
+    }
+    StateKeeper keeper(folder.path());
+    ASSERT_EQ(keeper.condition(), StateKeeper::Condition::known) << keeper.problem();
+    const auto state = keeper.get();
+    EXPECT_EQ(state.last_admitted->id, full_state().last_admitted->id);
+    EXPECT_EQ(state.last_admitted->sequence, 5);
+    EXPECT_EQ(state.last_admitted->created, test_time);
+    const auto& record = *state.deployment;
+    EXPECT_EQ(record.goal, protocol::Goal::boot);
+    EXPECT_EQ(record.toplevel, test_path('a', "sys"));
+    EXPECT_EQ(record.state, protocol::DeploymentState::activating);
+    EXPECT_EQ(record.previous_system, test_path('b', "old"));
+    EXPECT_EQ(record.previous_profile, std::nullopt);
+    EXPECT_EQ(record.outcome, protocol::Outcome::rolled_back);
+    EXPECT_EQ(record.generation, 3);
+    EXPECT_EQ(record.fetched_bytes, 5);
+}
+
+class UnusableState : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnusableState, IsNeitherUsedNorOverwritten) {
+    const TemporaryFolder folder;
+    const auto file = StateKeeper::file_in(folder.path());
+    write_file_atomically(file, GetParam(), 0600);
+    StateKeeper keeper(folder.path());
+    EXPECT_EQ(keeper.condition(), StateKeeper::Condition::corrupt);
+    EXPECT_NE(keeper.problem().find(file.string()), std::string::npos) << keeper.problem();
+    EXPECT_NE(keeper.problem().find("`waggle-agent status`"), std::string::npos);
+    EXPECT_THROW(keeper.change([](State&) {}), Error);
+    EXPECT_EQ(read_file(file, 1 << 20), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Texts, UnusableState,
+                         testing::Values("", "{", R"({"v":2,"lastAdmitted":null,"deployment":null})",
+                                         R"({"v":1,"lastAdmitted":null})",
+                                         R"({"v":1,"lastAdmitted":null,"deployment":null,"more":1})",
+                                         R"({"v":1,"lastAdmitted":{"id":"short"},"deployment":null})"));
+
+TEST(State, KeepsTheOldOneInMemoryWhenTheNewOneCannotBeWritten) {
+    const TemporaryFolder folder;
+    StateKeeper keeper(folder.path() / "not there");
+    EXPECT_THROW(keeper.change([](State& state) { state = full_state(); }), Error);
+    EXPECT_FALSE(keeper.get().deployment);
+}
+
+} // namespace
+} // namespace waggle::agent
