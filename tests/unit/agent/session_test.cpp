@@ -38,10 +38,16 @@ public:
     void send_nar(std::uint32_t index, std::string_view bytes) {
         to_agent_->push(protocol::encode_nar_piece(index, as_bytes(bytes)));
     }
+    void send_whole_nar(const TestClosure& closure, std::uint32_t index) {
+        const std::string_view nar = closure.nars[index];
+        for (size_t start = 0; start < nar.size(); start += protocol::data_piece_bytes)
+            send_nar(index, nar.substr(start, protocol::data_piece_bytes));
+    }
     void close() { to_agent_->close(); }
     void lose() { connection_.abort(); }
 
-    // Answers every Want with the right NARs on the way to the awaited message.
+    // On the way to the awaited message every Want is answered with the right NARs, or, without a closure to serve, not
+    // at all.
     template <typename Awaited>
     Awaited next(const TestClosure* serve = nullptr) {
         while (true) {
@@ -54,10 +60,9 @@ public:
                 return *awaited;
             if (const auto* event = std::get_if<protocol::Event>(&message))
                 events.push_back(*event);
-            else if (const auto* want = std::get_if<protocol::Want>(&message); want != nullptr && serve != nullptr)
-                for (const auto index : want->indices)
-                    for (size_t start = 0; start < serve->nars[index].size(); start += protocol::data_piece_bytes)
-                        send_nar(index, std::string_view(serve->nars[index]).substr(start, protocol::data_piece_bytes));
+            else if (const auto* want = std::get_if<protocol::Want>(&message))
+                for (const auto index : serve != nullptr ? want->indices : std::vector<std::uint32_t>{})
+                    send_whole_nar(*serve, index);
             else if (const auto* refused = std::get_if<protocol::Refused>(&message))
                 throw Error("refused: " + refused->code + ": " + refused->message);
             else
@@ -352,8 +357,7 @@ TEST_F(Session, AnActivationThatHasBegunRunsToItsEndWithoutItsSession) {
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Want>();
         for (std::uint32_t i = 0; i < 3; ++i)
-            for (size_t start = 0; start < closure.nars[i].size(); start += protocol::data_piece_bytes)
-                trigger.send_nar(i, std::string_view(closure.nars[i]).substr(start, protocol::data_piece_bytes));
+            trigger.send_whole_nar(closure, i);
         await_activation(trigger);
         trigger.lose();
     }
@@ -449,8 +453,7 @@ TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Want>();
         for (std::uint32_t i = 0; i < 3; ++i)
-            for (size_t start = 0; start < closure.nars[i].size(); start += protocol::data_piece_bytes)
-                trigger.send_nar(i, std::string_view(closure.nars[i]).substr(start, protocol::data_piece_bytes));
+            trigger.send_whole_nar(closure, i);
         await_activation(trigger);
     }
     start_agent();
