@@ -115,10 +115,7 @@ let
 
       agentDefaults = { lib, ... }: {
         _file = "meta.name";
-        config.services.waggle-agent = {
-          hive = lib.mkDefault meta.name;
-          node = lib.mkDefault name;
-        };
+        config.services.waggle-agent.hive = lib.mkDefault meta.name;
       };
     in
     import (npkgs.path + "/nixos/lib/eval-config.nix") {

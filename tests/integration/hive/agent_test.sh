@@ -110,11 +110,17 @@ check "no package" fails "services.waggle-agent.package is not set"
 
 section "outside a hive"
 cat >plain.nix <<NIX
+{ module ? { }, specialArgs ? { } }:
 let
   evaluated = import <nixpkgs/nixos/lib/eval-config.nix> {
-    modules = [ $modules/agent.nix $modules/deployment.nix { networking.hostName = "plain"; services.waggle-agent.enable = true; } ];
+    modules = [ module $modules/agent.nix $modules/deployment.nix { networking.hostName = "plain"; services.waggle-agent.enable = true; } ];
+    inherit specialArgs;
   };
 in { inherit (evaluated.config.services.waggle-agent) node hive; inherit (evaluated.config.deployment) targetHost; }
 NIX
-ask "import $work/plain.nix"
+ask "import $work/plain.nix { }"
 check "a node has its host name" answers '{ "node": "plain", "hive": "hive", "targetHost": "plain" }'
+ask "import $work/plain.nix { specialArgs.name = \"special\"; }"
+check "unless modules have an argument name, as in Colmena's hives" answers '{ "node": "special", "hive": "hive", "targetHost": "special" }'
+ask "import $work/plain.nix { module._module.args.name = \"argument\"; }"
+check "in either of the two ways" answers '{ "node": "argument", "hive": "hive", "targetHost": "argument" }'
