@@ -25,6 +25,8 @@
       nixosModules.default = {
         imports = [ ./nixos-module/agent.nix ./nixos-module/deployment.nix agentPackage ];
       };
+      # deployment.targetHost and the like, for configurations that are in no hive.
+      nixosModules.colmenaOptions = ./nixos-module/colmena-options.nix;
 
       # A hive as an output of a flake; its meta.nixpkgs must be a package set.
       lib.makeHive = hive: import ./nixos-module/hive.nix { inherit hive; modules = [ agentPackage ]; };

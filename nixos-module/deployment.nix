@@ -1,9 +1,9 @@
-# deployment.*: what the trigger wants to know of a node. Nothing of it becomes part of the system.
-{ config, lib, ... }@moduleArguments:
+# deployment.*: what the trigger wants to know of a node besides Colmena's options (colmena-options.nix). Nothing of it becomes
+# part of the system.
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
   check = import ./check.nix { inherit lib; };
-  nodeName = moduleArguments.name or config._module.args.name or config.networking.hostName;
 
   hostKey = lib.mkOptionType {
     name = "sshHostKey";
@@ -17,26 +17,6 @@ in
   _file = ./deployment.nix;
 
   options.deployment = {
-    targetHost = mkOption {
-      type = types.nullOr types.str;
-      default = nodeName;
-      defaultText = "the node's name";
-      description = "Host name or address of the node. null: it cannot be reached, and is only built.";
-    };
-
-    targetPort = mkOption {
-      type = types.nullOr types.port;
-      default = null;
-      description = "Port of its SSH server: known_hosts may list the host under it.";
-    };
-
-    tags = mkOption {
-      type = types.listOf types.str;
-      default = [ ];
-      example = [ "web" "eu" ];
-      description = "Words by which `--on @tag` selects the node.";
-    };
-
     agent = {
       enable = mkOption {
         type = types.bool;
@@ -57,6 +37,7 @@ in
       };
     };
 
+    # Part of every deployment already; agents do not act on it yet.
     rollback = {
       enable = mkOption {
         type = types.bool;
@@ -82,34 +63,6 @@ in
         A path that the node has already with another content than here, as builds that are not reproducible leave it:
         "trust-node" keeps and reports it, "exact" refuses the deployment.
       '';
-    };
-
-    # Of Colmena's options, those that have no meaning where an agent does the work: accepted, so that a hive deploys
-    # unchanged.
-    targetUser = mkOption {
-      type = types.nullOr types.str;
-      default = "root";
-      description = "Not used: the agent is root.";
-    };
-    sshOptions = mkOption {
-      type = types.listOf types.str;
-      default = [ ];
-      description = "Not used: there is no SSH session.";
-    };
-    privilegeEscalationCommand = mkOption {
-      type = types.listOf types.str;
-      default = [ "sudo" "-H" "--" ];
-      description = "Not used: the agent is root.";
-    };
-    allowLocalDeployment = mkOption {
-      type = types.bool;
-      default = false;
-      description = "Not used yet.";
-    };
-    replaceUnknownProfiles = mkOption {
-      type = types.bool;
-      default = true;
-      description = "Not used yet.";
     };
   };
 }

@@ -121,7 +121,7 @@ let
     import (npkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (npkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ nixpkgsModule ./deployment.nix ./agent.nix agentDefaults ] ++ modules
+      modules = [ nixpkgsModule ./colmena-options.nix ./deployment.nix ./agent.nix agentDefaults ] ++ modules
         ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
     };
 

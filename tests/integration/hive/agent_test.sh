@@ -113,7 +113,7 @@ cat >plain.nix <<NIX
 { module ? { }, specialArgs ? { } }:
 let
   evaluated = import <nixpkgs/nixos/lib/eval-config.nix> {
-    modules = [ module $modules/agent.nix $modules/deployment.nix { networking.hostName = "plain"; services.waggle-agent.enable = true; } ];
+    modules = [ module $modules/agent.nix $modules/deployment.nix $modules/colmena-options.nix { networking.hostName = "plain"; services.waggle-agent.enable = true; } ];
     inherit specialArgs;
   };
 in { inherit (evaluated.config.services.waggle-agent) node hive; inherit (evaluated.config.deployment) targetHost; }

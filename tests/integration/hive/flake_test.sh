@@ -43,6 +43,13 @@ agent=$(jq -r .agent <<<"$out")
 flake packages.aarch64-linux.waggle-agent.outPath
 check "which is this flake's own" answers "\"$agent\""
 
+flake nixosModules --apply '{ default, colmenaOptions }:
+    let config = modules: ((builtins.getFlake "path:'"$source_dir"'/tests/hives/nixpkgs").lib.nixosSystem { inherit modules; }).config;
+        colmena = { lib, ... }: { options.deployment.targetHost = lib.mkOption { type = lib.types.str; default = "from Colmena"; }; };
+    in { colmena = (config [ default colmena ]).deployment.targetHost;
+         plain = (config [ default colmenaOptions { networking.hostName = "n"; } ]).deployment.targetHost; }' --impure
+check "beside Colmena's own options, and with ours where there is no Colmena" answers '{ "colmena": "from Colmena", "plain": "n" }'
+
 section "lib.makeHive"
 flake lib.makeHive --apply 'makeHive:
     let hive = makeHive {

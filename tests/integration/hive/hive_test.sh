@@ -198,7 +198,7 @@ check "the warning is there" warns "the bees are restless"
 
 section "our modules imported once more"
 cp -r "$modules" "$work/copy"
-hive <<<'{ defaults.imports = [ ./copy/agent.nix ./copy/deployment.nix ]; a = { services.waggle-agent.port = 1; }; }'
+hive <<<'{ defaults.imports = [ ./copy/agent.nix ./copy/deployment.nix ./copy/colmena-options.nix ]; a = { services.waggle-agent.port = 1; }; }'
 ask '.deployments [ "a" ]'
 check "are not declared twice" satisfies '.a.agent.port == 1'
 

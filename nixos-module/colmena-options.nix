@@ -1,0 +1,60 @@
+# deployment.*: the options that Waggle has in common with Colmena, under the same names. In a file of their own, because in
+# a hive that Colmena evaluates they are there already.
+{ config, lib, ... }@moduleArguments:
+let
+  inherit (lib) mkOption types;
+  nodeName = moduleArguments.name or config._module.args.name or config.networking.hostName;
+in
+{
+  key = "waggle/nixos-module/colmena-options.nix";
+  _file = ./colmena-options.nix;
+
+  options.deployment = {
+    targetHost = mkOption {
+      type = types.nullOr types.str;
+      default = nodeName;
+      defaultText = "the node's name";
+      description = "Host name or address of the node. null: it cannot be reached, and is only built.";
+    };
+
+    targetPort = mkOption {
+      type = types.nullOr types.port;
+      default = null;
+      description = "Port of its SSH server: known_hosts may list the host under it.";
+    };
+
+    tags = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "web" "eu" ];
+      description = "Words by which `--on @tag` selects the node.";
+    };
+
+    # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged.
+    targetUser = mkOption {
+      type = types.nullOr types.str;
+      default = "root";
+      description = "Not used: the agent is root.";
+    };
+    sshOptions = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Not used: there is no SSH session.";
+    };
+    privilegeEscalationCommand = mkOption {
+      type = types.listOf types.str;
+      default = [ "sudo" "-H" "--" ];
+      description = "Not used: the agent is root.";
+    };
+    allowLocalDeployment = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Not used yet.";
+    };
+    replaceUnknownProfiles = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Not used yet.";
+    };
+  };
+}
