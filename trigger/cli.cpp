@@ -65,7 +65,8 @@ private:
             ->type_name("PATH");
         app_.add_flag("--show-trace", line_.global.nix.show_trace, "Show where evaluation errors come from");
         app_.add_option("--option,--nix-option", line_.global.nix.options, "Pass a setting on to Nix; may be repeated")
-            ->type_name("NAME VALUE");
+            ->type_name("NAME VALUE")
+            ->allow_extra_args(false);
         app_.add_option("--color", color_, "auto, always or never (default: auto)")->type_name("WHEN");
         app_.add_flag("-v,--verbose", line_.global.verbose, "Print a line for whatever happens, also on a terminal");
     }
@@ -87,15 +88,16 @@ private:
     }
 
     static void add_connect_options(CLI::App& app, ConnectOptions& connect) {
-        app.add_option("-p,--parallel", connect.parallel, "Nodes at a time (default: 10; 0: all)")->type_name("N");
+        app.add_option("-p,--parallel", connect.parallel, "Nodes at a time (default: 10; 0: all)")
+            ->type_name("N")
+            ->check(CLI::Range(0, 100'000));
         app.add_option("--identity", connect.identity, "The operator's SSH key (default: ~/.ssh/id_ed25519)")
             ->type_name("FILE");
         app.add_option(
                "--known-hosts", connect.known_hosts,
                "Where to look host keys up; may be repeated (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
             ->type_name("FILE")
-            ->expected(1)
-            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+            ->allow_extra_args(false);
     }
 
     void add_apply() {

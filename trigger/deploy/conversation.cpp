@@ -54,8 +54,10 @@ void Conversation::deploy() {
         progress_.sent_at = Clock::now();
 }
 
-void Conversation::attach() {
+void Conversation::attach(bool call_off) {
     outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = progress_.last_event}));
+    if (call_off)
+        outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
 }
 
 Conversation::Ending Conversation::follow() {

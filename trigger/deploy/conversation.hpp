@@ -34,10 +34,11 @@ public:
     Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
                  const Closure& closure, const Surroundings& surroundings, DeploymentProgress& progress);
 
-    // Hands the deployment over, or the one with the same id is attached to.
+    // Hands the deployment over.
     void deploy();
-    // Goes on with the events of a deployment that the agent knows.
-    void attach();
+    // Goes on with the events of the deployment, which the agent has admitted in an earlier session. A fetch that hangs
+    // on that session is called off: it cannot go on without it.
+    void attach(bool call_off);
 
     using Ending = std::variant<protocol::Result, LeftAlone>;
     // Throws RefusedByNode, and ConnectionLost or TimedOut when the connection is of no more use.

@@ -65,35 +65,56 @@ private:
 
         surroundings_.reporter.step(node_.name, Step::deploying);
         const std::shared_ptr<const Closure> closure = surroundings_.closure();
-        const protocol::SignedDocument document = protocol::sign(
-            make_deployment(node_, intent_, session.facts, session.link.node_key, closure->summary, now()),
-            surroundings_.identity);
+        protocol::SignedDocument document = sign_document(session, *closure);
 
-        // A connection that breaks is made again, and the agent asks for what it still lacks, or tells what happened
-        // since.
-        for (bool attach = false;;) {
+        // A connection that breaks is made again. What the agent has fetched by then stays: it gives up a fetch whose
+        // session is lost, and a new deployment goes on where that one was.
+        for (;;) {
             try {
-                return converse(session, document, *closure, attach);
+                const Conversation::Ending ending = converse(session, document, *closure);
+                const auto* result = std::get_if<protocol::Result>(&ending);
+                if (!result || !is_worth_another(*result)) {
+                    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+                    return std::visit([this](const auto& known) { on(known); }, ending);
+                }
+                session.facts.last_sequence = std::max(session.facts.last_sequence, sequence_);
+                session.facts.last_admitted = document.id();
+                document = sign_document(session, *closure);
+                progress_.everything_was_sent = false;
             } catch (const net::ConnectionLost& lost) {
                 loss_ = lost.what();
+                session = reopen();
             }
-            session = reopen();
-            attach = agent_knows(session.facts, document.id());
         }
     }
 
-    void converse(Session& session, const protocol::SignedDocument& document, const Closure& closure, bool attach) {
+    protocol::SignedDocument sign_document(const Session& session, const Closure& closure) {
+        const protocol::Deployment deployment =
+            make_deployment(node_, intent_, session.facts, session.link.node_key, closure.summary, now());
+        sequence_ = deployment.sequence;
+        return protocol::sign(deployment, surroundings_.identity);
+    }
+
+    Conversation::Ending converse(Session& session, const protocol::SignedDocument& document, const Closure& closure) {
         Conversation conversation(node_.name, session, document, closure, surroundings_, progress_);
-        if (attach)
-            conversation.attach();
-        else
+        const protocol::Facts& facts = session.facts;
+        if (facts.last_admitted != document.id())
             conversation.deploy();
-        const Conversation::Ending ending = conversation.follow();
-        if (const auto* result = std::get_if<protocol::Result>(&ending))
-            on(*result);
         else
-            on(std::get<LeftAlone>(ending));
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            conversation.attach(facts.running && is_before_activation(facts.running->state));
+        return conversation.follow();
+    }
+
+    static bool is_before_activation(protocol::DeploymentState state) {
+        return state == protocol::DeploymentState::received || state == protocol::DeploymentState::fetching;
+    }
+
+    // Whether the agent gave the deployment up because it had lost us, and we are back.
+    bool is_worth_another(const protocol::Result& result) {
+        const bool given_up =
+            result.code == "session-lost" || result.code == "agent-restarted" || result.code == "cancelled";
+        return given_up && (loss_ || result.code != "cancelled") && !surroundings_.interrupt.requested() &&
+               ++reconnects_ <= surroundings_.patience.reconnects_before_activation;
     }
 
     void on(const protocol::Result& result) {
@@ -125,10 +146,10 @@ private:
     Session reopen() {
         const bool patient = may_have_begun();
         const Deadline give_up = deadline_in(surroundings_.patience.reattach);
-        if (!patient && ++quick_reconnects_ > surroundings_.patience.reconnects_before_activation)
-            throw net::ConnectionLost(fmt::format("the connection broke again and again: {}", loss_));
+        if (!patient && ++reconnects_ > surroundings_.patience.reconnects_before_activation)
+            throw Error(fmt::format("the connection broke again and again: {}", *loss_));
         surroundings_.reporter.step(node_.name, Step::reconnecting);
-        surroundings_.reporter.line(node_.name, loss_);
+        surroundings_.reporter.line(node_.name, *loss_);
         for (auto wait = surroundings_.patience.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
             try {
                 pause(wait, surroundings_.interrupt);
@@ -141,17 +162,9 @@ private:
                 throw;
             } catch (const Error& error) {
                 if (!patient || Clock::now() + wait >= give_up)
-                    throw Error(fmt::format("{}; then it could not be reached again: {}", loss_, error.what()));
+                    throw Error(fmt::format("{}; then it could not be reached again: {}", *loss_, error.what()));
             }
         }
-    }
-
-    static bool agent_knows(const protocol::Facts& facts, const protocol::DeploymentId& id) {
-        using enum protocol::DeploymentState;
-        // One that is still being fetched waits for its list and its NARs: it is handed over again.
-        if (facts.running && facts.running->id == id)
-            return facts.running->state != received && facts.running->state != fetching;
-        return false;
     }
 
     // Called in a catch block.
@@ -190,8 +203,9 @@ private:
     const Surroundings& surroundings_;
     DeploymentProgress progress_;
     NodeReport report_;
-    std::string loss_;
-    int quick_reconnects_ = 0;
+    std::int64_t sequence_ = 0;       // of the document that was signed last
+    std::optional<std::string> loss_; // why the last connection broke
+    int reconnects_ = 0;
 };
 
 } // namespace

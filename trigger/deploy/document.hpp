@@ -14,7 +14,7 @@ struct Intent {
     protocol::Goal goal = protocol::Goal::switch_;
     bool force = false;        // whatever was admitted last
     bool remove_agent = false; // the new system may be without the agent
-    std::optional<protocol::GitRevision> git;
+    std::optional<protocol::GitRevision> git = std::nullopt;
 };
 
 // Why this node must not be asked to become what was evaluated; nullopt when nothing speaks against it.

@@ -33,6 +33,7 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     std::vector<std::string_view> lines = lines_of(standard_error);
 
     // Older Nix prints "error: …" and then the traces; newer ones "error:", the traces, and "error: …" last, indented.
+    constexpr std::string_view error_word = "error: ";
     const auto is_error = [](std::string_view line) { return begins_with(line, "error:"); };
     auto begin = std::find_if(lines.begin(), lines.end(), is_error);
     if (!show_trace) {
@@ -47,10 +48,17 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     if (!show_trace && lines.size() > max_lines)
         lines.resize(max_lines);
 
-    const size_t margin = lines.empty() ? 0 : indentation(lines.front());
+    // "error: " itself is left out, and the lines below it are moved to the left as far.
     std::string text;
-    for (const std::string_view line : lines)
-        text += fmt::format("{}\n", line.substr(std::min(margin, indentation(line))));
+    size_t margin = 0;
+    for (size_t i = 0; i < lines.size(); ++i) {
+        std::string_view line = lines[i];
+        if (i == 0 && is_error(line) && line.size() > indentation(line) + error_word.size()) {
+            margin = indentation(line) + error_word.size();
+            line.remove_prefix(margin);
+        }
+        text += fmt::format("{}\n", i == 0 ? line : line.substr(std::min(margin, indentation(line))));
+    }
     while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
         text.pop_back();
     return text.empty() ? "nix-instantiate failed without a word" : text;

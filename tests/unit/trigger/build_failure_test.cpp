@@ -1,0 +1,57 @@
+#include "trigger/build/failure.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::trigger {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* old_nix = R"(building '/nix/store/aaa-web.drv'...
+error: builder for '/nix/store/aaa-web.drv' failed with exit code 1;
+       last 2 log lines:
+       > compiling
+       > error: see /nix/store/ccc-other.drv
+       For full logs, run 'nix log /nix/store/aaa-web.drv'.
+error: builder for '/nix/store/bbb-db.drv' failed with exit code 2
+error: 1 dependencies of derivation '/nix/store/111-alpha.drv' failed to build
+error: 1 dependencies of derivation '/nix/store/222-beta.drv' failed to build
+error: build of '/nix/store/111-alpha.drv', '/nix/store/222-beta.drv' failed
+)";
+
+constexpr const char* new_nix = R"(error: Cannot build '/nix/store/aaa-web.drv'.
+       Reason: builder failed with exit code 1.
+       Output paths:
+         /nix/store/ooo-web
+error: Cannot build '/nix/store/111-alpha.drv'.
+       Reason: 1 dependency failed.
+)";
+
+TEST(BuildFailure, IsPutDownToTheNodeThatNeedsWhatFailed) {
+    const auto errors = build_errors(old_nix);
+    EXPECT_THAT(explain_failure(errors, {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}),
+                AllOf(HasSubstr("aaa-web"), HasSubstr("> compiling"), Not(HasSubstr("bbb-db"))));
+    EXPECT_THAT(explain_failure(errors, {"/nix/store/222-beta.drv", "/nix/store/bbb-db.drv"}),
+                AllOf(HasSubstr("bbb-db"), Not(HasSubstr("aaa-web"))));
+}
+
+TEST(BuildFailure, ABuildersWordsAreNotEvidence) {
+    EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/ccc-other.drv"}),
+                HasSubstr("bbb-db")); // all of them
+}
+
+TEST(BuildFailure, OfNewerNix) {
+    EXPECT_THAT(explain_failure(build_errors(new_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}),
+                AllOf(HasSubstr("builder failed with exit code 1"), Not(HasSubstr("dependency failed"))));
+}
+
+TEST(BuildFailure, IsNeverEmpty) {
+    EXPECT_FALSE(explain_failure(build_errors(""), {}).empty());
+    EXPECT_FALSE(explain_failure(build_errors("no error here\n"), {"/nix/store/x.drv"}).empty());
+}
+
+} // namespace
+} // namespace waggle::trigger

@@ -1,0 +1,100 @@
+#include "trigger/cli.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::trigger {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::variant<CommandLine, Usage> parse(std::vector<const char*> words) {
+    words.insert(words.begin(), "waggle");
+    return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+
+template <class Options>
+Options parsed(std::vector<const char*> words, GlobalOptions* global = nullptr) {
+    auto result = parse(std::move(words));
+    if (const auto* usage = std::get_if<Usage>(&result))
+        throw std::runtime_error(usage->text);
+    if (global)
+        *global = std::get<CommandLine>(result).global;
+    return std::get<Options>(std::get<CommandLine>(result).command);
+}
+
+Usage usage(std::vector<const char*> words) {
+    auto result = parse(std::move(words));
+    return std::holds_alternative<Usage>(result) ? std::get<Usage>(result)
+                                                 : Usage{.exit_code = -1, .text = "was accepted"};
+}
+
+TEST(CommandLineOf, ApplyHasDefaults) {
+    const auto apply = parsed<ApplyOptions>({"apply"});
+    EXPECT_EQ(apply.goal, protocol::Goal::switch_);
+    EXPECT_EQ(apply.connect.parallel, 10u);
+    EXPECT_EQ(apply.build.select.eval_node_limit, "auto");
+    EXPECT_FALSE(apply.build.select.on);
+    EXPECT_FALSE(apply.force);
+}
+
+TEST(CommandLineOf, ApplyTakesColmenasWords) {
+    const auto apply = parsed<ApplyOptions>(
+        {"apply", "dry-activate", "--on", "a,@b", "-p", "3", "--eval-node-limit", "5", "--keep-result"});
+    EXPECT_EQ(apply.goal, protocol::Goal::dry_activate);
+    EXPECT_EQ(apply.build.select.on, "a,@b");
+    EXPECT_EQ(apply.connect.parallel, 3u);
+    EXPECT_EQ(apply.build.select.eval_node_limit, "5");
+    EXPECT_TRUE(apply.build.keep_result);
+}
+
+TEST(CommandLineOf, RepeatableFilesDoNotSwallowTheGoal) {
+    const auto apply = parsed<ApplyOptions>({"apply", "--known-hosts", "a", "--known-hosts", "b", "push"});
+    EXPECT_EQ(apply.connect.known_hosts.size(), 2u);
+    EXPECT_EQ(apply.goal, protocol::Goal::push);
+}
+
+TEST(CommandLineOf, GlobalOptionsStandBeforeOrAfterTheCommand) {
+    for (const auto& words : {std::vector<const char*>{"-f", "x.nix", "--show-trace", "build"},
+                              std::vector<const char*>{"build", "-f", "x.nix", "--show-trace"}}) {
+        GlobalOptions global;
+        parsed<BuildOptions>(words, &global);
+        EXPECT_EQ(global.config, "x.nix");
+        EXPECT_TRUE(global.nix.show_trace);
+    }
+}
+
+TEST(CommandLineOf, NixOptionsKeepTheirOrderAndEmptyValues) {
+    GlobalOptions global;
+    const auto apply =
+        parsed<ApplyOptions>({"apply", "--option", "cores", "2", "--nix-option", "substituters", "", "push"}, &global);
+    EXPECT_EQ(apply.goal, protocol::Goal::push);
+    EXPECT_EQ(global.nix.options,
+              (std::vector<std::pair<std::string, std::string>>{{"cores", "2"}, {"substituters", ""}}));
+}
+
+TEST(CommandLineOf, ATypoIsNamedWithTheNearestWord) {
+    EXPECT_THAT(usage({"aply"}).text, AllOf(HasSubstr("“aply”"), HasSubstr("“apply”")));
+    EXPECT_THAT(usage({"apply", "swich"}).text, AllOf(HasSubstr("“swich”"), HasSubstr("“switch”")));
+    EXPECT_THAT(usage({"apply", "--parrallel", "3"}).text, AllOf(HasSubstr("--parrallel"), HasSubstr("“--parallel”")));
+    EXPECT_THAT(usage({"apply", "--show-trase"}).text, HasSubstr("“--show-trace”"));
+    EXPECT_THAT(usage({"--colr", "never", "apply"}).text, HasSubstr("“--color”"));
+    EXPECT_THAT(usage({"build", "--color", "sometimes"}).text, HasSubstr("sometimes"));
+}
+
+TEST(CommandLineOf, UsageErrorsExitWith2AndHelpWith0) {
+    for (const auto& words : {std::vector<const char*>{},
+                              {"aply"},
+                              {"apply", "swich"},
+                              {"apply", "switch", "boot"},
+                              {"apply", "--on"},
+                              {"apply", "-p", "x"},
+                              {"apply", "-p", "-1"}})
+        EXPECT_EQ(usage(words).exit_code, 2) << (words.empty() ? "nothing" : words.back());
+    for (const auto& words : {std::vector<const char*>{"--help"}, {"apply", "--help"}, {"--version"}})
+        EXPECT_EQ(usage(words).exit_code, 0);
+}
+
+} // namespace
+} // namespace waggle::trigger

@@ -1,0 +1,393 @@
+#include "fake_agent.hpp"
+#include "samples.hpp"
+#include "trigger/deploy/deploy_node.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace waggle::trigger {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::DeploymentState;
+using protocol::Outcome;
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class DeployNode : public testing::Test {
+protected:
+    NodeReport deploy(FakeAgent& agent, const EvaluatedNode& node = sample_node("alpha")) {
+        return deploy_node(node, intent_,
+                           {.connect = agent.connector(),
+                            .closure = [] { return sample_closure(); },
+                            .nar_reader = nar_reader_,
+                            .identity = identity_,
+                            .interrupt = interrupt_,
+                            .reporter = reporter_,
+                            .patience = patience_});
+    }
+
+    Intent intent_;
+    std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
+    ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
+    Interrupt interrupt_;
+    RecordingReporter reporter_;
+    Patience patience_{
+        .silence = 10s, .reattach = 1s, .cancel_answer = 200ms, .backoff = 1ms, .reconnects_before_activation = 2};
+};
+
+TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
+    std::vector<std::string> nars;
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send(protocol::Admitted{.id = id, .attached = false});
+        side.send_state(1, DeploymentState::fetching);
+        nars = side.take_nars({0, 2});
+        side.send_state(2, DeploymentState::activating);
+        side.send_log(3, "starting web.service");
+        side.send_result(id, Outcome::ok);
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+    EXPECT_EQ(report.node, "alpha");
+    EXPECT_EQ(report.generation, 7u);
+    EXPECT_EQ(report.bytes_sent, sample_nar(0).size() + sample_nar(2).size());
+    EXPECT_THAT(nars, ElementsAre(sample_nar(0), sample_nar(2)));
+    EXPECT_THAT(report.log.lines(), ElementsAre("starting web.service"));
+    EXPECT_THAT(reporter_.all(), ElementsAre("step connecting", "step deploying", "step fetching", "step activating",
+                                             "line starting web.service"));
+}
+
+TEST_F(DeployNode, ARefusedSessionIsARefusal) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.send_raw(protocol::to_message(random_bytes<32>()));
+        side.receive();
+        side.send(protocol::Refused{"unknown-operator", "you are no operator of this node"});
+        side.close();
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::refused);
+    EXPECT_EQ(report.code, "unknown-operator");
+    EXPECT_THAT(report.message, HasSubstr("no operator"));
+}
+
+TEST_F(DeployNode, ARefusedDeploymentIsARefusal) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send(protocol::Refused{"busy", "another deployment has this node"});
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::refused);
+    EXPECT_EQ(report.code, "busy");
+}
+
+TEST_F(DeployNode, AnotherSystemIsRefusedBeforeAnythingIsSent) {
+    FakeAgent agent({[](AgentSide& side) {
+        protocol::Facts facts = sample_facts();
+        facts.system = "aarch64-linux";
+        side.greet(facts);
+        EXPECT_THROW(side.receive(), net::ConnectionLost);
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::refused);
+}
+
+TEST_F(DeployNode, ANodeThatWouldLoseItsAgentIsNotEvenConnectedTo) {
+    FakeAgent agent({});
+    EvaluatedNode node = sample_node("alpha");
+    node.agent_enabled = false;
+    const NodeReport report = deploy(agent, node);
+    EXPECT_EQ(report.outcome, Outcome::refused);
+    EXPECT_THAT(report.message, HasSubstr("--remove-agent"));
+    EXPECT_THAT(reporter_.all(), IsEmpty());
+}
+
+TEST_F(DeployNode, APortThatStaysClosedIsUnreachable) {
+    FakeAgent agent({});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unreachable);
+    EXPECT_THAT(report.message, HasSubstr("connection refused"));
+}
+
+TEST_F(DeployNode, AWrongHostKeyIsARefusal) {
+    FakeAgent agent({});
+    const Surroundings surroundings{
+        .connect = [&](Deadline) -> net::NodeConnection { throw net::WrongHostKey("shows another key", agent.key()); },
+        .closure = [] { return sample_closure(); },
+        .nar_reader = nar_reader_,
+        .identity = identity_,
+        .interrupt = interrupt_,
+        .reporter = reporter_,
+        .patience = patience_};
+    EXPECT_EQ(deploy_node(sample_node("alpha"), intent_, surroundings).code, "wrong-host-key");
+}
+
+TEST_F(DeployNode, NothingOutsideTheListIsServed) {
+    for (const std::vector<std::uint32_t>& indices : {std::vector<std::uint32_t>{3}, {0xffffffff}, {0, 1, 2, 0}}) {
+        FakeAgent agent({[&](AgentSide& side) {
+            side.greet(sample_facts());
+            side.take_deployment();
+            side.send(protocol::Want{indices});
+            while (true)
+                side.receive();
+        }});
+        const NodeReport report = deploy(agent);
+        EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
+        EXPECT_THAT(report.message,
+                    testing::AnyOf(HasSubstr("asked for"), HasSubstr("not an index into a closure list")));
+    }
+}
+
+TEST_F(DeployNode, MegabyteLinesAndNonsenseDoNotHurt) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        for (std::uint64_t i = 2; i < 100; ++i)
+            side.send_log(i, std::string(60'000, '\x1b'));
+        side.send_result(id, Outcome::ok);
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
+
+    FakeAgent liar({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_raw("Jnonsense");
+    }});
+    EXPECT_EQ(deploy(liar).outcome, Outcome::failed_before_activation);
+}
+
+TEST_F(DeployNode, TheResultOfAnotherDeploymentIsNotOurs) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_result(protocol::DeploymentId{}, Outcome::ok);
+    }});
+    EXPECT_NE(deploy(agent).outcome, Outcome::ok);
+}
+
+TEST_F(DeployNode, AFetchThatWasCutOffGoesOnInANewDeployment) {
+    protocol::DeploymentId first;
+    protocol::Facts later = sample_facts();
+    std::vector<protocol::Deployment> deployments;
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         first = side.take_deployment();
+                         side.send_state(1, DeploymentState::fetching);
+                         side.take_nars({0});
+                         side.send(protocol::Want{{1}}); // and never reads it
+                         later.last_admitted = first;
+                         later.last_sequence = side.deployment().sequence;
+                         deployments = side.deployments;
+                         side.break_off();
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         EXPECT_EQ(side.expect<protocol::Attach>().id, first);
+                         side.send(protocol::Admitted{.id = first, .attached = true});
+                         side.send_result(first, Outcome::failed_before_activation, "session-lost", "lost");
+                         const auto second = side.take_deployment();
+                         deployments.push_back(side.deployment());
+                         side.take_nars({1, 2});
+                         side.send_result(second, Outcome::ok);
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+    ASSERT_EQ(deployments.size(), 2u);
+    EXPECT_EQ(deployments[1].parent, first);
+    EXPECT_GT(deployments[1].sequence, deployments[0].sequence);
+    EXPECT_THAT(reporter_.all(), Contains("step reconnecting"));
+}
+
+TEST_F(DeployNode, AFetchThatHangsOnTheLostSessionIsCalledOff) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         const auto id = side.take_deployment();
+                         later.last_admitted = id;
+                         later.running = protocol::Running{id, DeploymentState::fetching, now(), "SHA256:x"};
+                         side.send(protocol::Want{{2}});
+                         side.break_off();
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         side.expect<protocol::Attach>();
+                         const auto id = side.expect<protocol::Cancel>().id;
+                         side.send_result(id, Outcome::interrupted, "cancelled");
+                         side.send_result(side.take_deployment(), Outcome::ok);
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+}
+
+// A NAR that never ends, so that its connection breaks before everything was sent.
+ReadNar endless_nar() {
+    return [](const nix::StorePath&, std::uint64_t, const nix::NarSink& sink) {
+        for (const std::string bytes(100'000, 'x'); true;)
+            sink(as_bytes(bytes));
+    };
+}
+
+TEST_F(DeployNode, AConnectionThatNeverHoldsFailsBeforeActivation) {
+    const auto breaks = [](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send(protocol::Want{{2}});
+        side.receive();
+        side.break_off();
+    };
+    nar_reader_ = endless_nar;
+    FakeAgent agent({breaks, breaks, breaks, breaks, breaks});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::failed_before_activation) << report.message;
+    EXPECT_THAT(report.message, HasSubstr("again and again"));
+    EXPECT_EQ(agent.connections(), 3);
+}
+
+TEST_F(DeployNode, ANodeThatIsGoneWhileItFetchesFailedBeforeActivation) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send(protocol::Want{{2}});
+        side.receive();
+        side.break_off();
+    }});
+    nar_reader_ = endless_nar;
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
+    EXPECT_THAT(report.message, HasSubstr("could not be reached again"));
+}
+
+TEST_F(DeployNode, AfterActivationBeganItComesBackForTheRest) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         const auto id = side.take_deployment();
+                         later.last_admitted = id;
+                         later.running = protocol::Running{id, DeploymentState::activating, now(), "SHA256:x"};
+                         side.send_state(1, DeploymentState::activating);
+                         side.send_log(2, "stopping network");
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         const auto attach = side.expect<protocol::Attach>();
+                         EXPECT_EQ(attach.after, 2u);
+                         side.send_log(3, "starting network");
+                         side.send_result(attach.id, Outcome::ok);
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+    EXPECT_THAT(report.log.lines(), ElementsAre("stopping network", "starting network"));
+}
+
+TEST_F(DeployNode, AfterActivationBeganALossForGoodIsUnknown) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        side.break_off_when_read();
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unknown);
+    EXPECT_THAT(report.message, AllOf(HasSubstr("had begun"), HasSubstr("waggle status --on alpha")));
+}
+
+TEST_F(DeployNode, ARefusalAfterActivationBeganIsNoRefusal) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         side.take_deployment();
+                         side.send_state(1, DeploymentState::activating);
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         side.send_raw(protocol::to_message(random_bytes<32>()));
+                         side.receive();
+                         side.send(protocol::Refused{"unknown-operator", "you are no operator any more"});
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unknown);
+    EXPECT_THAT(report.message, HasSubstr("no operator any more"));
+}
+
+TEST_F(DeployNode, AnUnreadablePathOfOurOwnIsTold) {
+    nar_reader_ = [] {
+        return [](const nix::StorePath&, std::uint64_t, const nix::NarSink&) { throw Error("the path is gone"); };
+    };
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.take_nars({0});
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
+    EXPECT_THAT(report.message, HasSubstr("the path is gone"));
+}
+
+TEST_F(DeployNode, APathWithAnotherSizeThanItsDatabaseSaysIsTold) {
+    nar_reader_ = [] {
+        return [](const nix::StorePath&, std::uint64_t, const nix::NarSink& sink) { sink(as_bytes("short")); };
+    };
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.take_nars({0});
+    }});
+    EXPECT_THAT(deploy(agent).message, HasSubstr("repair"));
+}
+
+TEST_F(DeployNode, CtrlCBeforeActivationCancels) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send_state(1, DeploymentState::fetching);
+        interrupt_.request();
+        EXPECT_EQ(side.expect<protocol::Cancel>().id, id);
+        side.send_result(id, Outcome::interrupted, "cancelled", "stopped by the operator");
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
+}
+
+TEST_F(DeployNode, CtrlCDoesNotWaitForAnAgentThatDoesNotAnswer) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        interrupt_.request();
+        while (true)
+            side.receive();
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
+}
+
+TEST_F(DeployNode, CtrlCDuringActivationLeavesItRunningAndSaysSo) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        side.send_log(2, "now");
+        while (!std::ranges::count(reporter_.all(), "line now"))
+            std::this_thread::yield();
+        interrupt_.request();
+        EXPECT_THROW(side.receive(), net::ConnectionLost); // no cancel
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unknown);
+    EXPECT_THAT(report.message, HasSubstr("goes on"));
+}
+
+TEST_F(DeployNode, CtrlCBeforeTheConnection) {
+    interrupt_.request();
+    FakeAgent agent({});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
+}
+
+} // namespace
+} // namespace waggle::trigger

@@ -1,0 +1,75 @@
+#include "samples.hpp"
+#include "trigger/deploy/document.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::trigger {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::Deployment;
+using testing::HasSubstr;
+
+const protocol::DeploymentId last_id{sha256("the last one")};
+
+Deployment make(const Intent& intent, const protocol::Facts& facts, Time time = now()) {
+    const auto key = ssh::PrivateKey::generate().public_key();
+    return make_deployment(sample_node("alpha"), intent, facts, key, sample_closure()->summary, time);
+}
+
+TEST(MakeDeployment, SaysWhatTheHiveSays) {
+    Intent intent{
+        .goal = protocol::Goal::boot, .force = false, .remove_agent = false, .git = {{std::string(40, 'a'), true}}};
+    const Deployment deployment = make(intent, sample_facts());
+    EXPECT_EQ(deployment.hive, "demo");
+    EXPECT_EQ(deployment.node, "alpha");
+    EXPECT_EQ(deployment.goal, protocol::Goal::boot);
+    EXPECT_EQ(deployment.toplevel, sample_node("alpha").toplevel);
+    EXPECT_EQ(deployment.closure, sample_closure()->summary);
+    EXPECT_EQ(deployment.git, intent.git);
+    EXPECT_TRUE(deployment.secrets.keep);
+    EXPECT_EQ(protocol::parse_deployment(protocol::to_payload(deployment)), deployment);
+}
+
+TEST(MakeDeployment, TheSequenceIsTheTimeButGreaterThanTheLast) {
+    const Time time = now();
+    protocol::Facts facts = sample_facts();
+    facts.last_sequence = unix_ms(time) - 5;
+    EXPECT_EQ(make({}, facts, time).sequence, unix_ms(time));
+    facts.last_sequence = unix_ms(time) + 1'000'000; // the last operator's clock was ahead
+    EXPECT_EQ(make({}, facts, time).sequence, facts.last_sequence + 1);
+}
+
+TEST(MakeDeployment, TheParentIsTheLastAdmittedUnlessForced) {
+    protocol::Facts facts = sample_facts();
+    EXPECT_FALSE(make({}, facts).parent);
+    facts.last_admitted = last_id;
+    EXPECT_EQ(make({}, facts).parent, last_id);
+    EXPECT_FALSE(make({.force = true}, facts).parent);
+}
+
+TEST(MakeDeployment, MayStartForAnHourAndOnANodeWhoseClockIsTheHello) {
+    const Time time = now();
+    const Deployment deployment = make({}, sample_facts(), time);
+    EXPECT_EQ(deployment.expires, time + 1h);
+    EXPECT_LT(deployment.not_before, time - 1s); // the hello was a moment earlier
+}
+
+TEST(Objection, ToANodeThatWouldLoseItsAgent) {
+    EvaluatedNode node = sample_node("alpha");
+    EXPECT_FALSE(objection(node, Intent{}));
+    node.agent_enabled = false;
+    EXPECT_THAT(objection(node, Intent{}).value_or(""), HasSubstr("--remove-agent"));
+    EXPECT_FALSE(objection(node, Intent{.remove_agent = true}));
+}
+
+TEST(Objection, ToAnotherSystem) {
+    protocol::Facts facts = sample_facts();
+    EXPECT_FALSE(objection(sample_node("alpha"), facts));
+    facts.system = "aarch64-linux";
+    EXPECT_THAT(objection(sample_node("alpha"), facts).value_or(""), HasSubstr("aarch64-linux"));
+}
+
+} // namespace
+} // namespace waggle::trigger

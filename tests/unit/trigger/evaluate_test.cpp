@@ -1,0 +1,76 @@
+#include "trigger/hive/evaluate.hpp"
+
+#include <gtest/gtest.h>
+
+namespace waggle::trigger {
+namespace {
+
+using protocol::BadDocument;
+using protocol::Json;
+
+Json node() {
+    return Json::parse(R"({
+        "deployment": {
+            "tags": ["web"], "targetHost": "10.0.0.1", "targetPort": null,
+            "agent": {"enable": true, "port": 9244, "hostKey": null},
+            "rollback": {"enable": false, "confirmTimeout": 90, "onFailedUnits": "keep"},
+            "localContent": "exact"
+        },
+        "system": "x86_64-linux", "agentEnabled": true, "hive": "demo", "node": "alpha",
+        "drvPath": "/nix/store/00000000000000000000000000000000-alpha.drv",
+        "toplevel": "/nix/store/00000000000000000000000000000000-alpha"
+    })");
+}
+
+TEST(EvaluatedNode, IsReadFromJson) {
+    const EvaluatedNode read = evaluated_node_from_json("a", node());
+    EXPECT_EQ(read.name, "a");
+    EXPECT_EQ(read.node, "alpha");
+    EXPECT_EQ(read.deployment.target_host, "10.0.0.1");
+    EXPECT_FALSE(read.deployment.target_port);
+    EXPECT_FALSE(read.deployment.rollback.enable);
+    EXPECT_EQ(read.deployment.rollback.confirm_timeout, std::chrono::seconds(90));
+    EXPECT_TRUE(read.deployment.rollback.keep_on_failed_units);
+    EXPECT_EQ(read.deployment.local_content, protocol::LocalContent::exact);
+    EXPECT_EQ(read.toplevel.name(), "alpha");
+}
+
+TEST(EvaluatedNode, MayHaveNoAgentToBeNamed) {
+    Json json = node();
+    json["hive"] = nullptr;
+    json["node"] = nullptr;
+    EXPECT_EQ(evaluated_node_from_json("a", json).hive, "");
+}
+
+TEST(EvaluatedNode, IsRefusedWithTheField) {
+    for (const auto& [path, value] : std::map<std::string, Json>{{"/system", 1},
+                                                                 {"/node", "../x"},
+                                                                 {"/deployment/targetPort", 70000},
+                                                                 {"/deployment/agent/port", 0},
+                                                                 {"/deployment/tags", {1}},
+                                                                 {"/deployment/targetHost", {}}}) {
+        Json json = node();
+        json[Json::json_pointer(path)] = value;
+        if (path == "/deployment/targetHost")
+            json[Json::json_pointer(path)] = 7;
+        EXPECT_THROW(evaluated_node_from_json("a", json), BadDocument) << path;
+    }
+}
+
+TEST(HiveInfoOf, IsReadFromJson) {
+    const HiveInfo info = hive_info_from_json(Json::parse(
+        R"({"meta": {"name": "demo", "description": "d", "allowApplyAll": false, "machinesFile": "/etc/m"}, "nodes": ["a", "b"]})"));
+    EXPECT_EQ(info.name, "demo");
+    EXPECT_FALSE(info.allow_apply_all);
+    EXPECT_EQ(info.machines_file, "/etc/m");
+    EXPECT_EQ(info.nodes.size(), 2u);
+}
+
+TEST(NixArguments, NameTheMachinesFileAndTheOptions) {
+    EXPECT_EQ(arguments({.show_trace = false, .options = {{"cores", "2"}}}, "/etc/m"),
+              (std::vector<std::string>{"--option", "builders", "@/etc/m", "--option", "cores", "2"}));
+    EXPECT_TRUE(arguments({}, std::nullopt).empty());
+}
+
+} // namespace
+} // namespace waggle::trigger

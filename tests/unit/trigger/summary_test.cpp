@@ -1,0 +1,84 @@
+#include "shared/base/file.hpp"
+#include "trigger/report/summary.hpp"
+#include "trigger/report/timings.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace waggle::trigger {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::Outcome;
+using testing::HasSubstr;
+using testing::Not;
+
+NodeReport report(const std::string& node, Outcome outcome, const std::string& message = "") {
+    NodeReport report;
+    report.node = node;
+    report.outcome = outcome;
+    report.message = message;
+    return report;
+}
+
+TEST(Summary, IsATableAndTheReasonsOfFailures) {
+    std::vector<NodeReport> reports = {report("alpha", Outcome::ok),
+                                       report("be", Outcome::rolled_back, "web.service failed")};
+    reports[0].generation = 12;
+    reports[0].elapsed = 4200ms;
+    reports[0].bytes_sent = 13 << 20;
+    reports[1].log.add("starting web.service");
+    reports[1].log.add("\x1b[31mno web today\x1b[0m");
+    EXPECT_EQ(format_summary(reports, false), "NODE   OUTCOME      GENERATION   TIME      SENT\n"
+                                              "alpha  ok                   12  4.2 s  13.0 MiB\n"
+                                              "be     rolled-back           -  0.0 s       0 B\n"
+                                              "\n"
+                                              "be: rolled-back\n"
+                                              "    web.service failed\n"
+                                              "    last lines of its log:\n"
+                                              "      be | starting web.service\n"
+                                              "      be | no web today\n");
+}
+
+TEST(Summary, ANodeCannotForgeLines) {
+    const std::string text = format_summary(std::vector{report("a", Outcome::refused, "no\r\x1b[2Kgamma  ok")}, false);
+    EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+    EXPECT_THAT(text, Not(HasSubstr("\r")));
+}
+
+TEST(Summary, AMegabyteLineIsCut) {
+    EXPECT_LT(format_summary(std::vector{report("a", Outcome::refused, std::string(1 << 20, 'x'))}, false).size(),
+              10'000u);
+}
+
+TEST(Summary, TheLogKeepsTheLastLinesOnly) {
+    NodeReport failed = report("a", Outcome::rolled_back, "why");
+    for (int i = 0; i < 100; ++i)
+        failed.log.add("line " + std::to_string(i));
+    const std::string text = format_summary(std::vector{failed}, false);
+    EXPECT_THAT(text, HasSubstr("line 99\n"));
+    EXPECT_THAT(text, Not(HasSubstr("line 79\n")));
+}
+
+TEST(Summary, TheWorstOutcomeDecides) {
+    EXPECT_EQ(worst_outcome({}), Outcome::unchanged);
+    EXPECT_EQ(worst_outcome(std::vector{report("a", Outcome::ok), report("b", Outcome::unreachable),
+                                        report("c", Outcome::unchanged)}),
+              Outcome::unreachable);
+}
+
+TEST(Timings, AreTheSlowestNodesPhases) {
+    const TemporaryFolder folder;
+    std::vector<NodeReport> reports = {report("a", Outcome::ok), report("b", Outcome::ok)};
+    reports[0].connect_time = 2s;
+    reports[1].connect_time = 1s;
+    reports[1].activate_time = 500ms;
+    write_timings(folder.path() / "t", {.evaluate = 3s, .build = 250ms}, reports);
+    EXPECT_EQ(nlohmann::json::parse(read_file(folder.path() / "t", 1000)),
+              (nlohmann::json{
+                  {"evaluate_s", 3.0}, {"build_s", 0.25}, {"connect_s", 2.0}, {"fetch_s", 0.0}, {"activate_s", 0.5}}));
+}
+
+} // namespace
+} // namespace waggle::trigger
