@@ -52,6 +52,7 @@ node_create() {
     ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f "$root/etc/ssh/ssh_host_ed25519_key"
     node_write_nix "$root"
     node_write_boot_loader "$root"
+    node_write_boot_id_fix "$root"
     # What Debian enables is not part of this.
     rm -rf "$root"/usr/lib/systemd/system/{multi-user.target.wants/{getty.target,systemd-logind.service},timers.target.wants/*}
     ln -sfn multi-user.target "$root/usr/lib/systemd/system/default.target"
@@ -87,6 +88,7 @@ node_write_boot_loader() {
     cat >"$root/usr/lib/waggle-test/boot" <<'SCRIPT'
 #!/bin/sh
 set -eu
+cp /proc/sys/kernel/random/boot_id /run/boot_id # see node_write_boot_id_fix
 if [ -e /boot/loader/oneshot ]; then
     system=$(cat /boot/loader/oneshot)
     rm /boot/loader/oneshot
@@ -114,6 +116,14 @@ RemainAfterExit=yes
 ExecStart=/usr/lib/waggle-test/boot
 UNIT
     ln -sfn ../waggle-test-boot.service "$units/sysinit.target.wants/waggle-test-boot.service"
+}
+
+# systemd-nspawn mounts a boot id of the node's own over the kernel's, which a unit with a /proc of its own does not get
+# (ProtectProc=, ProtectKernelTunables=): the agent would see one boot for ever, and no line of this boot's journal.
+node_write_boot_id_fix() {
+    local dropins=$1/usr/lib/systemd/system/waggle-agent.service.d
+    mkdir -p "$dropins"
+    printf '%s\n' '[Service]' 'BindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id' >"$dropins/boot-id.conf"
 }
 
 node_make_network() {
