@@ -21,6 +21,14 @@ std::string connect_failure(const std::filesystem::path& socket, const std::exce
                        socket.string(), cause.what());
 }
 
+Fd connect_if_listening(const char* socket, std::chrono::milliseconds timeout) {
+    try {
+        return connect_unix(socket, deadline_in(timeout));
+    } catch (const Error&) {
+        return Fd();
+    }
+}
+
 // Reads until the buffer is full or the source has ended.
 size_t fill(const NarSource& source, std::span<std::byte> buffer) {
     size_t filled = 0;
@@ -155,14 +163,9 @@ Daemon Daemon::open_default(std::chrono::milliseconds stall_timeout) {
     const char* named = std::getenv("NIX_DAEMON_SOCKET_PATH");
     const char* socket = named && *named ? named : default_socket;
     Fd fd;
-    if (!remote || !*remote) {
-        try {
-            fd = connect_unix(socket, deadline_in(stall_timeout));
-        } catch (const Error&) {
-            // no daemon: below, Nix opens the store itself or says why it cannot
-        }
-    }
-    if (!fd)
+    if (!remote || !*remote)
+        fd = connect_if_listening(socket, stall_timeout);
+    if (!fd) // then Nix opens the store itself, or says why it cannot
         return spawn({.argv = {"nix-daemon", "--stdio"}, .extra_environment = {}}, stall_timeout);
     return over(std::move(fd), socket, stall_timeout);
 }

@@ -221,7 +221,7 @@ void DuplexChannel::close() noexcept {
     try {
         child_->wait(deadline_in(exit_grace));
     } catch (const std::exception&) {
-        // the destructor below kills and reaps it
+        child_->kill(SIGKILL);
     }
     child_.reset();
 }

@@ -113,7 +113,7 @@ FakeDaemon::FakeDaemon(std::function<void(const Fd&)> answer) : listener_(::sock
         try {
             answer(connection);
         } catch (const std::exception&) {
-            // the client went away; what it made of that is what is tested
+            return; // the client went away; what it made of that is what is tested
         }
     });
 }
