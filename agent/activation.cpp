@@ -29,7 +29,7 @@ constexpr auto systemd_run_timeout = 60s;
 constexpr auto systemctl_timeout = 30s;
 // The result file wakes us; this only finds out that there will never be one (killed together with its unit).
 constexpr auto life_line_interval = 30s;
-constexpr auto journal_lag = 2s; // from the unit's end to its last line in the journal
+constexpr auto journal_lag = 2s; // from the unit's end to its last line in the journal, on a busy machine
 constexpr size_t max_report_bytes = 256 << 10;
 constexpr size_t max_journal_bytes = 16 << 20;
 
@@ -66,7 +66,8 @@ Command journal_command(Time started, bool follow) {
                              fmt::format("--identifier={}", activation_unit), fmt::format("--since=@{}", since)},
                     .extra_environment = {}};
     if (follow)
-        command.argv.insert(command.argv.end(), {"--follow", "--no-tail"});
+        // --merge: else it follows this boot only, whose id a sandbox in a container may have wrong.
+        command.argv.insert(command.argv.end(), {"--follow", "--no-tail", "--merge"});
     return command;
 }
 
@@ -90,6 +91,19 @@ void read_whole_journal(Time started, OutputFilter& filter) {
         lines.feed(result.out);
     } catch (const Error& error) {
         spdlog::warn("the end of the activation's output was not read: {}", error.what());
+    }
+}
+
+// What the follower has not seen yet: it hears of new lines a quarter of a second late, reading them all does not wait.
+void read_rest_of_output(Time started, OutputFilter& filter, const Interrupt& interrupt) {
+    const auto give_up = deadline_in(journal_lag);
+    for (auto pause = 50ms; !filter.seen_end(); pause *= 2) {
+        read_whole_journal(started, filter);
+        if (filter.seen_end() || std::chrono::steady_clock::now() + pause > give_up)
+            return;
+        pollfd fd{.fd = interrupt.fd(), .events = POLLIN, .revents = 0};
+        ::poll(&fd, 1, static_cast<int>(pause.count()));
+        interrupt.check();
     }
 }
 
@@ -197,19 +211,12 @@ std::optional<ActivationReport> SystemdActivationUnit::await(const protocol::Dep
     auto journal = follow_journal(started);
     bool unit_gone = false;
     std::optional<std::string> result;
-    Deadline last_line{};              // how long we wait for the journal once the result is there
     auto next_check = deadline_in(1s); // a restarted agent finds out soon whether there is anything to wait for
     while (true) {
-        if (!result) {
-            result = read_file_if_exists(file, max_report_bytes);
-            if (result)
-                last_line = deadline_in(journal_lag);
-            else if (unit_gone)
-                break; // it was gone before we looked for the file
-        }
-        if (result && (!journal || filter.seen_end() || std::chrono::steady_clock::now() >= last_line))
+        result = read_file_if_exists(file, max_report_bytes);
+        if (result || unit_gone) // gone before we looked for the file: there will be none
             break;
-        if (!result && std::chrono::steady_clock::now() >= next_check) {
+        if (std::chrono::steady_clock::now() >= next_check) {
             unit_gone = !unit_is_there();
             next_check = deadline_in(life_line_interval);
             continue;
@@ -218,7 +225,7 @@ std::optional<ActivationReport> SystemdActivationUnit::await(const protocol::Dep
             {{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},
              {.fd = watch.get(), .events = POLLIN, .revents = 0},
              {.fd = journal ? journal->stdout_pipe().get() : -1, .events = POLLIN, .revents = 0}}};
-        if (::poll(fds.data(), fds.size(), poll_timeout_ms(result ? last_line : next_check)) < 0 && errno != EINTR)
+        if (::poll(fds.data(), fds.size(), poll_timeout_ms(next_check)) < 0 && errno != EINTR)
             throw SystemError("waiting for the activation");
         interrupt.check();
         std::array<std::byte, 16 << 10> buffer;
@@ -235,8 +242,7 @@ std::optional<ActivationReport> SystemdActivationUnit::await(const protocol::Dep
         }
     }
     journal.reset();
-    if (!filter.seen_end())
-        read_whole_journal(started, filter);
+    read_rest_of_output(started, filter, interrupt);
     if (!result)
         return std::nullopt;
     return parse_report(*result, file.string());
