@@ -183,7 +183,7 @@ public:
             return;
         line_ += text;
         size_t start = 0;
-        for (size_t end; (end = line_.find('\n', start)) != std::string::npos; start = end + 1)
+        for (size_t end = 0; (end = line_.find('\n', start)) != std::string::npos; start = end + 1)
             on_line_(std::string_view(line_).substr(start, end - start));
         line_.erase(0, start);
         if (line_.size() > err_tail_bytes)

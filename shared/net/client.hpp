@@ -21,7 +21,7 @@ public:
 // The node showed a key that is not pinned. Nothing was signed or sent.
 class WrongHostKey : public Error {
 public:
-    WrongHostKey(std::string message, ssh::PublicKey observed) : Error(std::move(message)), observed_(observed) {}
+    WrongHostKey(const std::string& message, ssh::PublicKey observed) : Error(message), observed_(observed) {}
     const ssh::PublicKey& observed() const { return observed_; }
 
 private:
