@@ -33,7 +33,7 @@ public:
         // As a word of its own: usage texts and comparisons write it so; "checks" or "NIXOS_NO_CHECK" are something
         // else.
         for (const std::string_view word :
-             {"|check|", "| check|", "| check |", "\"check\"", "'check'", "check)", "|check)"})
+             {"[check|", "|check|", "| check|", "| check |", "\"check\"", "'check'", "check)", "|check)"})
             if (script.find(word) != std::string::npos)
                 return true;
         return false;
