@@ -105,7 +105,17 @@ private:
         protocol::Exporter exporter;
     };
 
+    // How a connect ended, for the thread that waits for it. (An exception's text is shared between its copies by a
+    // count that the thread sanitizer cannot see.)
+    struct Opened {
+        std::unique_ptr<NodeConnection> node; // else
+        std::string problem;
+        std::optional<ssh::PublicKey> wrong_key;
+        bool aborted = false;
+    };
+
     std::vector<Endpoint> resolve(const Target& target, Deadline deadline);
+    asio::awaitable<Opened> try_to_open(Target target, std::vector<Endpoint> endpoints, Pins pins, Deadline deadline);
     asio::awaitable<std::unique_ptr<NodeConnection>> open(Target target, std::vector<Endpoint> endpoints, Pins pins,
                                                           Deadline deadline);
     asio::awaitable<error_code> open_tcp(std::shared_ptr<Link> link, Endpoint endpoint);
@@ -157,8 +167,15 @@ NodeConnection Client::Impl::connect(const std::string& host, std::uint16_t port
     Target target{host, port};
     std::vector<Endpoint> endpoints = resolve(target, deadline);
     throw_if_aborted();
-    auto opened = asio::co_spawn(io_->context(), open(target, std::move(endpoints), pins, deadline), asio::use_future);
-    return std::move(*opened.get());
+    auto opening = try_to_open(target, std::move(endpoints), pins, deadline);
+    Opened opened = asio::co_spawn(io_->context(), std::move(opening), asio::use_future).get();
+    if (opened.node)
+        return std::move(*opened.node);
+    if (opened.aborted)
+        throw ConnectionLost(opened.problem);
+    if (opened.wrong_key)
+        throw WrongHostKey(opened.problem, *opened.wrong_key);
+    throw Unreachable(opened.problem);
 }
 
 std::vector<Endpoint> Client::Impl::resolve(const Target& target, Deadline deadline) {
@@ -169,6 +186,23 @@ std::vector<Endpoint> Client::Impl::resolve(const Target& target, Deadline deadl
     } catch (const Error& error) {
         throw Unreachable(fmt::format("the name {} does not resolve to an address: {}", target.host, error.what()));
     }
+}
+
+asio::awaitable<Client::Impl::Opened> Client::Impl::try_to_open(Target target, std::vector<Endpoint> endpoints,
+                                                                Pins pins, Deadline deadline) {
+    Opened opened;
+    try {
+        opened.node = co_await open(target, endpoints, pins, deadline);
+    } catch (const WrongHostKey& error) {
+        opened.problem = error.what();
+        opened.wrong_key = error.observed();
+    } catch (const ConnectionLost& error) {
+        opened.problem = error.what();
+        opened.aborted = true;
+    } catch (const std::exception& error) {
+        opened.problem = error.what();
+    }
+    co_return opened;
 }
 
 // Each address gets an equal share of the time that is left.

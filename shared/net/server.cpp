@@ -239,6 +239,8 @@ void Server::Impl::run_handler(Id id, Session session) noexcept {
 
 void Server::Impl::forget(Id id) {
     auto found = connected_.find(id);
+    if (found == connected_.end())
+        return;
     bool had_session = found->second.session.joinable();
     found->second.link->mailbox().abort();
     if (had_session)

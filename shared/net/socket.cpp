@@ -36,6 +36,15 @@ void set_option(const Fd& fd, int level, int option, int value, const char* what
         throw SystemError(what);
 }
 
+// A peer that is gone is an error of the write, not a signal. (On Linux, Asio says so in each write.)
+void raise_no_sigpipe(const Fd& fd) {
+#ifdef SO_NOSIGPIPE
+    set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1, "setting SO_NOSIGPIPE");
+#else
+    static_cast<void>(fd);
+#endif
+}
+
 Endpoint any_address(int family, std::uint16_t port) {
     Endpoint endpoint;
     if (family == AF_INET6) {
@@ -173,6 +182,7 @@ Fd open_tcp_socket(int family) {
 #endif
     if (!fd)
         throw SystemError("opening a socket");
+    raise_no_sigpipe(fd);
     return fd;
 }
 
@@ -217,8 +227,10 @@ std::optional<Accepted> accept_from(int listening_fd) {
     if (accepted.fd)
         fcntl(accepted.fd.get(), F_SETFD, FD_CLOEXEC);
 #endif
-    if (accepted.fd)
+    if (accepted.fd) {
+        raise_no_sigpipe(accepted.fd);
         return accepted;
+    }
     switch (errno) { // those that take the whole process's or machine's resources; all others concern one connection
     case EMFILE:
     case ENFILE:

@@ -56,6 +56,8 @@ TEST(Listen, SeveralAddressesShareThePort) {
 #ifdef __linux__
 TEST(Listen, AnAddressThatTheNodeDoesNotHaveYetIsFine) {
     EXPECT_EQ(why_not({"198.51.100.7"}), "it listens");
+    if (has_ipv6())
+        EXPECT_EQ(why_not({"2001:db8::7"}), "it listens");
 }
 
 TEST(Listen, OnAnInterface) {
