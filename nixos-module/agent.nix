@@ -68,14 +68,14 @@ in
     };
 
     port = mkOption {
-      type = types.port;
+      type = types.ints.between 1 65535;
       default = 9244;
       description = "TCP port that the agent listens on.";
     };
 
     operators = mkOption {
       type = types.listOf types.str;
-      apply = map (lib.removeSuffix "\n"); # builtins.readFile ./alice.pub
+      apply = map (key: lib.removeSuffix "\r" (lib.removeSuffix "\n" key)); # builtins.readFile ./alice.pub
       default = [ ];
       example = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… alice@laptop" ];
       description = ''
@@ -150,6 +150,7 @@ in
       ++ check.listen "listen" cfg.listen
       ++ check.absolutePath "identityFile" cfg.identityFile
       ++ check.absolutePath "stateDir" cfg.stateDir
+      ++ check.ownFolder "stateDir" cfg.stateDir
       ++ check.persistent config.fileSystems "identityFile" cfg.identityFile
       ++ check.persistent config.fileSystems "stateDir" cfg.stateDir
       ++ lib.optional (lib.any (folder: lib.hasPrefix folder cfg.identityFile) [ "/home/" "/root/" "/run/user/" ])

@@ -4,9 +4,9 @@ let
   matches = pattern: text: builtins.match pattern text != null;
   refuse = condition: sentence: lib.optional condition sentence;
 
-  # An SSH public key blob is lengths and strings: base64 of (11, "ssh-ed25519", 32, 32 bytes) begins with these 25
-  # characters and has 68.
-  ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}";
+  # An SSH public key blob is lengths and strings. Base64 of (11, "ssh-ed25519", 32, 32 bytes) has 68 characters and begins
+  # with these 25; the 26th has the last two bits of the length in it.
+  ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}";
 
   keyType = "(sk-)?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-[a-z0-9-]+)(-cert-v01)?(@openssh[.]com)?";
   firstWord = line: builtins.head (builtins.match "([^ \t]*).*" line);
@@ -14,9 +14,9 @@ let
   # Why a line is not an operator's key, as the rest of a sentence; null if it is one.
   keyFault = line:
     let type = firstWord line; in
-    if matches "(${ed25519})([ \t][^\n]*)?" line then null
+    if matches "(${ed25519})([ \t][^\r\n]*)?" line then null
     else if matches ".*PRIVATE KEY.*" line then "is a private key: write the public one, the content of the .pub file"
-    else if matches ".*\n.*" line then "has more than one line: write one list entry for each key"
+    else if matches ".*[\r\n].*" line then "has more than one line: write one list entry for each key"
     else if matches "[ \t]*(#.*)?" line then "is empty or a comment"
     else if matches keyType type then
       if matches ".*-cert-v01.*" type then "is a certificate: write the operator's public key itself"
@@ -34,7 +34,7 @@ let
   # A private key pasted by mistake must not go on into a log.
   shown = line:
     if matches ".*PRIVATE KEY.*" line then "…"
-    else builtins.replaceStrings [ "\n" ] [ "\\n" ] (if lib.stringLength line > 200 then lib.substring 0 200 line + "…" else line);
+    else builtins.replaceStrings [ "\r" "\n" ] [ "\\r" "\\n" ] (if lib.stringLength line > 200 then lib.substring 0 200 line + "…" else line);
 
   parents = path:
     let parent = builtins.dirOf path;
@@ -45,18 +45,21 @@ rec {
 
   name = option: value:
     refuse (!matches "[A-Za-z0-9][A-Za-z0-9._-]{0,63}" value || matches ".*[.][.].*" value)
-      "${option} is \"${value}\", which is not a name that Waggle can use: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit, no \"..\".";
+      ("${option} is \"${value}\", which is not a name that Waggle can use: 1 to 64 letters, digits, '.', '_' and '-', the first "
+        + "a letter or digit, no \"..\".");
 
   # A line as in known_hosts or authorized_keys: type and key, perhaps a comment.
   isKey = line: keyFault line == null;
 
   operators = option: lines:
-    lib.concatMap
+    refuse (lib.length lines > 256) "${option} has ${toString (lib.length lines)} keys, and the agent takes 256 at most."
+    ++ lib.concatMap
       (line: refuse (!isKey line) "in ${option} the line \"${shown line}\" ${keyFault line}.")
       lines;
 
   listen = option: entries:
     refuse (entries == [ ]) "${option} is empty: the agent would listen nowhere."
+    ++ refuse (lib.length entries > 64) "${option} has ${toString (lib.length entries)} entries, and the agent takes 64 at most."
     ++ lib.concatMap
       (entry: refuse (!isIPv4 entry && !isIPv6 entry && !isInterface entry)
         "${option} has \"${entry}\", which is neither an IP address nor the name of an interface (the port is an option of its own).")
@@ -68,14 +71,20 @@ rec {
     ++ refuse (lib.hasPrefix "${builtins.storeDir}/" path)
       "${option} is \"${path}\", in the Nix store, which everyone can read and nobody can write.";
 
-  # The file system that holds the path must survive a reboot.
+  # The folder's mode is set: it must not be one that others use.
+  ownFolder = option: path:
+    refuse (matches "/[^/]*" path || matches "/(boot|etc|home|nix|run|tmp|usr|var)/[^/]*" path)
+      "${option} is \"${path}\", which others use: name a folder for the agent alone, such as /var/lib/waggle-agent.";
+
+  # What holds the path must survive a reboot.
   persistent = fileSystems: option: path:
     let
       holding = lib.concatMap (folder: lib.filter (fs: fs.mountPoint == folder) (lib.attrValues fileSystems)) (parents path);
       fs = lib.head holding;
+      loss = if option == "stateDir" then "what it has admitted" else "its identity";
     in
-    refuse (holding != [ ] && lib.elem fs.fsType [ "tmpfs" "ramfs" ])
+    refuse (matches "(/var)?/(run|tmp)/.*" path) "${option} is ${path}, which a reboot empties: the node would lose ${loss}."
+    ++ refuse (holding != [ ] && lib.elem fs.fsType [ "tmpfs" "ramfs" ])
       ("${option} is ${path}, on the file system ${fs.mountPoint}, a ${fs.fsType} that a reboot empties: the node would lose "
-        + (if option == "stateDir" then "what it has admitted" else "its identity")
-        + ". Name a path on a persistent file system, such as /persist${path}, or mount one there.");
+        + "${loss}. Name a path on a persistent file system, such as /persist${path}, or mount one there.");
 }

@@ -18,7 +18,7 @@ in
     };
 
     targetPort = mkOption {
-      type = types.nullOr types.port;
+      type = types.nullOr (types.ints.between 1 65535);
       default = null;
       description = "Port of its SSH server: known_hosts may list the host under it.";
     };

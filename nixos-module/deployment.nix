@@ -24,7 +24,7 @@ in
         description = "Whether the node is deployed by its agent.";
       };
       port = mkOption {
-        type = types.port;
+        type = types.ints.between 1 65535;
         default = config.services.waggle-agent.port or 9244;
         defaultText = "config.services.waggle-agent.port";
         description = "The port to reach its agent at; another than the agent's own where the way there is forwarded.";

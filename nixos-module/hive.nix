@@ -67,14 +67,19 @@ let
       unknown = filter (name: !(options ? ${name})) (attrNames given);
     in
     if !isAttrs given then fail "meta must be an attribute set, and is a ${typeOf given}."
-    else if unknown != [ ] then fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
+    else if unknown != [ ] then
+      fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
     else mapAttrs (name: option: option.check name (given.${name} or option.default)) options;
 
   # --- nixpkgs ---
 
   # A package set, from any of the forms that meta.nixpkgs may have.
   packageSet = what: value:
-    if typeOf value == "path" || isString value || (isAttrs value && value ? outPath && !(value ? path && value ? lib)) then import value { }
+    let
+      isPackageSet = value ? lib && value ? path;
+      isFolder = typeOf value == "path" || isString value || (isAttrs value && value ? outPath && !isPackageSet);
+    in
+    if isFolder then import value { }
     else if isFunction value then value { overlays = [ ]; }
     else if isAttrs value then value
     else fail "${what} must be a path, a function or a package set, and is a ${typeOf value}.";
@@ -109,7 +114,9 @@ let
         config.nixpkgs = {
           overlays = lib.mkBefore (npkgs.overlays or [ ]);
           # Older releases do not merge what carries an order.
-          config = (if lib.versionAtLeast (lib.version or "20.09") "22.11" then lib.mkBefore else lib.mkOptionDefault) (npkgs.config or { });
+          config =
+            let place = if lib.versionAtLeast (lib.version or "20.09") "22.11" then lib.mkBefore else lib.mkOptionDefault;
+            in place (npkgs.config or { });
         };
       };
 

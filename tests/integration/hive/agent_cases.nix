@@ -13,7 +13,7 @@ let
 
   cases = {
     # Operators
-    good = { module = operators [ key "${key} alice@laptop" "${key}\tbob with, \"odd\" comment" (key + "\n") ]; refused = [ ]; };
+    good = { module = operators [ key "${key} alice@laptop" "${key}\tbob with, \"odd\" comment" (key + "\n") (key + " crlf\r\n") ]; refused = [ ]; };
     nobody = { module = { }; refused = [ "operators is empty: nobody could deploy to node `nobody'.*" ]; };
     options = { module = operators [ key "command=\"x y\",no-pty ${key} mallory" ]; refused = [ "in operators the line \"command=.* mallory\" begins with options.*" ]; };
     one-option = { module = operators [ "restrict ${key}" ]; refused = [ "in operators the line \"restrict ssh-.*\" begins with options.*" ]; };
@@ -25,6 +25,9 @@ let
     ecdsa = { module = operators [ "ecdsa-sha2-nistp256 AAAAE2VjZHNh alice" ]; refused = [ ".*is a ecdsa-sha2-nistp256 key: only.*" ]; };
     truncated = { module = operators [ (builtins.substring 0 60 key) ]; refused = [ ".*is not a complete ssh-ed25519 key.*" ]; };
     other-blob = { module = operators [ "ssh-ed25519 AAAAB3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q" ]; refused = [ ".*is not a complete.*" ]; };
+    other-length = { module = operators [ (builtins.replaceStrings [ "AAAAIK" ] [ "AAAAIQ" ] key) ]; refused = [ ".*is not a complete.*" ]; };
+    carriage-return = { module = operators [ "${key} a\rb" ]; refused = [ ".*more than one line.*" ]; };
+    too-many = { module = operators (builtins.genList (_: key) 257); refused = [ "operators has 257 keys.*" ]; };
     two-lines = { module = operators [ "${key} alice\n${key} bob\n" ]; refused = [ ".*alice\\\\nssh.*has more than one line.*" ]; };
     empty-line = { module = operators [ "" ]; refused = [ ".*\"\" is empty or a comment.*" ]; };
     comment = { module = operators [ "# alice" ]; refused = [ ".*is empty or a comment.*" ]; };
@@ -43,6 +46,7 @@ let
     # Where it listens
     addresses = { module = agent { listen = [ "0.0.0.0" "192.0.2.255" "::" "::1" "2001:db8::7" "fe80::1%eth0" "::ffff:192.0.2.1" "wg0" "br-lan" "enp3s0.42" ]; }; refused = [ ]; };
     nowhere = { module = agent { listen = [ ]; }; refused = [ "listen is empty.*" ]; };
+    too-many-addresses = { module = agent { listen = builtins.genList (n: "eth${toString n}") 65; }; refused = [ "listen has 65 entries.*" ]; };
     with-port = { module = agent { listen = [ "192.0.2.1:9244" "[::1]" "[::1]:9244" "10:9244" ]; }; refused = [ ".*\"192.0.2.1:9244\".*" ".*\"\\[::1]\".*" ".*\"\\[::1]:9244\".*" ".*\"10:9244\".*" ]; };
     no-address = { module = agent { listen = [ "192.0.2.256" "1.2.3" "10.0.0.0/8" "an-interface-with-a-long-name" "" ]; }; refused = [ ".*256.*" ".*1.2.3.*" ".*/8.*" ".*long-name.*" ".*\"\".*" ]; };
 
@@ -51,6 +55,10 @@ let
     odd-path = { module = agent { stateDir = "/srv/../waggle"; identityFile = "/srv/a b"; }; refused = [ "identityFile is .*plain absolute path.*" "stateDir is .*plain absolute path.*" ]; };
     in-store = { module = agent { identityFile = "${builtins.storeDir}/key"; }; refused = [ ".*in the Nix store.*" ]; };
     at-home = { module = agent { identityFile = "/root/.ssh/id_ed25519"; }; refused = [ ".*below a home directory.*" ]; };
+
+    top = { module = agent { stateDir = "/persist"; }; refused = [ "stateDir is \"/persist\", which others use.*" ]; };
+    var-lib = { module = agent { stateDir = "/var/lib"; }; refused = [ "stateDir is \"/var/lib\", which others use.*" ]; };
+    run = { module = agent { stateDir = "/run/waggle/x"; identityFile = "/var/tmp/key"; }; refused = [ "identityFile is /var/tmp/key, which a reboot empties.*" "stateDir is /run/waggle/x, which a reboot empties.*" ]; };
 
     # A root that forgets
     tmpfs = { module = { imports = [ tmpfsRoot (agent { }) ]; services.openssh.enable = true; }; refused = [ "identityFile is /etc/ssh/.*on the file system /, a tmpfs.*lose its identity.*/persist/etc/ssh/.*" "stateDir is /var/lib/waggle-agent.*what it has admitted.*" ]; };

@@ -42,7 +42,7 @@ nix_enter() {
     unset NIX_REMOTE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME WAGGLE_AGENT_BINARY
     export HOME=$work/home NIX_CONF_DIR=$work/conf NIX_PATH=nixpkgs=$nixpkgs
     # shellcheck disable=SC2034  # for the tests
-    key="ssh-ed25519 $(printf 'AAAAC3NzaC1lZDI1NTE5AAAAI%043d' 0)"
+    key="ssh-ed25519 $(printf 'AAAAC3NzaC1lZDI1NTE5AAAAIA%042d' 0)"
     cd "$work" || exit 1
 }
 
