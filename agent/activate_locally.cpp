@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::minutes switch_timeout{30};
 constexpr std::chrono::minutes profile_timeout{5};
 constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a program, the older one a script
+// How the usage text of those begins that know `check`, NixOS's Perl, Rust and shell ones alike.
+constexpr std::string_view usage_with_check = "[check|";
 
 class LocalActions : public ActivationActions {
 public:
@@ -29,13 +31,14 @@ public:
     std::optional<nix::StorePath> current_system() override { return host_.current_system(); }
 
     bool has_check(const nix::StorePath& toplevel) override {
-        const auto script = read_file(switch_program(toplevel), max_script_bytes);
-        // As a word of its own: usage texts and comparisons write it so; "checks" or "NIXOS_NO_CHECK" are something
-        // else.
-        for (const std::string_view word :
-             {"[check|", "|check|", "| check|", "| check |", "\"check\"", "'check'", "check)", "|check)"})
-            if (script.find(word) != std::string::npos)
+        const auto program = switch_program(toplevel);
+        // Where nixpkgs wraps the program, the wrapped one stands beside it under this name.
+        const auto wrapped = program.parent_path() / fmt::format(".{}-wrapped", program.filename().string());
+        for (const auto& file : {program, wrapped}) {
+            const auto text = read_file_if_exists(file, max_script_bytes);
+            if (text && text->find(usage_with_check) != std::string::npos)
                 return true;
+        }
         return false;
     }
 
