@@ -32,7 +32,7 @@ fail_with_logs() {
     fi
     for name in "${node_names[@]}"; do
         echo "--- journal of $name:"
-        node_journal "$name" -n 40 -u waggle-agent -u waggle-activation -u nix-daemon 2>&1 || tail -n 5 "$run/nodes/$name/console"
+        node_journal "$name" -n 25 -u waggle-agent -u waggle-activation -u nix-daemon 2>&1 || tail -n 5 "$run/nodes/$name/console"
     done
     exit 1
 }

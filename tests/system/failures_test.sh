@@ -69,7 +69,7 @@ node_run alpha systemctl stop waggle-agent.service
 waggle apply --on alpha
 check "the exit code says unreachable" equal "$status" 8
 check "so does the table" equal "$(outcome alpha)" unreachable
-check "with node and address" says '10\.83\.1\.2.*9244'
+check "with node and address" says '9244.*10\.83\.1\.2'
 node_run alpha systemctl start waggle-agent.service
 
 section "the nix daemon away"

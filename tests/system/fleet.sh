@@ -121,5 +121,7 @@ says() { grep -qiE -- "$1" "$run/out"; }
 # A node's outcome in the table at the end.
 outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$run/out" | tail -n 1; }
 
+store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }
+
 # Bytes that went from the laptop to a node so far.
 bytes_to() { ip -j -s link show "node$(cat "$run/nodes/$1/index")" | jq '.[0].stats64.tx.bytes'; }

@@ -100,7 +100,7 @@ waggle_wait
 check "the trigger says interrupted" equal "$status" 130
 check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
 check "and boots it" equal "$(node_profile alpha)" "$before"
-check "its store is sound" node_run alpha nix-store --verify --check-contents
+check "its store is sound" store_is_sound alpha
 
 section "the network goes while paths travel"
 sent=$(bytes_to alpha)
@@ -116,7 +116,7 @@ speed_up alpha
 waggle apply --on alpha
 check "with the network back it is deployed" equal "$status" 0
 check "alpha runs the new system" equal "$(word alpha)" three
-check "its store is sound" node_run alpha nix-store --verify --check-contents
+check "its store is sound" store_is_sound alpha
 
 section "a power cut while paths travel"
 describe_large alpha four

@@ -230,7 +230,7 @@ node_wait_reboot() { wait_until $node_boot_deadline "node $1 has rebooted" node_
 
 node_reboot() {
     local id; id=$(node_boot_id "$1")
-    node_run "$1" systemctl --no-block reboot
+    node_run "$1" systemctl --no-block reboot 2>/dev/null || true  # its answer may be lost
     node_wait_reboot "$1" "$id"
 }
 
@@ -242,7 +242,7 @@ node_kill() {
 }
 
 node_poweroff() {
-    node_run "$1" systemctl --no-block poweroff
+    node_run "$1" systemctl --no-block poweroff 2>/dev/null || true
     wait_until 60 "node $1 is off" node_is_off "$1"
 }
 
