@@ -29,9 +29,8 @@ nix_enter() {
         mkdir -p /nix
         WAGGLE_TEST_WORK=$(mktemp -d)
         export WAGGLE_TEST_WORK WAGGLE_IN_PRIVATE_NIX=$$
+        trap 'chmod -R u+w "$WAGGLE_TEST_WORK"; rm -rf "$WAGGLE_TEST_WORK"' EXIT
         unshare --mount --propagation private "${as_root[@]}" bash "$0" "$@" || status=$?
-        chmod -R u+w "$WAGGLE_TEST_WORK"
-        rm -rf "$WAGGLE_TEST_WORK"
         exit $status
     fi
     work=$WAGGLE_TEST_WORK
