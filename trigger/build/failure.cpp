@@ -20,16 +20,19 @@ void add_derivations(std::string_view text, std::set<std::string>& derivations) 
     }
 }
 
-std::string joined(const std::vector<BuildError>& errors, const auto& wanted) {
-    std::string text;
+Explanation join(const std::vector<BuildError>& errors, const auto& wanted) {
+    constexpr std::string_view prefix = "error: ";
+    Explanation joined;
     for (const BuildError& error : errors) {
         if (!wanted(error))
             continue;
-        if (!text.empty())
-            text += '\n';
-        text += error.text;
+        if (!joined.text.empty())
+            joined.text += '\n';
+        joined.text += error.text.starts_with(prefix) ? error.text.substr(prefix.size()) : error.text;
+        if (!error.is_consequence)
+            joined.failed.insert(error.derivations.begin(), error.derivations.end());
     }
-    return text;
+    return joined;
 }
 
 } // namespace
@@ -57,23 +60,26 @@ std::vector<BuildError> build_errors(std::string_view standard_error) {
         if (const size_t first = line.find_first_not_of(' '); first != std::string_view::npos && line[first] == '>')
             continue;
         add_derivations(line, error.derivations);
-        error.is_consequence = error.is_consequence || line.find("failed to build") != std::string_view::npos ||
+        error.is_consequence = error.is_consequence || line.starts_with("error: build of ") ||
+                               line.find("failed to build") != std::string_view::npos ||
                                line.find("dependency failed") != std::string_view::npos;
     }
     return errors;
 }
 
-std::string explain_failure(const std::vector<BuildError>& errors, const std::set<std::string>& needed_derivations) {
+Explanation explain_failure(const std::vector<BuildError>& errors, const std::set<std::string>& needed_derivations) {
     const auto concerns_node = [&](const BuildError& error) {
         return std::any_of(error.derivations.begin(), error.derivations.end(),
                            [&](const auto& drv) { return needed_derivations.contains(drv); });
     };
-    std::string text = joined(errors, [&](const auto& error) { return concerns_node(error) && !error.is_consequence; });
-    if (text.empty())
-        text = joined(errors, concerns_node);
-    if (text.empty())
-        text = joined(errors, [](const auto&) { return true; });
-    return text.empty() ? "nix-store --realise failed without a word about this node" : text;
+    Explanation found = join(errors, [&](const auto& error) { return concerns_node(error) && !error.is_consequence; });
+    if (found.text.empty())
+        found = join(errors, concerns_node);
+    if (found.text.empty())
+        found = join(errors, [](const auto&) { return true; });
+    if (found.text.empty())
+        found.text = "nix-store --realise failed without a word about this node";
+    return found;
 }
 
 } // namespace waggle::trigger

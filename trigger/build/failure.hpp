@@ -16,8 +16,13 @@ struct BuildError {
 
 std::vector<BuildError> build_errors(std::string_view standard_error);
 
+struct Explanation {
+    std::string text;
+    std::set<std::string> failed; // derivations whose builders failed, for their logs
+};
+
 // The errors that stand behind a node's failure: those that name a derivation the node's system needs, else its own
 // consequence, else all.
-std::string explain_failure(const std::vector<BuildError>& errors, const std::set<std::string>& needed_derivations);
+Explanation explain_failure(const std::vector<BuildError>& errors, const std::set<std::string>& needed_derivations);
 
 } // namespace waggle::trigger

@@ -3,7 +3,7 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/hive/hive.hpp"
-#include "trigger/hive/nix_options.hpp"
+#include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 
 #include <map>
@@ -13,10 +13,15 @@
 
 namespace waggle::trigger {
 
+struct BuildFailure {
+    std::string message;
+    LogTail log; // of the builders that failed
+};
+
 // Builds the toplevels of all nodes with one nix-store, going on where one fails. Returns the failures by node. What
 // was built is kept for this run.
-std::map<std::string, std::string> realise(std::span<const EvaluatedNode> nodes,
-                                           const std::vector<std::string>& nix_arguments, Store& store,
-                                           const Interrupt& interrupt, Reporter& reporter);
+std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes,
+                                            const std::vector<std::string>& nix_arguments, Store& store,
+                                            const Interrupt& interrupt, Reporter& reporter);
 
 } // namespace waggle::trigger

@@ -67,11 +67,12 @@ std::vector<std::string> Preparation::select(bool all_allowed) {
     return selector.select(info_.nodes, deployments);
 }
 
-void Preparation::fail(const std::string& node, const std::string& message) {
+void Preparation::fail(const std::string& node, const std::string& message, LogTail log) {
     NodeReport report;
     report.node = node;
     report.outcome = protocol::Outcome::hive_error;
     report.message = message;
+    report.log = std::move(log);
     reporter_.ended(node, report.outcome, message.substr(0, message.find('\n')));
     failed.push_back(std::move(report));
 }
@@ -109,10 +110,10 @@ std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>&
 
 std::vector<EvaluatedNode> Preparation::build(std::vector<EvaluatedNode> nodes) {
     const Stopwatch watch(timings.build);
-    const std::map<std::string, std::string> failures =
+    std::map<std::string, BuildFailure> failures =
         realise(nodes, arguments(global_.nix, info_.machines_file), store_, interrupt_, reporter_);
-    for (const auto& [node, message] : failures)
-        fail(node, message);
+    for (auto& [node, failure] : failures)
+        fail(node, failure.message, std::move(failure.log));
     std::erase_if(nodes, [&](const EvaluatedNode& node) { return failures.contains(node.name); });
     return nodes;
 }

@@ -39,7 +39,7 @@ public:
     Timings timings;
 
 private:
-    void fail(const std::string& node, const std::string& message);
+    void fail(const std::string& node, const std::string& message, LogTail log = {});
 
     const SelectOptions& select_options_;
     const GlobalOptions& global_;

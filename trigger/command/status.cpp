@@ -63,21 +63,41 @@ std::string running_text(const Facts& facts) {
                        to_rfc3339(facts.running->since));
 }
 
-std::string booted_text(const Facts& facts) {
-    if (!facts.booted_system)
+// On a terminal "31pzpmwcfdnv… 24.05" of "/nix/store/31pzpmwcfdnv…-nixos-system-alpha-24.05", so that the row fits;
+// else the whole path.
+std::string system_text(const Answer& answer, const std::optional<std::string>& path, bool brief) {
+    constexpr size_t brief_hash = 12;
+    if (!path)
         return "-";
-    return facts.booted_system == facts.current_system ? "the same" : printable(*facts.booted_system);
+    if (!brief)
+        return printable(*path);
+    try {
+        const nix::StorePath system = nix::StorePath::parse_absolute(*path);
+        const std::string prefix = fmt::format("nixos-system-{}-", answer.node);
+        const std::string_view name = system.name();
+        return fmt::format("{}… {}", system.hash_part().substr(0, brief_hash),
+                           name.starts_with(prefix) ? name.substr(prefix.size()) : name);
+    } catch (const nix::BadStorePath&) {
+        return printable(*path);
+    }
 }
 
-std::vector<std::string> row(const Answer& answer) {
+std::string booted_text(const Answer& answer, bool brief) {
+    const Facts& facts = *answer.facts;
+    if (facts.booted_system && facts.booted_system == facts.current_system)
+        return "the same";
+    return system_text(answer, facts.booted_system, brief);
+}
+
+std::vector<std::string> row(const Answer& answer, bool brief) {
     if (!answer.facts)
         return {answer.node, std::string(protocol::to_string(answer.outcome)), "-", "-", "-", "-"};
     const Facts& facts = *answer.facts;
     return {answer.node,
             "reachable",
             printable(facts.agent_version),
-            facts.current_system ? printable(*facts.current_system) : "-",
-            booted_text(facts),
+            system_text(answer, facts.current_system, brief),
+            booted_text(answer, brief),
             printable(running_text(facts))};
 }
 
@@ -113,10 +133,11 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     }
     reporter.reset();
 
+    const bool to_terminal = ::isatty(STDOUT_FILENO) == 1;
     std::vector<std::vector<std::string>> rows;
     std::vector<NodeReport> problems = preparation.failed;
     for (const Answer& answer : answers) {
-        rows.push_back(row(answer));
+        rows.push_back(row(answer, to_terminal && !global.verbose));
         if (answer.facts)
             continue;
         NodeReport report;
@@ -128,7 +149,7 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     fmt::print(
         "{}{}", stderr_is_terminal() ? "\n" : "",
         format_table({{"NODE"}, {"STATE"}, {"AGENT"}, {"CURRENT SYSTEM"}, {"BOOTED SYSTEM"}, {"RUNNING"}}, rows));
-    fmt::print("{}", format_failures(problems, use_color(global.color, ::isatty(STDOUT_FILENO) == 1)));
+    fmt::print("{}", format_failures(problems, use_color(global.color, to_terminal)));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(problems));
 }

@@ -68,7 +68,7 @@ Conversation::Ending Conversation::follow() {
             if ((ending = handle_interrupt()))
                 break;
             if (!surroundings_.interrupt.requested())
-                outbox_.check();
+                check_outbox();
             try {
                 receive_one(ending);
                 silence_deadline = deadline_in(surroundings_.patience.silence);
@@ -86,6 +86,14 @@ Conversation::Ending Conversation::follow() {
     }
     progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
     return *ending;
+}
+
+void Conversation::check_outbox() const {
+    try {
+        outbox_.check();
+    } catch (const TimedOut&) {
+        throw net::ConnectionLost("the node takes nothing any more");
+    }
 }
 
 void Conversation::receive_one(std::optional<Ending>& ending) {

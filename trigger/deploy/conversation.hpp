@@ -45,6 +45,7 @@ public:
     Ending follow();
 
 private:
+    void check_outbox() const;
     void receive_one(std::optional<Ending>& ending);
     void on(const protocol::Event& event);
     void on_state(protocol::DeploymentState state);

@@ -111,9 +111,9 @@ void Outbox::send_nar(std::uint32_t index) {
             if (stop_ || stop_serving_)
                 throw Stopped();
         }
-        connection_.send(protocol::encode_nar_piece(index, as_bytes(piece)), deadline_in(send_time));
         sent += piece.size();
-        nar_bytes_sent_ += piece.size();
+        nar_bytes_sent_ += piece.size(); // before it is gone: the answer may be quicker than this thread
+        connection_.send(protocol::encode_nar_piece(index, as_bytes(piece)), deadline_in(send_time));
         piece.clear();
     };
     read_nar_(entry.path, entry.nar_size, [&](std::span<const std::byte> bytes) {
@@ -133,6 +133,24 @@ void Outbox::send_nar(std::uint32_t index) {
                                 entry.path.absolute(), sent, entry.nar_size));
 }
 
+// A path that cannot be read ends the serving, but a last word to the agent must still get through.
+void Outbox::serve_one(std::uint32_t index) {
+    try {
+        return send_nar(index);
+    } catch (const net::ConnectionLost&) {
+        throw;
+    } catch (const TimedOut&) {
+        throw;
+    } catch (const Stopped&) {
+        read_nar_ = {}; // its connection to the store is in the middle of a NAR
+    } catch (...) {
+        const std::scoped_lock lock(mutex_);
+        failure_ = std::current_exception();
+        stop_serving_ = true;
+        wanted_.clear();
+    }
+}
+
 void Outbox::run() {
     try {
         while (!stopped()) {
@@ -150,13 +168,8 @@ void Outbox::run() {
                 }
             }
             send_messages();
-            if (index) {
-                try {
-                    send_nar(*index);
-                } catch (const Stopped&) {
-                    read_nar_ = {}; // its connection to the store is in the middle of a NAR
-                }
-            }
+            if (index)
+                serve_one(*index);
         }
     } catch (...) {
         const std::scoped_lock lock(mutex_);

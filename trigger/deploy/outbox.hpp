@@ -39,6 +39,7 @@ public:
 
 private:
     void run();
+    void serve_one(std::uint32_t index);
     void send_nar(std::uint32_t index);
     void send_messages(); // what say() was told
     bool stopped() const;

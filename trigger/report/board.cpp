@@ -119,6 +119,8 @@ std::string Board::totals_line(Instant now) const {
                                    nodes_.size() - done - failed - waiting, waiting, format_elapsed(now - started_));
     if (bytes > 0)
         text += fmt::format("; {} fetched", format_bytes(bytes));
+    if (!activity_.empty())
+        text += "; " + activity_;
     return text;
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace waggle::trigger {
@@ -21,6 +22,7 @@ public:
     void step(const std::string& node, Step step, Instant now);
     void line(const std::string& node, std::string safe_text);
     void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total);
+    void activity(std::string safe_text) { activity_ = std::move(safe_text); }
     void ended(const std::string& node, protocol::Outcome outcome, std::string safe_message, Instant now);
 
     // At most `rows` lines of at most `width` columns each. Where there are more nodes than rows, those that work come
@@ -44,6 +46,7 @@ private:
     static std::string detail(const Node& node, Instant now);
 
     Instant started_;
+    std::string activity_;
     std::map<std::string, Node> nodes_;
 };
 

@@ -36,7 +36,9 @@ public:
     virtual void line(const std::string& node, std::string_view text) = 0;
     virtual void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total) = 0;
     virtual void ended(const std::string& node, protocol::Outcome outcome, std::string_view message) = 0;
-    // About the whole run.
+    // What the whole run is at, as a line of Nix that builds for several nodes; "" when that is over.
+    virtual void activity(std::string_view text) = 0;
+    // About the whole run, to be kept in sight.
     virtual void note(std::string_view text) = 0;
 };
 

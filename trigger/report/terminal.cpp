@@ -60,6 +60,10 @@ public:
         const std::string word = styled(protocol::to_string(outcome), style_of(outcome), color_);
         say(node, message.empty() ? word : fmt::format("{}: {}", word, printable(message)));
     }
+    void activity(std::string_view text) override {
+        if (!text.empty())
+            note(text);
+    }
     void note(std::string_view text) override {
         const std::scoped_lock lock(mutex_);
         print(printable(text) + "\n");
@@ -103,6 +107,9 @@ public:
     }
     void ended(const std::string& node, Outcome outcome, std::string_view message) override {
         change([&] { board_.ended(node, outcome, printable(message), Clock::now()); });
+    }
+    void activity(std::string_view text) override {
+        change([&] { board_.activity(printable(text)); });
     }
     void note(std::string_view text) override {
         change([&] { notes_ += printable(text) + "\n"; });

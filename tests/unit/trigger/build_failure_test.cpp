@@ -32,25 +32,30 @@ error: Cannot build '/nix/store/111-alpha.drv'.
 
 TEST(BuildFailure, IsPutDownToTheNodeThatNeedsWhatFailed) {
     const auto errors = build_errors(old_nix);
-    EXPECT_THAT(explain_failure(errors, {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}),
+    EXPECT_THAT(explain_failure(errors, {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).text,
                 AllOf(HasSubstr("aaa-web"), HasSubstr("> compiling"), Not(HasSubstr("bbb-db"))));
-    EXPECT_THAT(explain_failure(errors, {"/nix/store/222-beta.drv", "/nix/store/bbb-db.drv"}),
+    EXPECT_THAT(explain_failure(errors, {"/nix/store/222-beta.drv", "/nix/store/bbb-db.drv"}).text,
                 AllOf(HasSubstr("bbb-db"), Not(HasSubstr("aaa-web"))));
 }
 
 TEST(BuildFailure, ABuildersWordsAreNotEvidence) {
-    EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/ccc-other.drv"}),
+    EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/ccc-other.drv"}).text,
                 HasSubstr("bbb-db")); // all of them
 }
 
 TEST(BuildFailure, OfNewerNix) {
-    EXPECT_THAT(explain_failure(build_errors(new_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}),
+    EXPECT_THAT(explain_failure(build_errors(new_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).text,
                 AllOf(HasSubstr("builder failed with exit code 1"), Not(HasSubstr("dependency failed"))));
 }
 
+TEST(BuildFailure, NamesTheDerivationsWhoseLogsTell) {
+    EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).failed,
+                testing::ElementsAre("/nix/store/aaa-web.drv"));
+}
+
 TEST(BuildFailure, IsNeverEmpty) {
-    EXPECT_FALSE(explain_failure(build_errors(""), {}).empty());
-    EXPECT_FALSE(explain_failure(build_errors("no error here\n"), {"/nix/store/x.drv"}).empty());
+    EXPECT_FALSE(explain_failure(build_errors(""), {}).text.empty());
+    EXPECT_FALSE(explain_failure(build_errors("no error here\n"), {"/nix/store/x.drv"}).text.empty());
 }
 
 } // namespace

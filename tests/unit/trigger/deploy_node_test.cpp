@@ -356,6 +356,23 @@ TEST_F(DeployNode, CtrlCBeforeActivationCancels) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
 }
 
+TEST_F(DeployNode, CtrlCThatEndsOurOwnNixTooStillCancels) {
+    nar_reader_ = [this] {
+        return [this](const nix::StorePath&, std::uint64_t, const nix::NarSink&) {
+            interrupt_.request();
+            throw Error("the nix daemon was interrupted");
+        };
+    };
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send(protocol::Want{{0}});
+        EXPECT_EQ(side.expect<protocol::Cancel>().id, id);
+        side.send_result(id, Outcome::interrupted, "cancelled", "stopped by the operator");
+    }});
+    EXPECT_EQ(deploy(agent).message, "stopped by the operator");
+}
+
 TEST_F(DeployNode, CtrlCDoesNotWaitForAnAgentThatDoesNotAnswer) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());

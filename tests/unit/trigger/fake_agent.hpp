@@ -103,6 +103,7 @@ public:
         add("transfer " + std::to_string(done) + "/" + std::to_string(total));
     }
     void ended(const std::string&, protocol::Outcome, std::string_view) override {}
+    void activity(std::string_view text) override { add("activity " + std::string(text)); }
     void note(std::string_view text) override { add("note " + std::string(text)); }
 
     std::vector<std::string> all() const {
