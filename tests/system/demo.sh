@@ -60,6 +60,12 @@ greetings() {
     done
 }
 
+size_of() { # a node's system, as "12 MiB in 34 store paths"
+    # shellcheck disable=SC2016  # the node's shell expands it
+    node_run "$1" sh -c 'paths=$(nix-store --query --requisites /run/current-system)
+        echo "$(du -cm $paths | tail -n 1 | cut -f1) MiB in $(echo "$paths" | wc -l) store paths"'
+}
+
 cat <<TEXT
 ${bold}Waggle in a minute${plain}
 Three machines boot in containers on this one, each with its own systemd, Nix store and network. Your laptop's part is
@@ -87,7 +93,7 @@ title "3. Change something, deploy again"
 shown "echo 'Buzz!' > greeting.txt"
 echo 'Buzz!' >greeting.txt
 show waggle apply
-say "Only what changed travelled, see SENT. What the nodes say now:"
+say "Of $(size_of alpha) that make up alpha's system only what changed travelled, see SENT. What the nodes say now:"
 greetings
 
 title "4. A stranger tries"
@@ -103,10 +109,9 @@ greetings
 
 if [[ -n ${WAGGLE_TEST_NIXPKGS:-} ]]; then
     title "5. The same hive with real NixOS"
-    say "Evaluated with $WAGGLE_TEST_NIXPKGS down to each system's derivation. Building needs the network."
-    NIX_PATH=nixpkgs=$WAGGLE_TEST_NIXPKGS nix-instantiate --eval --strict --json --read-write-mode \
-        -E "(import $WAGGLE_NIXOS_MODULE/hive.nix { path = $run/hive/hive.nix; }).nodes [ \"alpha\" \"beta\" \"gamma\" ]" |
-        jq -r 'to_entries[] | "  \(.key)  \(.value.drvPath)"'
+    say "Evaluated with $WAGGLE_TEST_NIXPKGS, down to each system's derivation: building would need the network."
+    export NIX_PATH=nixpkgs=$WAGGLE_TEST_NIXPKGS
+    show waggle build --dry-run
 fi
 
 title "That was all"
