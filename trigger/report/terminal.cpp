@@ -39,6 +39,8 @@ public:
         if (const auto [found, is_new] = steps_.try_emplace(node, step);
             !is_new && std::exchange(found->second, step) == step)
             return;
+        if (step == Step::waiting) // nothing that happens
+            return;
         say(node, styled(to_string(step), Style::strong, color_));
     }
     void line(const std::string& node, std::string_view text) override {

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# `waggle build` with real Nix: how hives are found, selected, evaluated and built, and what is said of bad ones.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=SCRIPTDIR/../hive/nix.sh
+source "$here/../hive/nix.sh"
+nix_enter "$@"
+build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
+unset WAGGLE_TEST_NIXPKGS # the fixture is always used: real NixOS cannot be built without a network
+export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$modules
+
+waggle() {
+    status=0
+    out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
+    err=$(<"$work/err")
+}
+exits() { [[ $status = "$1" ]]; }
+prints() { [[ $out == "$1" ]]; }
+evaluations() { grep -c '^| *evaluating' <<<"$err"; }
+system_of() { awk -v node="$1" '$1 == node { print $2 }' <<<"$out"; }
+
+three_nodes() {
+    hive <<'NIX'
+{
+  alpha = { pkgs, ... }: { deployment.tags = [ "web" ]; environment.etc.a.source = pkgs.runCommand "a" { } "echo a >$out"; };
+  beta = { deployment.tags = [ "db" ]; };
+  "gamma.example.org" = { deployment.targetHost = null; };
+}
+NIX
+}
+
+section "a good hive"
+three_nodes
+waggle build
+check "is built" exits 0
+for node in alpha beta gamma.example.org; do
+    check "$node is there, and can be switched to" test -x "$(system_of "$node")/bin/switch-to-configuration"
+done
+mkdir -p below/it
+cd below/it
+waggle build --dry-run
+check "is found from a folder below" exits 0
+check "a dry run prints derivations" test -f "$(system_of alpha)"
+cd "$work"
+rm -rf result
+waggle build --keep-result --on alpha
+check "with --keep-result the systems are GC roots beside the hive" test "$(readlink .gcroots/node-alpha)" = "$(system_of alpha)"
+nix-store --gc >/dev/null 2>&1
+check "so they survive a garbage collection" test -x .gcroots/node-alpha/bin/switch-to-configuration
+waggle build
+check "what was collected is built again" exits 0
+
+section "--on"
+waggle build --dry-run --on '@web'
+check "a tag" prints "alpha $(system_of alpha)"
+waggle build --dry-run --on '*.org,beta'
+check "a glob and a name" test "$(wc -l <<<"$out")" = 2
+waggle build --on alhpa
+check "an unknown node is named, with the near one" fails "“alhpa”" "“alpha”"
+check "and is a usage error" exits 2
+waggle build --on 'alpha,,beta'
+check "an empty rule is an error" fails "empty rule"
+
+section "chunks"
+for limit in 0 1 2 auto; do
+    waggle build --dry-run --eval-node-limit $limit
+    check "--eval-node-limit $limit gives all nodes" test "$(wc -l <<<"$out")" = 3
+done
+
+section "strange names"
+mkdir -p "strange \"\${x}\" 'it\\s"
+cp hive.nix strange*/
+waggle build --dry-run -f strange*/
+check "a folder with quotes, blanks and \${} in its name" exits 0
+waggle build --dry-run -f strange*/hive.nix --option cores 1 --nix-option substituters ''
+check "the file itself, and options for Nix" exits 0
+
+section "bad hives"
+hive <<<'{ alpha = { '
+waggle build
+check "a syntax error is told with its place" fails "syntax error" "$work/hive.nix:"
+check "and is a hive error" exits 2
+hive <<'NIX'
+{ alpha = { }; beta = { deployment.noSuchOption = 1; }; gamma = { }; delta = throw "not today"; epsilon = { }; }
+NIX
+waggle build
+check "broken nodes fail" exits 2
+check "each with its own error" fails "noSuchOption" "not today"
+check "and the others are built" test "$(wc -l <<<"$out")" = 3
+hive <<<'{ alpha = { }; beta = builtins.trace "a trace of beta" { }; }'
+waggle build --dry-run
+check "traces are shown" warns "trace: a trace of beta"
+hive <<<'{ meta.name = "empty"; }'
+waggle build
+check "a hive without nodes" fails "has no nodes"
+waggle build -f nowhere.nix
+check "a hive that is not there" fails "$work/nowhere.nix"
+cd /
+waggle build
+check "no hive upward" fails "no hive.nix in /"
+cd "$work"
+
+section "failing builds"
+hive <<'NIX'
+let
+  broken = { pkgs, ... }: {
+    environment.etc.x.source = pkgs.runCommand "broken" { } ''echo "compiling hard"; printf "\033[31moh no\n" >&2; exit 3'';
+  };
+in { alpha = broken; beta = { }; gamma = { pkgs, ... }: { environment.etc.y.source = pkgs.runCommand "other" { } "exit 4"; }; }
+NIX
+waggle build
+check "the exit code says hive error" exits 2
+check "the nodes that can be built are" test "$(wc -l <<<"$out")" = 1
+check "the failures say why, with the builder's last lines" fails "exit code 3" "exit code 4" "alpha | oh no"
+check "and are put down to their nodes" test "$(sed -n '/^gamma: hive-error/,$p' <<<"$err" | grep -c 'exit code 3')" = 0
+check "nothing a builder prints reaches the terminal as it is" test "$(tr -dc '\033' <<<"$err")" = ''
+waggle build --on beta
+check "what was built is not built again" test "$(grep -c building <<<"$err")" = 0
+
+section "a git repository is not needed, nor an identity, to build"
+check "there is neither" test ! -e .git -a ! -e "$HOME/.ssh"
