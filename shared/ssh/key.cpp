@@ -25,7 +25,9 @@ std::string_view take_word(std::string_view& rest) {
     return word;
 }
 
-const unsigned char* to_unsigned(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
+const unsigned char* to_unsigned(std::string_view text) {
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
 
 // OpenSSL's error queue belongs to the thread; what stays in it would be taken for a failure of the next TLS call.
 [[noreturn]] void throw_openssl(const char* what) {
@@ -62,7 +64,9 @@ std::string describe_other_type(std::string_view type) {
     return {};
 }
 
-PublicKey::PublicKey(std::span<const std::uint8_t, 32> raw) { std::ranges::copy(raw, raw_.begin()); }
+PublicKey::PublicKey(std::span<const std::uint8_t, 32> raw) {
+    std::ranges::copy(raw, raw_.begin());
+}
 
 PublicKey PublicKey::parse(std::string_view line) {
     line = line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
@@ -111,7 +115,9 @@ std::string PublicKey::wire() const {
     return out;
 }
 
-std::string PublicKey::to_string() const { return fmt::format("{} {}", key_type, to_base64(wire())); }
+std::string PublicKey::to_string() const {
+    return fmt::format("{} {}", key_type, to_base64(wire()));
+}
 
 std::string PublicKey::fingerprint() const {
     auto text = to_base64(sha256(wire()));

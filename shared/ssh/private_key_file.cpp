@@ -32,7 +32,9 @@ constexpr std::string_view how_to_make_one = "make one with: ssh-keygen -t ed255
     throw BadKey(fmt::format("{}: {}", name, problem));
 }
 
-std::string_view trim_end(std::string_view text) { return text.substr(0, text.find_last_not_of(" \t\r\n") + 1); }
+std::string_view trim_end(std::string_view text) {
+    return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+}
 
 // Says what a file without OpenSSH's marks is, as far as its first line tells.
 [[noreturn]] void fail_other_file(std::string_view text, std::string_view name) {

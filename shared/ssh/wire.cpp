@@ -11,7 +11,9 @@ std::uint32_t WireReader::u32() {
     return number;
 }
 
-std::string_view WireReader::string() { return raw(u32()); }
+std::string_view WireReader::string() {
+    return raw(u32());
+}
 
 std::string_view WireReader::raw(size_t size) {
     if (size > rest_.size())
