@@ -1,5 +1,5 @@
-#include "fake_agent.hpp"
-#include "samples.hpp"
+#include "tests/unit/trigger/fake_agent.hpp"
+#include "tests/unit/trigger/samples.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "samples.hpp"
+#include "tests/unit/trigger/samples.hpp"
 #include "trigger/deploy/document.hpp"
 
 #include <gmock/gmock.h>

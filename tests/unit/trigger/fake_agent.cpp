@@ -1,4 +1,4 @@
-#include "fake_agent.hpp"
+#include "tests/unit/trigger/fake_agent.hpp"
 
 #include "shared/protocol/hello.hpp"
 
