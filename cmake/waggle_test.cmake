@@ -8,17 +8,13 @@ include(GoogleTest)
 
 function(waggle_test name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "SOURCES;LIBS")
-    waggle_existing(sources ${arg_SOURCES})
-    if(NOT sources)
-        return()
-    endif()
     if(NOT arg_LABEL)
         set(arg_LABEL unit)
     endif()
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 60) # seconds: slow machines and sanitizers included, a hang is not
     endif()
-    add_executable(${name} ${sources})
+    add_executable(${name} ${arg_SOURCES})
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.
