@@ -29,9 +29,9 @@ waggle apply
 
 agent=$(node_run alpha systemctl show -P MainPID waggle-agent)
 switches() { node_run alpha sh -c "cat /proc/$agent/task/*/status" | awk '/^voluntary_ctxt_switches/ { sum += $2 } END { print sum }'; }
-is_quiet() { local before; before=$(switches); sleep 2; [[ $(switches) == "$before" ]]; }
+is_quiet() { local before; before=$(switches); sleep 10; [[ $(switches) == "$before" ]]; }
 # What follows a deployment is not idleness; an agent that never rests is measured all the same.
-wait_until 30 "the agent rests" is_quiet || true
+wait_until 60 "the agent rests" is_quiet || true
 
 echo "measuring for $seconds s" >&2
 before=$(switches)
