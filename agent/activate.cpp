@@ -146,7 +146,8 @@ private:
         const auto problem = roll_back();
         if (problem.empty())
             end(Outcome::rolled_back, std::move(code),
-                previous_ ? fmt::format("{}; {} runs again", why, previous_->base_name()) : why);
+                activated_ ? fmt::format("{}; {} runs again", why, previous_->base_name())
+                           : fmt::format("{}; the profile and the boot loader are as before", why));
         else
             end(Outcome::unknown, "rollback-failed", fmt::format("{}; going back failed, too: {}", why, problem));
     }
@@ -157,6 +158,8 @@ private:
             step("roll back");
             if (profile_touched_)
                 actions_.restore_profile_link(previous_link_);
+            if (!boot_touched_ && !activated_)
+                return "";
             if (!previous_)
                 return "there is no system that ran before";
             if (boot_touched_) {

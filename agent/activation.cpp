@@ -179,6 +179,8 @@ std::vector<std::string> activation_command(const ActivationRequest& request, co
 SystemdActivationUnit::SystemdActivationUnit(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
 
 void SystemdActivationUnit::start(const ActivationRequest& request) {
+    if (unit_is_there())
+        throw Error(fmt::format("another activation runs in {}.service on this node", activation_unit));
     // Only the newest activation's files are of use.
     std::filesystem::remove_all(state_dir_ / "activation");
     std::filesystem::create_directories(state_dir_ / "activation");

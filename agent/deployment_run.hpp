@@ -26,7 +26,8 @@ struct World {
     Host& host;
     ActivationUnit& activation;
     StateKeeper& state;
-    std::function<std::unique_ptr<Store>()> open_store; // throws Error when the nix daemon is away
+    // Throws Error when the nix daemon is away, or says nothing for the time given.
+    std::function<std::unique_ptr<Store>(std::chrono::milliseconds)> open_store;
     std::function<Time()> clock;
     std::filesystem::path state_dir;
 };

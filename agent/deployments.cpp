@@ -13,6 +13,14 @@
 
 namespace waggle::agent {
 
+namespace {
+
+// A daemon that waits for another process's lock on a path, or for a disk that spins up, says nothing for a while.
+constexpr std::chrono::minutes store_stall_timeout{10};
+constexpr std::chrono::seconds version_timeout{5}; // to say hello
+
+} // namespace
+
 Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operators, World& world,
                          std::function<void()> on_end)
     : self_(std::move(self)), operators_(std::move(operators)), world_(world), on_end_(std::move(on_end)) {}
@@ -34,8 +42,7 @@ void Deployments::resume() {
         watch(run, &DeploymentRun::resume);
 }
 
-Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document, Time session_clock) {
-    const std::lock_guard lock(mutex_);
+Admission Deployments::consider(const protocol::SignedDocument& document, Time session_clock) const {
     auto admission = admit(document, self_,
                            {.operators = operators_,
                             .condition = world_.state.condition(),
@@ -44,24 +51,36 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
                             .running = running(),
                             .own_clock = world_.clock(),
                             .session_clock = session_clock});
-    if (admission.kind == Admission::Kind::refused) {
+    if (admission.kind == Admission::Kind::attach && (!newest_ || newest_->id() != document.id())) {
+        admission.kind = Admission::Kind::refused; // its record is gone, only its id is known
+        admission.refusal = {"replayed", fmt::format("deployment {} was admitted before", document.id().brief())};
+    }
+    if (admission.kind == Admission::Kind::refused)
         spdlog::warn("a deployment was refused: {}", admission.refusal.message);
-        return admission.refusal;
-    }
-    const auto id = document.id();
-    if (admission.kind == Admission::Kind::attach && newest_ && newest_->id() == id)
-        return Started{.run = newest_, .attached = true, .store = nullptr};
-    if (admission.kind == Admission::Kind::attach) // its record is gone, only its id is known
-        return protocol::Refused{"replayed", fmt::format("deployment {} was admitted before", id.brief())};
+    return admission;
+}
 
+Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document, Time session_clock) {
     std::unique_ptr<Store> store;
-    try {
-        store = world_.open_store();
-    } catch (const std::exception& error) {
-        return protocol::Refused{"nix-daemon-away", fmt::format("the nix daemon does not answer: {}", error.what())};
+    std::unique_lock lock(mutex_);
+    auto admission = consider(document, session_clock);
+    if (admission.kind == Admission::Kind::granted) {
+        lock.unlock(); // a slow nix daemon is no reason not to answer others
+        try {
+            store = world_.open_store(store_stall_timeout);
+        } catch (const std::exception& error) {
+            return protocol::Refused{"nix-daemon-away",
+                                     fmt::format("the nix daemon does not answer: {}", error.what())};
+        }
+        lock.lock();
+        admission = consider(document, session_clock); // another may have come first
     }
-    auto run =
-        std::make_shared<DeploymentRun>(world_, *admission.deployment, id, admission.operator_key->fingerprint());
+    if (admission.kind == Admission::Kind::refused)
+        return admission.refusal;
+    if (admission.kind == Admission::Kind::attach)
+        return Started{.run = newest_, .attached = true, .store = nullptr};
+    auto run = std::make_shared<DeploymentRun>(world_, *admission.deployment, document.id(),
+                                               admission.operator_key->fingerprint());
     try {
         run->begin();
     } catch (const std::exception& error) {
@@ -129,7 +148,7 @@ protocol::Facts Deployments::facts(int session_version) const {
     facts.agent_version = WAGGLE_VERSION;
     facts.system = self_.system;
     try {
-        facts.nix_version = world_.open_store()->nix_version();
+        facts.nix_version = world_.open_store(version_timeout)->nix_version();
     } catch (const std::exception& error) {
         spdlog::warn("the nix daemon does not answer: {}", error.what());
     }

@@ -47,6 +47,8 @@ public:
     protocol::Facts facts(int session_version) const;
 
 private:
+    // With the mutex held.
+    Admission consider(const protocol::SignedDocument& document, Time session_clock) const;
     std::optional<protocol::Running> running() const;
     void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
     void ended() noexcept;

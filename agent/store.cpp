@@ -14,8 +14,6 @@ namespace waggle::agent {
 namespace {
 
 constexpr auto daemon_socket = "/nix/var/nix/daemon-socket/socket";
-// A daemon that waits for another process's lock on a path, or for a disk that spins up, says nothing for a while.
-constexpr std::chrono::minutes stall_timeout{10};
 
 class NixDaemonStore : public Store {
 public:
@@ -53,7 +51,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<Store> connect_to_nix_daemon() {
+std::unique_ptr<Store> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout) {
     return std::make_unique<NixDaemonStore>(nix::Daemon::connect(daemon_socket, stall_timeout));
 }
 

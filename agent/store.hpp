@@ -4,6 +4,7 @@
 #include "shared/nix/path_info.hpp"
 #include "shared/nix/store_path.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -29,7 +30,7 @@ public:
     virtual void add_root(const std::filesystem::path& link, const nix::StorePath& path) = 0;
 };
 
-// Connects to the nix daemon's socket; throws Error when it is away.
-std::unique_ptr<Store> connect_to_nix_daemon();
+// Connects to the nix daemon's socket; throws Error when it is away, or says nothing for the time given.
+std::unique_ptr<Store> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout);
 
 } // namespace waggle::agent

@@ -201,6 +201,14 @@ TEST(Activation, SaysSoWhenThereIsNothingToGoBackTo) {
     EXPECT_NE(report.message.find("no system that ran before"), std::string::npos);
 }
 
+TEST(Activation, NeedsNoOldSystemWhereOnlyTheProfileWasTouched) {
+    FakeActions actions;
+    actions.current = std::nullopt;
+    actions.exit_codes = {{"profile", 1}};
+    EXPECT_EQ(activate(plan(Goal::boot), actions).outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.done, (Steps{"profile", "restore system-3-link"}));
+}
+
 TEST(Activation, PersistsEachStepBeforeItIsDone) {
     FakeActions actions;
     activate(plan(Goal::switch_), actions);
