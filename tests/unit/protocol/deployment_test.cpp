@@ -116,6 +116,8 @@ TEST(Deployment, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
         {"/node", "al\u001bpha", "field \"node\" is not a name: \"al\\u001bpha\""},
         {"/nodeKeys", Json::array(), "field \"nodeKeys\" is empty"},
         {"/nodeKeys/0", "ssh-rsa AAAA", "field \"nodeKeys\" has a bad key: this is an RSA key"},
+        {"/nodeKeys/0", sample_deployment().node_keys[0].to_string() + " comment",
+         "\"nodeKeys\" has a key that is not in the form"},
         {"/nodeKeys/0", "ssh-ed25519 AAAA", "field \"nodeKeys\" has a bad key"},
         {"/system", "x86_64", "field \"system\""},
         {"/system", "-linux", "field \"system\""},

@@ -57,7 +57,7 @@ TEST(Sshsig, IsByteForByteWhatSshKeygenMakes) {
     TemporaryFolder folder;
     auto path = make_key(folder, "ed25519");
     auto key = PrivateKey::load(path);
-    for (std::string message :
+    for (const std::string& message :
          {std::string(), std::string("dance\n"), std::string("\0\xff binary", 9), std::string(100'000, 'x')}) {
         auto file = folder.path() / "message";
         write_file_atomically(file, message, 0600);
