@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstring>
 #include <list>
 #include <map>
 #include <thread>
@@ -141,16 +142,21 @@ asio::awaitable<void> Server::Impl::watch(Door& door) {
 
 // False: it cannot be done now, and would fail again at once.
 bool Server::Impl::accept_one(Door& door) {
-    try {
-        if (auto accepted = accept_from(door.acceptor.native_handle()))
-            admit(std::move(*accepted));
-        accept_problem_logged_ = false;
-        return true;
-    } catch (const std::exception& error) {
+    Accepted accepted = accept_from(door.acceptor.native_handle());
+    if (accepted.problem != 0) {
         if (!std::exchange(accept_problem_logged_, true))
-            spdlog::warn("{}", error.what());
+            spdlog::warn("no connection can be accepted: {}", std::strerror(accepted.problem));
         return false;
     }
+    if (!accepted.fd)
+        return true;
+    accept_problem_logged_ = false;
+    try {
+        admit(std::move(accepted));
+    } catch (const std::exception& error) {
+        spdlog::warn("a connection cannot be served: {}", error.what());
+    }
+    return true;
 }
 
 void Server::Impl::admit(Accepted accepted) {

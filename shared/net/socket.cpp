@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 namespace waggle::net {
 namespace {
@@ -216,7 +217,7 @@ std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::ui
     return listeners;
 }
 
-std::optional<Accepted> accept_from(int listening_fd) {
+Accepted accept_from(int listening_fd) {
     Accepted accepted;
     accepted.peer.length = sizeof accepted.peer.storage;
     auto* address = reinterpret_cast<sockaddr*>(&accepted.peer.storage);
@@ -235,9 +236,10 @@ std::optional<Accepted> accept_from(int listening_fd) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM: throw SystemError("accepting a connection");
-    default: return std::nullopt;
+    case ENOMEM: accepted.problem = errno; break;
+    default: break;
     }
+    return accepted;
 }
 
 } // namespace waggle::net

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,12 +36,11 @@ struct Listener {
 std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::uint16_t port);
 
 struct Accepted {
-    Fd fd;
+    Fd fd; // none: nobody waits any more, or there was a problem
     Endpoint peer;
+    int problem = 0; // errno (too many open files, no memory): the same will happen again at once
 };
 
-// nullopt: nobody waits any more. Throws SystemError (too many open files, no memory): the same will happen again at
-// once.
-std::optional<Accepted> accept_from(int listening_fd);
+Accepted accept_from(int listening_fd);
 
 } // namespace waggle::net

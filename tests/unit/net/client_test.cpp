@@ -34,7 +34,7 @@ struct OtherServer {
         pollfd wait{listener.fd.get(), POLLIN, 0};
         if (poll(&wait, 1, poll_timeout_ms(soon())) != 1)
             throw TimedOut("nobody connects");
-        return std::move(accept_from(listener.fd.get()).value().fd);
+        return std::move(accept_from(listener.fd.get()).fd);
     }
 };
 

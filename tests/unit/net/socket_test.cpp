@@ -38,10 +38,10 @@ TEST(Listen, AnyAddressIsBothFamilies) {
     auto listeners = listen_on({"::"}, 0);
     RawClient ipv4(listeners.front().endpoint.port());
     auto accepted = accept_from(listeners.front().fd.get());
-    ASSERT_TRUE(accepted);
-    EXPECT_EQ(accepted->peer.address(), "127.0.0.1");
-    EXPECT_EQ(accepted->peer.source(), "127.0.0.1");
-    EXPECT_THAT(accepted->peer.to_string(), HasSubstr("127.0.0.1:"));
+    ASSERT_TRUE(accepted.fd);
+    EXPECT_EQ(accepted.peer.address(), "127.0.0.1");
+    EXPECT_EQ(accepted.peer.source(), "127.0.0.1");
+    EXPECT_THAT(accepted.peer.to_string(), HasSubstr("127.0.0.1:"));
 }
 
 TEST(Listen, SeveralAddressesShareThePort) {
@@ -56,14 +56,15 @@ TEST(Listen, SeveralAddressesShareThePort) {
 #ifdef __linux__
 TEST(Listen, AnAddressThatTheNodeDoesNotHaveYetIsFine) {
     EXPECT_EQ(why_not({"198.51.100.7"}), "it listens");
-    if (has_ipv6())
+    if (has_ipv6()) {
         EXPECT_EQ(why_not({"2001:db8::7"}), "it listens");
+    }
 }
 
 TEST(Listen, OnAnInterface) {
     auto listeners = listen_on({"lo"}, 0);
     RawClient client(listeners.front().endpoint.port());
-    EXPECT_TRUE(accept_from(listeners.front().fd.get()));
+    EXPECT_TRUE(accept_from(listeners.front().fd.get()).fd);
 }
 #endif
 
@@ -81,7 +82,7 @@ TEST(Listen, SocketsAreNotInheritedByChildren) {
     auto listeners = listen_on({"127.0.0.1"}, 0);
     RawClient client(listeners.front().endpoint.port());
     auto accepted = accept_from(listeners.front().fd.get());
-    for (int fd : {listeners.front().fd.get(), accepted->fd.get(), open_tcp_socket(AF_INET).get()})
+    for (int fd : {listeners.front().fd.get(), accepted.fd.get(), open_tcp_socket(AF_INET).get()})
         EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
