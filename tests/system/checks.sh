@@ -26,9 +26,9 @@ no() { ! "$@"; }
 
 fail_with_logs() {
     local name
-    if [[ -s $run/out ]]; then
+    if [[ -s ${out:-} ]]; then
         echo "--- the last waggle (exit ${status:-?}):"
-        tail -n 60 "$run/out"
+        tail -n 60 "$out"
     fi
     for name in "${node_names[@]}"; do
         echo "--- journal of $name:"

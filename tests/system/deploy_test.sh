@@ -109,3 +109,21 @@ check "with its service" node_run alpha systemctl is-active -q web
 fleet_wait alpha
 waggle apply
 check "and nothing is left to do there" equal "$(outcome alpha)" unchanged
+
+section "over IPv6, to an agent that listens on an interface by its name"
+if node_run beta ip -6 addr show dev uplink | grep -q fd83:2::2; then
+    jq '.nodes.beta.address = "fd83:2::2"' "$run/hive/fleet.json" >"$run/fleet.json"
+    mv "$run/fleet.json" "$run/hive/fleet.json"
+    echo "fd83:2::2 $(node_host_key beta)" >>"$run/known_hosts"
+    change beta <<<'{ environment.etc.word.text = "four"; services.waggle-agent.listen = [ "uplink" ]; }'
+    waggle apply --on beta
+    check "it succeeds" equal "$status" 0
+    check "beta has the new word" equal "$(word beta)" four
+    wait_until 20 "the agent listens there only" no node_run beta sh -c 'ss -tln | grep -q "[*]:9244"'
+    waggle status --on beta
+    check "it answers there" equal "$status" 0
+    check "and by IPv4" agent_listens beta
+    check "but not on the loopback" no node_run beta bash -c ': </dev/tcp/127.0.0.1/9244' 2>/dev/null
+else
+    echo "SKIP  this machine has no IPv6"
+fi

@@ -12,7 +12,7 @@ fleet_start alpha beta gamma
 
 describe() { # NODE WORD [further module text]
     change "$1" <<NIX
-{ pkgs, ... }: {
+{ lib, pkgs, ... }: {
   environment.etc.word.text = "$2";
   ${3:-}
 }
@@ -61,6 +61,14 @@ check "the unit is named" says 'web.service'
 check "beta runs the old system" equal "$(word beta)" two
 check "and boots it" equal "$(node_profile beta)" "$before"
 describe beta two
+
+section "a system without the agent"
+describe gamma two 'services.waggle-agent.enable = lib.mkForce false;'
+waggle apply --on gamma
+check "the exit code says refused" equal "$status" 5
+check "--remove-agent is offered" says '--remove-agent'
+check "gamma runs what it ran" equal "$(word gamma)" one
+describe gamma one
 
 section "the port closed"
 node_boot alpha

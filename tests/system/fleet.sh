@@ -6,7 +6,7 @@
 #
 # Afterwards the hive is in $run/hive, each node runs its agent, and
 #
-#   waggle COMMAND…            runs the trigger as the operator; output in $run/out, exit code in $status
+#   waggle COMMAND…            runs the trigger as the operator; output in the file $out, exit code in $status
 #   waggle_in_background …     the same, returns at once; waggle_wait takes the exit code; $waggle_pid
 #   change NODE < module       what the hive says about this node from now on (nothing: as at first)
 #   toplevel NODE              the system that the hive describes now, built
@@ -20,7 +20,7 @@ source "$here/checks.sh"
 source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
 agent_port=9244
-status=0
+status=0 out=$run/out  # of the last waggle
 export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
 trap 'nodes_destroy' EXIT
 trap 'exit 130' INT
@@ -103,8 +103,15 @@ waggle_in_background() {
     set +m
 }
 
-waggle_wait() {
+# The same beside one that runs in the background; its output and exit code are looked at until waggle_wait.
+waggle_other() {
     status=0
+    out=$run/out.other
+    (exec_waggle "$@") >"$out" 2>&1 </dev/null || status=$?
+}
+
+waggle_wait() {
+    status=0 out=$run/out
     wait_until 120 "waggle ends" no kill -0 "$waggle_pid" 2>/dev/null || kill -KILL "$waggle_pid"
     wait "$waggle_pid" || status=$?
 }
@@ -116,10 +123,10 @@ exec_waggle() {
     exec "$build_dir/trigger/waggle" "$command" "${options[@]}" "$@"
 }
 
-says() { grep -qiE -- "$1" "$run/out"; }
+says() { grep -qiE -- "$1" "$out"; }
 
 # A node's outcome in the table at the end.
-outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$run/out" | tail -n 1; }
+outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }
 
 store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }
 

@@ -53,6 +53,11 @@ describe_slow beta one
 waggle_in_background apply
 wait_until 60 "the activation of alpha waits" activation_waits alpha
 wait_until 60 "the activation of beta waits" activation_waits beta
+waggle_other status --on alpha
+check "waggle status says what runs there" says activating
+waggle_other apply --on alpha
+check "another deployment is refused meanwhile" equal "$status" 5
+check "because another deployment has the node" says 'has this node since'
 agent=$(node_run alpha systemctl show -P MainPID waggle-agent)
 node_run alpha systemctl kill --kill-whom=main -s KILL waggle-agent
 node_run beta systemctl restart waggle-agent
@@ -135,3 +140,38 @@ check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
 waggle apply --on alpha
 check "the next deployment goes through" equal "$status" 0
 check "alpha runs the new system" equal "$(word alpha)" four
+
+section "a power cut while the activation runs"
+node_run alpha rm -f /run/go
+describe_slow alpha five
+before=$(node_system alpha)
+waggle_in_background apply --on alpha
+wait_until 60 "the activation waits" activation_waits alpha
+node_kill alpha
+node_boot alpha
+fleet_wait alpha
+waggle_wait
+check "the exit code says unknown" equal "$status" 8
+check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
+check "with its files" equal "$(word alpha)" four
+node_run alpha touch /run/go
+waggle apply --on alpha
+check "the next deployment goes through" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" five
+
+section "the nix daemon dies while paths travel"
+describe_large alpha six
+toplevel alpha >/dev/null 2>&1
+before=$(node_system alpha) sent=$(bytes_to alpha)
+slow_down alpha
+waggle_in_background apply --on alpha
+wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+node_run alpha systemctl kill -s KILL nix-daemon.service
+waggle_wait
+speed_up alpha
+check "the exit code says failed before activation" equal "$status" 7
+check "the nix daemon is named" says 'nix.daemon'
+check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
+waggle apply --on alpha
+check "the next deployment goes through" equal "$status" 0
+check "its store is sound" store_is_sound alpha

@@ -44,6 +44,14 @@ check "a node refuses what is for another" differ "$status" 0
 check "nothing of beta changed" equal "$(snapshot beta)" "$before_beta"
 fleet_write alpha beta
 
+section "a hive that is not the node's"
+sed -i 's/name = "test"/name = "other"/' "$run/hive/hive.nix"
+waggle apply --on alpha
+check "the exit code says refused" equal "$status" 5
+check "the hive is named" says other
+check "nothing of the node changed" equal "$(snapshot alpha)" "$before"
+sed -i 's/name = "other"/name = "test"/' "$run/hive/hive.nix"
+
 section "no pin at all"
 : >"$run/no_hosts"
 known_hosts=$run/no_hosts waggle apply --on alpha
