@@ -1,7 +1,5 @@
 #include "trigger/deploy/conversation.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 namespace waggle::trigger {
