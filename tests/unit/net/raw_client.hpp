@@ -44,7 +44,6 @@ public:
 
     bool connected() const { return connected_; }
     SSL* tls() { return tls_.get(); }
-    void write(std::string_view bytes);
     // Everything until the text appears or the peer closes.
     std::string read_until(std::string_view text);
     // Upgrades and waits for the challenge: whatever TLS says after its handshake has then been read, too.
