@@ -28,8 +28,7 @@ std::vector<KnownHostsFile> read_known_hosts(std::span<const std::filesystem::pa
 
 // The keys of which the node must show one: deployment.agent.hostKey, else what known_hosts lists for its targetHost
 // and targetPort. A revoked key, and a hostKey that known_hosts contradicts, are refused.
-std::vector<ssh::PublicKey> choose_pins(const DeploymentOptions& deployment,
-                                        std::span<const KnownHostsFile> known_hosts);
+std::vector<ssh::PublicKey> choose_pins(const DeploymentOptions& deployment, std::span<const KnownHostsFile> files);
 
 // For each node whose key another one has, too: the sentence with which both are refused. A cloned image is the usual
 // reason.
