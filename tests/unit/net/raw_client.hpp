@@ -40,7 +40,7 @@ struct RawTlsOptions {
 // TLS by OpenSSL alone, without any of our settings, and the WebSocket handshake by hand.
 class RawTlsClient {
 public:
-    RawTlsClient(std::uint16_t port, const RawTlsOptions& options = {});
+    explicit RawTlsClient(std::uint16_t port, const RawTlsOptions& options = {});
 
     bool connected() const { return connected_; }
     SSL* tls() { return tls_.get(); }
