@@ -49,6 +49,11 @@ in
         default = 60;
         description = "Seconds after the activation within which the new system must be reached.";
       };
+      activationTimeout = mkOption {
+        type = types.ints.between 1 86400;
+        default = 1800;
+        description = "Seconds that the activation and the health checks may take, before the node goes back.";
+      };
       onFailedUnits = mkOption {
         type = types.enum [ "rollback" "keep" ];
         default = "rollback";

@@ -49,9 +49,35 @@ struct Secrets {
 
 struct Rollback {
     bool enable = true;
-    std::chrono::seconds confirm_timeout{60};
-    bool keep_on_failed_units = false; // onFailedUnits: "keep", else "rollback"
+    std::chrono::seconds confirm_timeout{60};      // from the end of the activation to the proof of contact
+    std::chrono::seconds activation_timeout{1800}; // for switch-to-configuration and the health checks
+    bool keep_on_failed_units = false;             // onFailedUnits: "keep", else "rollback"
     bool operator==(const Rollback&) const = default;
+};
+
+// deployment.healthChecks: what must hold on the node before the new system is kept.
+struct CommandCheck {
+    std::vector<std::string> command;
+    std::string description;
+    std::chrono::seconds period{2};
+    std::chrono::seconds timeout{60};
+    bool operator==(const CommandCheck&) const = default;
+};
+struct HttpCheck {
+    std::string url; // http://127.0.0.1:8080/healthz
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::vector<int> statuses; // any of these; none: 200 to 299
+    bool insecure = false;     // takes any TLS certificate
+    std::string description;
+    std::chrono::seconds period{2};
+    std::chrono::seconds timeout{60};
+    bool operator==(const HttpCheck&) const = default;
+};
+struct HealthChecks {
+    std::vector<CommandCheck> commands;
+    std::vector<HttpCheck> http;
+    bool empty() const { return commands.empty() && http.empty(); }
+    bool operator==(const HealthChecks&) const = default;
 };
 
 struct GitRevision {
@@ -62,6 +88,8 @@ struct GitRevision {
 
 enum class Delivery { session, channel };
 enum class Reboot { never, always, if_needed };
+std::string_view to_string(Reboot reboot); // "never", "always", "ifNeeded"
+std::optional<Reboot> parse_reboot(std::string_view text);
 enum class LocalContent { trust_node, exact };
 
 // One signed intent for one node. Field by field in docs/protocol.md.
@@ -81,6 +109,7 @@ struct Deployment {
     Time expires;
     Delivery delivery = Delivery::session;
     Rollback rollback;
+    HealthChecks health_checks;
     Reboot reboot = Reboot::never;
     bool remove_agent = false;
     LocalContent local_content = LocalContent::trust_node;
@@ -96,6 +125,7 @@ inline constexpr std::uint64_t max_closure_paths = 1'000'000;
 inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
 inline constexpr std::uint64_t max_secret_bundle_bytes = 16 << 20;
 inline constexpr std::chrono::seconds max_confirm_timeout = std::chrono::hours{24};
+inline constexpr std::chrono::seconds max_activation_timeout = std::chrono::hours{24};
 
 // The payload: JSON text. These exact bytes are signed.
 std::string to_payload(const Deployment& deployment);

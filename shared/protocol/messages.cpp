@@ -28,7 +28,9 @@ constexpr std::array states = {
     StateWord{DeploymentState::fetching, "fetching"},
     StateWord{DeploymentState::staged, "staged"},
     StateWord{DeploymentState::activating, "activating"},
+    StateWord{DeploymentState::awaiting_reboot, "awaiting-reboot"},
     StateWord{DeploymentState::activated, "activated"},
+    StateWord{DeploymentState::committing, "committing"},
     StateWord{DeploymentState::committed, "committed"},
     StateWord{DeploymentState::rolling_back, "rolling-back"},
     StateWord{DeploymentState::rolled_back, "rolled-back"},
@@ -93,8 +95,12 @@ Json to_json(const Facts& facts) {
         {"lastSequence", facts.last_sequence},
         {"lastAdmitted", nullptr},
         {"running", nullptr},
+        {"awaitsConfirmation", nullptr},
+        {"bootId", cut(facts.boot_id, max_word_bytes)},
         {"time", to_rfc3339(facts.time)},
     };
+    if (facts.awaits_confirmation)
+        json["awaitsConfirmation"] = facts.awaits_confirmation->to_string();
     if (facts.last_admitted)
         json["lastAdmitted"] = facts.last_admitted->to_string();
     if (facts.running)
@@ -122,6 +128,9 @@ Message read_facts(Fields& fields) {
         facts.running = Running{id(inner), state(inner), inner.time("since"), text(inner, "operator", max_word_bytes)};
         inner.end();
     }
+    if (!fields.is_null("awaitsConfirmation"))
+        facts.awaits_confirmation = id(fields, "awaitsConfirmation");
+    facts.boot_id = text(fields, "bootId", max_word_bytes);
     facts.time = fields.time("time");
     return facts;
 }
@@ -246,6 +255,14 @@ Message read_cancel(Fields& fields) {
     return Cancel{id(fields)};
 }
 
+Json to_json(const Confirm& confirm) {
+    return {{"type", "confirm"}, {"id", confirm.id.to_string()}};
+}
+
+Message read_confirm(Fields& fields) {
+    return Confirm{id(fields)};
+}
+
 struct Reader {
     std::string_view type;
     Message (*read)(Fields&);
@@ -254,6 +271,7 @@ constexpr std::array readers = {
     Reader{"facts", read_facts},       Reader{"refused", read_refused}, Reader{"deploy", read_deploy},
     Reader{"admitted", read_admitted}, Reader{"want", read_want},       Reader{"event", read_event},
     Reader{"result", read_result},     Reader{"attach", read_attach},   Reader{"cancel", read_cancel},
+    Reader{"confirm", read_confirm},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 

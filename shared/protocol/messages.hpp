@@ -28,7 +28,9 @@ enum class DeploymentState {
     fetching,
     staged,
     activating,
-    activated,
+    awaiting_reboot, // the boot loader has the new system for the next boot
+    activated,       // runs, and waits for its confirmation
+    committing,      // confirmed: the profile and the boot loader are being set
     committed,
     rolling_back,
     rolled_back,
@@ -56,6 +58,9 @@ struct Facts {
     std::int64_t last_sequence = 0;
     std::optional<DeploymentId> last_admitted;
     std::optional<Running> running;
+    // The deployment that this agent, started by the system that was activated, commits when it is told to (Confirm).
+    std::optional<DeploymentId> awaits_confirmation;
+    std::string boot_id; // of the node's current boot
     Time time;
 };
 
@@ -118,7 +123,13 @@ struct Cancel {
     DeploymentId id;
 };
 
-using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel>;
+// trigger → agent: the node was reached after the activation; keep the new system. Only an agent that was started by it
+// takes this (Facts.awaits_confirmation); others answer refused "not-awaited".
+struct Confirm {
+    DeploymentId id;
+};
+
+using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm>;
 
 // 'J' and the JSON text.
 std::string encode(const Message& message);

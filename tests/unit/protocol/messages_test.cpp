@@ -27,6 +27,8 @@ Facts full_facts() {
             .last_sequence = 42,
             .last_admitted = id,
             .running = Running{id, DeploymentState::activating, time, "SHA256:abc"},
+            .awaits_confirmation = id,
+            .boot_id = "b27b8f0c-6d5b-4a2e-9e0d-3f1f0f9a4c11",
             .time = time};
 }
 
@@ -43,6 +45,8 @@ std::vector<Message> samples() {
               .last_sequence = 0,
               .last_admitted = {},
               .running = {},
+              .awaits_confirmation = {},
+              .boot_id = "",
               .time = time},
         Refused{"unknown-operator", "the key is not an operator of this node"},
         Deploy{sign(sample_deployment(), ssh::PrivateKey::generate())},
@@ -58,6 +62,7 @@ std::vector<Message> samples() {
         Result{id, Outcome::rolled_back, "health", "a check failed", std::nullopt, 0, 0},
         Attach{id, 12},
         Cancel{id},
+        Confirm{id},
     };
 }
 
