@@ -55,31 +55,6 @@ struct Rollback {
     bool operator==(const Rollback&) const = default;
 };
 
-// deployment.healthChecks: what must hold on the node before the new system is kept.
-struct CommandCheck {
-    std::vector<std::string> command;
-    std::string description;
-    std::chrono::seconds period{2};
-    std::chrono::seconds timeout{60};
-    bool operator==(const CommandCheck&) const = default;
-};
-struct HttpCheck {
-    std::string url; // http://127.0.0.1:8080/healthz
-    std::vector<std::pair<std::string, std::string>> headers;
-    std::vector<int> statuses; // any of these; none: 200 to 299
-    bool insecure = false;     // takes any TLS certificate
-    std::string description;
-    std::chrono::seconds period{2};
-    std::chrono::seconds timeout{60};
-    bool operator==(const HttpCheck&) const = default;
-};
-struct HealthChecks {
-    std::vector<CommandCheck> commands;
-    std::vector<HttpCheck> http;
-    bool empty() const { return commands.empty() && http.empty(); }
-    bool operator==(const HealthChecks&) const = default;
-};
-
 struct GitRevision {
     std::string rev; // 40 or 64 hexadecimal digits
     bool dirty = false;
@@ -109,7 +84,6 @@ struct Deployment {
     Time expires;
     Delivery delivery = Delivery::session;
     Rollback rollback;
-    HealthChecks health_checks;
     Reboot reboot = Reboot::never;
     bool remove_agent = false;
     LocalContent local_content = LocalContent::trust_node;
