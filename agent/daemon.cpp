@@ -1,10 +1,10 @@
 #include "agent/daemon.hpp"
 
-#include "agent/activation.hpp"
 #include "agent/config.hpp"
 #include "agent/deployments.hpp"
 #include "agent/host.hpp"
 #include "agent/identity.hpp"
+#include "agent/life_units.hpp"
 #include "agent/notify.hpp"
 #include "agent/session.hpp"
 #include "agent/signals.hpp"
@@ -121,16 +121,15 @@ std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey&
 
 void serve(const Config& config, Interrupt& stop) {
     const auto identity = await_identity(config.identity_file, config.generate_identity, stop);
-    for (const auto* folder : {"gcroots", "activation"})
-        std::filesystem::create_directories(config.state_dir / folder);
+    std::filesystem::create_directories(config.state_dir / "gcroots");
 
     StateKeeper state(config.state_dir);
     if (state.condition() == StateKeeper::Condition::corrupt)
         spdlog::error("{}", state.problem());
     LocalHost host;
-    SystemdActivationUnit activation(config.state_dir);
+    SystemdUnits units(config.state_dir);
     World world{.host = host,
-                .activation = activation,
+                .units = units,
                 .state = state,
                 .open_store = connect_to_nix_daemon,
                 .clock = now,

@@ -123,6 +123,19 @@ bool Deployments::busy() const {
     return running().has_value();
 }
 
+std::optional<protocol::Refused> Deployments::confirm(const protocol::DeploymentId& id) {
+    const std::lock_guard lock(mutex_);
+    if (!newest_ || newest_->id() != id || !newest_->awaits_confirmation())
+        return protocol::Refused{"not-awaited",
+                                 fmt::format("this agent awaits no confirmation of deployment {}", id.brief())};
+    try {
+        newest_->confirm();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"commit-not-started", error.what()};
+    }
+    return std::nullopt;
+}
+
 protocol::Facts Deployments::facts(int session_version) const {
     protocol::Facts facts;
     facts.version = session_version;
@@ -146,6 +159,9 @@ protocol::Facts Deployments::facts(int session_version) const {
     facts.time = world_.clock();
     const std::lock_guard lock(mutex_);
     facts.running = running();
+    if (newest_ && newest_->awaits_confirmation())
+        facts.awaits_confirmation = newest_->id();
+    facts.boot_id = world_.host.boot_id();
     return facts;
 }
 

@@ -43,6 +43,8 @@ public:
     // The deployment with this id, if it is the newest one.
     std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
     bool busy() const;
+    // The node was reached after the activation of this deployment: keeps the new system. nullopt: under way.
+    std::optional<protocol::Refused> confirm(const protocol::DeploymentId& id);
 
     protocol::Facts facts(int session_version) const;
 

@@ -21,7 +21,8 @@ enum class LifeEvent {
     stage,             // everything is in the store
     give_up,           // it cannot be done, and nothing was activated
     activate,          // the activation's unit is about to be started
-    nothing_activated, // dry-activate did its work, or the new system refused before it was touched
+    dry_activated,     // it was said what would happen
+    nothing_activated, // the new system refused before anything was touched
     activated,         // the new system runs and is healthy
     boot_prepared,     // the boot loader boots the new system next, once
     booted,            // it runs after a reboot, and is healthy
@@ -50,6 +51,7 @@ inline constexpr std::array transitions = {
     Transition{DeploymentState::fetching, LifeEvent::give_up, DeploymentState::failed},
     Transition{DeploymentState::staged, LifeEvent::activate, DeploymentState::activating},
     Transition{DeploymentState::staged, LifeEvent::give_up, DeploymentState::failed},
+    Transition{DeploymentState::activating, LifeEvent::dry_activated, DeploymentState::staged},
     Transition{DeploymentState::activating, LifeEvent::nothing_activated, DeploymentState::failed},
     Transition{DeploymentState::activating, LifeEvent::activated, DeploymentState::activated},
     Transition{DeploymentState::activating, LifeEvent::boot_prepared, DeploymentState::awaiting_reboot},
@@ -63,6 +65,7 @@ inline constexpr std::array transitions = {
     Transition{DeploymentState::activated, LifeEvent::commit, DeploymentState::committing},
     Transition{DeploymentState::activated, LifeEvent::fail, DeploymentState::rolling_back},
     Transition{DeploymentState::activated, LifeEvent::superseded, DeploymentState::failed},
+    Transition{DeploymentState::activated, LifeEvent::lost, DeploymentState::failed},
     Transition{DeploymentState::committing, LifeEvent::committed, DeploymentState::committed},
     Transition{DeploymentState::committing, LifeEvent::fail, DeploymentState::rolling_back},
     Transition{DeploymentState::committing, LifeEvent::superseded, DeploymentState::failed},

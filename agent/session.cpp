@@ -168,8 +168,11 @@ private:
         } else if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
             if (const auto run = deployments_.find(cancel->id))
                 run->cancel();
+        } else if (const auto* confirm = std::get_if<protocol::Confirm>(&message)) {
+            if (const auto refused = deployments_.confirm(confirm->id))
+                outbox_.send(*refused);
         } else {
-            outbox_.send(protocol::Refused{"unexpected-message", "a trigger sends deploy, attach and cancel"});
+            outbox_.send(protocol::Refused{"unexpected-message", "a trigger sends deploy, attach, cancel and confirm"});
             return false;
         }
         return true;

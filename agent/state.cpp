@@ -65,6 +65,7 @@ Json to_json(const DeploymentRecord& record) {
             {"previousSystem", or_null(record.previous_system)},
             {"previousProfile", or_null(record.previous_profile)},
             {"previousProfileLink", record.previous_profile_link},
+            {"agent", record.agent},
             {"bootId", record.boot_id},
             {"failedUnits", record.failed_units},
             {"problemCode", record.problem_code},
@@ -133,6 +134,7 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
     record.previous_system = path_or_null(fields, "previousSystem");
     record.previous_profile = path_or_null(fields, "previousProfile");
     record.previous_profile_link = fields.string("previousProfileLink");
+    record.agent = fields.string("agent");
     record.boot_id = fields.string("bootId");
     for (const auto& item : fields.array("failedUnits", max_failed_units)) {
         if (!item.is_string())

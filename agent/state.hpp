@@ -49,6 +49,7 @@ struct DeploymentRecord {
     std::optional<nix::StorePath> previous_system; // what ran
     std::optional<nix::StorePath> previous_profile;
     std::string previous_profile_link;     // "system-12-link"; "" when there was none
+    std::string agent;                     // the program that began the activation, and that goes back
     std::string boot_id;                   // of the boot in which it was activated
     std::vector<std::string> failed_units; // failed already, so no fault of the new system
     std::string problem;                   // why it is being rolled back: the message of the end

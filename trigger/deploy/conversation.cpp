@@ -22,7 +22,9 @@ Step step_of(DeploymentState state) {
     case DeploymentState::fetching: return Step::fetching;
     case DeploymentState::staged: return Step::staged;
     case DeploymentState::activating: return Step::activating;
-    case DeploymentState::activated: return Step::activated;
+    case DeploymentState::awaiting_reboot: return Step::activating;
+    case DeploymentState::activated:
+    case DeploymentState::committing: return Step::activated;
     case DeploymentState::committed: return Step::committed;
     case DeploymentState::rolling_back:
     case DeploymentState::rolled_back:
@@ -58,6 +60,10 @@ void Conversation::attach(bool call_off) {
     outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = progress_.last_event}));
     if (call_off)
         outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
+}
+
+void Conversation::confirm() {
+    outbox_.say(protocol::encode(protocol::Confirm{document_.id()}));
 }
 
 Conversation::Ending Conversation::follow() {

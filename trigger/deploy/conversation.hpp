@@ -39,6 +39,8 @@ public:
     // Goes on with the events of the deployment, which the agent has admitted in an earlier session. A fetch that hangs
     // on that session is called off: it cannot go on without it.
     void attach(bool call_off);
+    // Tells the new system's agent that it was reached: it keeps the system.
+    void confirm();
 
     using Ending = std::variant<protocol::Result, LeftAlone>;
     // Throws RefusedByNode, and ConnectionLost or TimedOut when the connection is of no more use.
