@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/protocol/history.hpp"
 #include "shared/protocol/outcome.hpp"
 #include "shared/protocol/signed_document.hpp"
 
@@ -129,7 +130,40 @@ struct Confirm {
     DeploymentId id;
 };
 
-using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm>;
+// trigger → agent: run the health checks of the system that runs. Answered by HealthReport.
+struct CheckHealth {};
+struct HealthReport {
+    bool healthy = true;
+    std::string text; // what the checks said, line by line
+};
+
+// trigger → agent: reboot the node, if nothing is under way. Answered by Rebooting, or refused "busy".
+struct RebootNode {};
+struct Rebooting {
+    std::string boot_id; // of the boot that ends
+};
+
+// trigger → agent: what has been deployed? Answered by History, the newest first.
+struct GetHistory {
+    std::uint64_t limit = 20;
+};
+struct History {
+    std::vector<HistoryEntry> entries;
+};
+
+// trigger → agent: give me back what made a generation (nullopt: the one before the one that runs). Answered by
+// Recalled, then by its closure list in 'L' messages; or refused "unknown-generation".
+struct Recall {
+    std::optional<std::uint64_t> generation;
+};
+struct Recalled {
+    std::uint64_t generation = 0;
+    SignedDocument document;
+    std::uint64_t list_bytes = 0;
+};
+
+using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm,
+                             CheckHealth, HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled>;
 
 // 'J' and the JSON text.
 std::string encode(const Message& message);
