@@ -49,7 +49,6 @@ in
       };
     };
 
-    # Part of every deployment already; agents do not act on it yet.
     rollback = {
       enable = mkOption {
         type = types.bool;
