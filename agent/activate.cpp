@@ -1,7 +1,9 @@
 #include "agent/activate.hpp"
 
+#include "agent/boot_loader.hpp"
 #include "agent/commit.hpp"
 #include "agent/life.hpp"
+#include "agent/reboot.hpp"
 #include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 
@@ -30,8 +32,11 @@ public:
     void run() {
         switch (record_.goal) {
         case Goal::dry_activate: dry_activate(); break;
-        case Goal::boot: commit_now(); break;
+        case Goal::boot: boot(); break;
         default:
+            if (starts_by_boot(record_, actions_))
+                return boot();
+            actions_.boot_loader().forget_once(); // what an earlier deployment prepared
             if (!may_switch() || !test() || !is_healthy())
                 return;
             if (record_.remove_agent || !record_.rollback.enable)
@@ -57,6 +62,12 @@ private:
         else
             end_untouched(LifeEvent::nothing_activated, Outcome::failed_before_activation, "dry-activate-failed",
                           fmt::format("switch-to-configuration dry-activate: {}", result.text));
+    }
+
+    void boot() {
+        actions_.boot_loader().forget_once();
+        if (may_switch())
+            prepare_boot(actions_);
     }
 
     bool may_switch() {

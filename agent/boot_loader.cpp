@@ -61,18 +61,19 @@ public:
     }
 
     void forget_once() override {
+        if (!fs::is_symlink(profile()))
+            return; // boot_once makes it first
         unchoose();
-        bool had_entry = false;
-        if (fs::exists(profile().parent_path()))
-            for (const auto& entry : fs::directory_iterator(profile().parent_path())) {
-                const auto name = entry.path().filename().string();
-                if (name == "waggle" || (name.starts_with("waggle-") && name.ends_with("-link"))) {
-                    remove_file(entry.path());
-                    had_entry = true;
-                }
-            }
-        if (had_entry)
-            write_menu();
+        std::vector<fs::path> links;
+        for (const auto& entry : fs::directory_iterator(profile().parent_path())) {
+            const auto name = entry.path().filename().string();
+            if (name.starts_with("waggle-") && name.ends_with("-link"))
+                links.push_back(entry.path());
+        }
+        for (const auto& link : links)
+            remove_file(link);
+        remove_file(profile()); // last: it says that there is something to take back
+        write_menu();
     }
 
 protected:

@@ -2,6 +2,7 @@
 
 #include "agent/console.hpp"
 #include "agent/daemon.hpp"
+#include "agent/health_unit.hpp"
 #include "agent/life_commands.hpp"
 #include "agent/status.hpp"
 #include "shared/base/error.hpp"
@@ -28,6 +29,8 @@ public:
         app_.require_subcommand(1);
         add_daemon();
         add_status();
+        add_history();
+        add_check_health();
         add_rollback();
         add_disarm();
         add_reset_state();
@@ -62,6 +65,22 @@ private:
                 return 0;
             };
         });
+    }
+
+    void add_history() {
+        auto* command = app_.add_subcommand("history", "Say what was deployed here, the newest last");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->callback([this] {
+            chosen_ = [this] {
+                std::fputs(describe_history(given(state_dir_)).c_str(), stdout);
+                return 0;
+            };
+        });
+    }
+
+    void add_check_health() {
+        auto* command = app_.add_subcommand("check-health", "Run the health checks of the system that runs");
+        command->callback([this] { chosen_ = [] { return check_health(); }; });
     }
 
     void add_rollback() {

@@ -1,5 +1,6 @@
 #include "agent/commit.hpp"
 
+#include "agent/boot_loader.hpp"
 #include "agent/life.hpp"
 #include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
@@ -32,6 +33,15 @@ std::optional<Problem> set_profile_and_boot_loader(const DeploymentRecord& recor
     return std::nullopt;
 }
 
+// The entry by which it was booted once. One that stays is in nobody's way.
+void forget_once(SystemActions& actions) {
+    try {
+        actions.boot_loader().forget_once();
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("the boot loader's entry for one boot was not removed: {}", error.what()));
+    }
+}
+
 void commit_or_fail(SystemActions& actions) {
     auto record = actions.record();
     if (record.outcome)
@@ -46,6 +56,7 @@ void commit_or_fail(SystemActions& actions) {
         record = actions.change([&](DeploymentRecord& all) { advance(all, LifeEvent::commit, actions.clock()); });
     if (const auto problem = set_profile_and_boot_loader(record, actions))
         return fail(actions, *problem);
+    forget_once(actions);
     const auto generation = actions.generation();
     actions.change([&](DeploymentRecord& all) {
         advance(all, LifeEvent::committed, actions.clock());

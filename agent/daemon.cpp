@@ -1,7 +1,9 @@
 #include "agent/daemon.hpp"
 
+#include "agent/archive.hpp"
 #include "agent/config.hpp"
 #include "agent/deployments.hpp"
+#include "agent/health_unit.hpp"
 #include "agent/host.hpp"
 #include "agent/identity.hpp"
 #include "agent/life_units.hpp"
@@ -12,6 +14,7 @@
 #include "agent/store.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/log.hpp"
+#include "shared/base/process.hpp"
 #include "shared/net/server.hpp"
 
 #include <poll.h>
@@ -119,6 +122,14 @@ std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey&
     }
 }
 
+void ask_for_reboot() {
+    RunOptions options;
+    options.deadline = deadline_in(std::chrono::seconds(30));
+    const auto result = run({.argv = {"systemctl", "--no-block", "reboot"}, .extra_environment = {}}, options);
+    if (!result.status.success())
+        throw Error("systemctl reboot: " + result.err_tail);
+}
+
 void serve(const Config& config, Interrupt& stop) {
     const auto identity = await_identity(config.identity_file, config.generate_identity, stop);
     std::filesystem::create_directories(config.state_dir / "gcroots");
@@ -128,12 +139,16 @@ void serve(const Config& config, Interrupt& stop) {
         spdlog::error("{}", state.problem());
     LocalHost host;
     SystemdUnits units(config.state_dir);
+    Archive archive(config.state_dir);
     World world{.host = host,
                 .units = units,
                 .state = state,
                 .open_store = connect_to_nix_daemon,
                 .clock = now,
-                .state_dir = config.state_dir};
+                .state_dir = config.state_dir,
+                .archive = &archive,
+                .check_health = check_health_in_unit,
+                .reboot = ask_for_reboot};
     Succession succession(stop);
     Deployments deployments({config.hive, config.node, config.system, identity.public_key()}, config.operators, world,
                             [&] { succession.look(); });

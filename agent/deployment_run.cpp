@@ -22,6 +22,7 @@ using protocol::Outcome;
 namespace {
 
 constexpr std::chrono::seconds follow_retry{5};
+constexpr std::chrono::seconds replay_time{60}; // in which a trigger comes back to a restarted agent
 
 Event new_event(Time time, Event::Kind kind, DeploymentState state, std::string text = {}) {
     Event event;
@@ -63,6 +64,11 @@ size_t told_before(const DeploymentRecord& record) {
     return static_cast<size_t>(activation - record.trail.begin());
 }
 
+// Its trigger may not have heard all of its output: the way back ends with a restart of the agent.
+bool ended_just_now(const World& world, const DeploymentRecord& record) {
+    return record.outcome && told_before(record) < record.trail.size() && world.clock() - record.since < replay_time;
+}
+
 } // namespace
 
 DeploymentRun::DeploymentRun(World& world, const DeploymentRecord& record)
@@ -73,7 +79,8 @@ DeploymentRun::DeploymentRun(World& world, const DeploymentRecord& record)
     deployment_.toplevel = record.toplevel;
     fetched_.paths_done = record.fetched_paths;
     fetched_.bytes_done = record.fetched_bytes;
-    publish(record);
+    if (!ended_just_now(world, record))
+        publish(record);
 }
 
 protocol::Running DeploymentRun::running() const {
@@ -209,6 +216,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
 
     take(LifeEvent::fetch);
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
+    if (world_.archive != nullptr && sets_profile(deployment_.goal))
+        world_.archive->keep_list(id_, to_text(list));
     fetched_ = fetch(list, *store, feed,
                      {.local_content = deployment_.local_content,
                       .free_bytes = world_.host.free_store_bytes(),
@@ -335,6 +344,7 @@ bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
     case RestartRule::finish: return true;
     case RestartRule::await_word:
         return world_.host.boot_id() != record.boot_id || world_.host.current_system() != record.toplevel;
+    case RestartRule::look_at_boot: return world_.host.boot_id() != record.boot_id;
     default: return false;
     }
 }
@@ -342,7 +352,8 @@ bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
 void DeploymentRun::resume(const Interrupt& interrupt) {
     if (events_.ended())
         return;
-    if (restart_rule(running().state) == RestartRule::give_up)
+    const auto record = world_.state.get().deployment;
+    if (record && !record->outcome && restart_rule(record->state) == RestartRule::give_up)
         return give_up(
             LifeEvent::give_up,
             {.outcome = Outcome::failed_before_activation,

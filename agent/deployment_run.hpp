@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/archive.hpp"
 #include "agent/event_log.hpp"
 #include "agent/fetch.hpp"
 #include "agent/host.hpp"
@@ -30,6 +31,9 @@ struct World {
     std::function<std::unique_ptr<Store>()> open_store; // throws Error when the nix daemon is away
     std::function<Time()> clock;
     std::filesystem::path state_dir;
+    Archive* archive = nullptr;                                // null: nothing is remembered
+    std::function<protocol::HealthReport()> check_health = {}; // of the running system
+    std::function<void()> reboot = {};                         // asks for it, and returns
 };
 
 // The daemon's part in the life of one deployment. It is carried out in two parts: `prepare` on the thread of the

@@ -1,6 +1,7 @@
 #include "agent/local_actions.hpp"
 
 #include "agent/health_check.hpp"
+#include "agent/reboot.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 
@@ -127,6 +128,16 @@ void LocalActions::reboot() {
     const auto end = systemctl({"reboot"});
     if (!end.success())
         systemctl({"--force", "reboot"});
+}
+
+BootLoader& LocalActions::boot_loader() {
+    if (!boot_loader_)
+        boot_loader_ = find_boot_loader();
+    return *boot_loader_;
+}
+
+bool LocalActions::needs_reboot(const nix::StorePath& toplevel) {
+    return kernel_differs("/run/booted-system", toplevel.absolute());
 }
 
 } // namespace waggle::agent

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/boot_loader.hpp"
 #include "agent/host.hpp"
 #include "agent/life_units.hpp"
 #include "agent/system_actions.hpp"
@@ -37,11 +38,14 @@ public:
     End restart_agent() override;
     void start_default_target() noexcept override;
     void reboot() override;
+    BootLoader& boot_loader() override;
+    bool needs_reboot(const nix::StorePath& toplevel) override;
 
 private:
     StateKeeper& state_;
     SystemdUnits units_;
     LocalHost host_;
+    std::unique_ptr<BootLoader> boot_loader_; // found when it is asked for
 };
 
 } // namespace waggle::agent

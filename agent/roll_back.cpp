@@ -1,13 +1,16 @@
 #include "agent/roll_back.hpp"
 
+#include "agent/boot_loader.hpp"
 #include "agent/commit.hpp"
 #include "agent/life.hpp"
+#include "agent/reboot.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 namespace waggle::agent {
 
@@ -44,8 +47,17 @@ void end_lost(SystemActions& actions, const std::string& problem) {
     actions.disarm();
 }
 
-void end_rolled_back(SystemActions& actions) {
+void begin_to_go_back(DeploymentRecord& record, const Problem& problem, Time now) {
+    record.problem_code = problem.code;
+    record.problem = problem.text;
+    advance(record, LifeEvent::fail, now);
+}
+
+// `unwritten`: of a record that could not be written before.
+void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten) {
     actions.change([&](DeploymentRecord& record) {
+        if (unwritten)
+            begin_to_go_back(record, *unwritten, actions.clock());
         advance(record, LifeEvent::reverted, actions.clock());
         end(record, {.outcome = Outcome::rolled_back,
                      .code = record.problem_code,
@@ -81,8 +93,8 @@ std::string make_old_system_run(const DeploymentRecord& record, SystemActions& a
     return "";
 }
 
-// The record is `rolling_back`.
-void go_back(SystemActions& actions) {
+// The record is `rolling_back`, or could not be written.
+void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = std::nullopt) {
     auto record = actions.record();
     if (is_superseded(record, actions))
         return leave_to_others(actions);
@@ -90,22 +102,28 @@ void go_back(SystemActions& actions) {
         return end_lost(actions, "there is no system that ran before");
     std::string problem;
     try {
+        if (was_in(record, DeploymentState::awaiting_reboot) || record.goal == protocol::Goal::boot)
+            actions.boot_loader().forget_once();
         problem = make_old_system_run(record, actions);
     } catch (const std::exception& error) {
         problem = error.what();
     }
     if (problem.empty()) {
         const bool rebooted = actions.boot_id() != record.boot_id; // the old agent was started by the boot
-        end_rolled_back(actions);
+        end_rolled_back(actions, unwritten);
         if (!rebooted)
             actions.restart_agent();
         return;
     }
     // The last resort. It is safe: what boots is what the profile and the boot loader say, the old system.
     actions.say(fmt::format("{}; rebooting into the old system", problem));
-    record = actions.change([&](DeploymentRecord& all) { advance(all, LifeEvent::fail, actions.clock()); });
-    if (record.outcome) // it went round in circles
-        return actions.disarm();
+    try {
+        record = actions.change([&](DeploymentRecord& all) { advance(all, LifeEvent::fail, actions.clock()); });
+        if (record.outcome) // it went round in circles
+            return actions.disarm();
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("that was not written ({}); rebooting all the same", error.what()));
+    }
     actions.reboot();
 }
 
@@ -154,16 +172,20 @@ void fail(SystemActions& actions, const Problem& problem) {
         return actions.disarm();
     }
     actions.say(fmt::format("{}; rolling back", problem.text));
-    actions.change([&](DeploymentRecord& all) {
-        all.problem_code = problem.code;
-        all.problem = problem.text;
-        advance(all, LifeEvent::fail, actions.clock());
-    });
+    try {
+        actions.change([&](DeploymentRecord& all) { begin_to_go_back(all, problem, actions.clock()); });
+    } catch (const std::exception& error) {
+        // A disk that is full is no reason to leave the node as it is: the old system may even make room.
+        actions.say(fmt::format("that was not written ({}); rolling back all the same", error.what()));
+        return go_back(actions, problem);
+    }
     go_back(actions);
 }
 
 void recover(SystemActions& actions, Caller caller) {
     const auto record = actions.record();
+    if (record.state == DeploymentState::awaiting_reboot)
+        return look_at_boot(actions, caller);
     if (record.outcome)
         return actions.disarm();
     const bool rebooted = record.boot_id != actions.boot_id();

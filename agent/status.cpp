@@ -1,5 +1,6 @@
 #include "agent/status.hpp"
 
+#include "agent/archive.hpp"
 #include "agent/config.hpp"
 #include "agent/console.hpp"
 #include "agent/host.hpp"
@@ -8,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 namespace waggle::agent {
@@ -86,6 +88,21 @@ std::string describe_status(std::optional<std::filesystem::path> config_file,
     else
         lines.add("last deployment", "none");
     return lines.text();
+}
+
+std::string describe_history(const std::optional<std::filesystem::path>& state_dir) {
+    const StateKeeper state(find_state_dir(state_dir));
+    Archive archive(state.folder());
+    auto entries = archive.history(Archive::max_entries);
+    std::ranges::reverse(entries);
+    std::string text;
+    for (const auto& entry : entries)
+        fmt::format_to(std::back_inserter(text), "{}  {}  {} of {}: {}{}{}  signed by {}{}\n", to_rfc3339(entry.ended),
+                       entry.id.brief(), to_string(entry.goal), entry.toplevel, to_string(entry.outcome),
+                       entry.generation ? fmt::format(", generation {}", *entry.generation) : "",
+                       entry.message.empty() ? "" : fmt::format(" ({})", entry.message), entry.operator_key,
+                       entry.git ? fmt::format(", git {}{}", entry.git->rev, entry.git->dirty ? " (dirty)" : "") : "");
+    return text.empty() ? "nothing has been deployed to this node yet\n" : text;
 }
 
 } // namespace waggle::agent

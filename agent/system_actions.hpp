@@ -14,6 +14,8 @@
 
 namespace waggle::agent {
 
+class BootLoader;
+
 // What activation, commit and rollback do to the machine, and the record of the deployment they work on.
 class SystemActions {
 public:
@@ -59,6 +61,10 @@ public:
     virtual End restart_agent() = 0;
     virtual void start_default_target() noexcept = 0;
     virtual void reboot() = 0;
+
+    virtual BootLoader& boot_loader() = 0;
+    // Whether the system has another kernel, initrd or modules than the one that was booted.
+    virtual bool needs_reboot(const nix::StorePath& toplevel) = 0;
 };
 
 } // namespace waggle::agent
