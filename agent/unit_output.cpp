@@ -25,8 +25,6 @@ constexpr size_t max_journal_bytes = 16 << 20;
 
 // When the first line may have been written that is still to be passed on.
 Time began(const DeploymentRecord& record) {
-    if (record.state == protocol::DeploymentState::activated)
-        return record.since; // the agent before us has passed the activation's output on
     for (const auto& entry : record.trail)
         if (entry.state == protocol::DeploymentState::activating)
             return entry.at - clock_slack; // the marks in the output do the exact work
