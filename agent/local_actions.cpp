@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <thread>
 
 namespace waggle::agent {
 
@@ -18,6 +19,8 @@ using namespace std::chrono_literals;
 
 constexpr auto profile_timeout = 300s;
 constexpr auto systemctl_timeout = 60s;
+constexpr auto start_pause = 1s;
+constexpr int max_tries_to_start = 10;
 constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a program, the older one a script
 
 SystemActions::End run_child(const Command& command, std::chrono::seconds timeout) {
@@ -118,10 +121,18 @@ SystemActions::End LocalActions::restart_agent() {
     return systemctl({"--no-block", "restart", "waggle-agent.service"});
 }
 
+// After emergency mode default.target starts what it wants itself, but targets that stayed active keep what they lost:
+// on a test node nix-daemon.socket stayed closed. While emergency mode still begins, systemd refuses.
 void LocalActions::start_default_target() noexcept {
-    const auto end = systemctl({"--no-block", "start", "default.target"});
-    if (!end.success())
-        say(fmt::format("systemctl start default.target: {}", end.text));
+    for (int tries = 1;; ++tries) {
+        const auto end = systemctl({"--no-block", "start", "default.target", "basic.target", "sysinit.target",
+                                    "sockets.target", "timers.target", "paths.target"});
+        if (end.success())
+            return;
+        if (tries == max_tries_to_start)
+            return say(fmt::format("systemctl start default.target: {}", end.text));
+        std::this_thread::sleep_for(start_pause);
+    }
 }
 
 void LocalActions::reboot() {
