@@ -57,7 +57,9 @@ void Conversation::deploy() {
 }
 
 void Conversation::attach(bool call_off) {
-    outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = progress_.last_event}));
+    outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = 0}));
+    // An agent that was restarted counts its events anew, but tells the same lines in the same order.
+    lines_to_skip_ = progress_.log_lines;
     if (call_off)
         outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
 }
@@ -118,7 +120,6 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
 }
 
 void Conversation::on(const Event& event) {
-    progress_.last_event = event.number;
     Reporter& reporter = surroundings_.reporter;
     switch (event.kind) {
     case Event::Kind::state:
@@ -128,6 +129,12 @@ void Conversation::on(const Event& event) {
         break;
     case Event::Kind::progress: reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
     case Event::Kind::log:
+        if (lines_to_skip_ > 0) {
+            --lines_to_skip_;
+            break;
+        }
+        ++progress_.log_lines;
+        [[fallthrough]];
     case Event::Kind::note:
         progress_.log.add(event.text);
         reporter.line(node_, event.text);
