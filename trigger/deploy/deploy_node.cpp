@@ -150,7 +150,8 @@ private:
         // A node that cannot be reached any more goes back by itself: the true end is heard after that.
         const auto patience = surroundings_.patience;
         const Deadline give_up = deadline_in(
-            std::max(patience.reattach, node_.deployment.rollback.confirm_timeout + patience.after_rollback));
+            std::max(patience.reattach, node_.deployment.rollback.confirm_timeout + patience.after_rollback) +
+            (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : patience.reboot));
         if (!patient && ++reconnects_ > surroundings_.patience.reconnects_before_activation)
             throw Error(fmt::format("the connection broke again and again: {}", *loss_));
         const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarted now
