@@ -14,21 +14,29 @@ struct EventWord {
     LifeEvent event;
     std::string_view text;
 };
-constexpr std::array events = {
-    EventWord{LifeEvent::fetch, "fetch"},         EventWord{LifeEvent::unchanged, "unchanged"},
-    EventWord{LifeEvent::stage, "stage"},         EventWord{LifeEvent::give_up, "give-up"},
-    EventWord{LifeEvent::activate, "activate"},   EventWord{LifeEvent::nothing_activated, "nothing-activated"},
-    EventWord{LifeEvent::activated, "activated"}, EventWord{LifeEvent::boot_prepared, "boot-prepared"},
-    EventWord{LifeEvent::booted, "booted"},       EventWord{LifeEvent::commit, "commit"},
-    EventWord{LifeEvent::committed, "committed"}, EventWord{LifeEvent::fail, "fail"},
-    EventWord{LifeEvent::reverted, "reverted"},   EventWord{LifeEvent::superseded, "superseded"},
+constexpr std::array event_words = {
+    EventWord{LifeEvent::fetch, "fetch"},
+    EventWord{LifeEvent::unchanged, "unchanged"},
+    EventWord{LifeEvent::stage, "stage"},
+    EventWord{LifeEvent::give_up, "give-up"},
+    EventWord{LifeEvent::activate, "activate"},
+    EventWord{LifeEvent::nothing_activated, "nothing-activated"},
+    EventWord{LifeEvent::dry_activated, "dry-activated"},
+    EventWord{LifeEvent::activated, "activated"},
+    EventWord{LifeEvent::boot_prepared, "boot-prepared"},
+    EventWord{LifeEvent::booted, "booted"},
+    EventWord{LifeEvent::commit, "commit"},
+    EventWord{LifeEvent::committed, "committed"},
+    EventWord{LifeEvent::fail, "fail"},
+    EventWord{LifeEvent::reverted, "reverted"},
+    EventWord{LifeEvent::superseded, "superseded"},
     EventWord{LifeEvent::lost, "lost"},
 };
 
 } // namespace
 
 std::string_view to_string(LifeEvent event) {
-    return std::ranges::find(events, event, &EventWord::event)->text;
+    return std::ranges::find(event_words, event, &EventWord::event)->text;
 }
 
 std::optional<DeploymentState> next_state(DeploymentState from, LifeEvent event) {
