@@ -12,10 +12,10 @@ fleet_start alpha beta
 
 word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 no_unit_is_left() {
-    [[ -z $(node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
-        grep -vE '^waggle-(agent|test-boot)\.service') ]]
+    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
+        grep -qvE '^waggle-(agent|test-boot)\.service'
 }
-# A system that says `word`, goes back after 10 s, and has what else is given.
+# A system that says `word`, goes back after 5 s without confirmation, and has what else is given.
 describe() { # NODE WORD [MODULE TEXT]
     change "$1" <<NIX
 { pkgs, lib, ... }: {
