@@ -1,9 +1,17 @@
 #include "agent/activate.hpp"
 
+#include "agent/boot_loader.hpp"
+#include "agent/commit.hpp"
+#include "agent/life.hpp"
+#include "agent/reboot.hpp"
+#include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace waggle::agent {
@@ -19,180 +27,136 @@ constexpr int units_failed = 4;
 
 class Activation {
 public:
-    Activation(const ActivationPlan& plan, ActivationActions& actions) : plan_(plan), actions_(actions) {
-        report_.id = plan.id;
-    }
+    explicit Activation(SystemActions& actions) : actions_(actions), record_(actions.record()) {}
 
-    ActivationReport run() {
-        try {
-            previous_ = actions_.current_system();
-            previous_link_ = actions_.profile_link();
-            switch (plan_.goal) {
-            case Goal::dry_activate: dry_activate(); break;
-            case Goal::test:
-                if (test())
-                    done();
-                break;
-            case Goal::switch_:
-                if (test() && set_profile() && install_boot_loader())
-                    done();
-                break;
-            case Goal::boot:
-                if (set_profile() && install_boot_loader())
-                    done();
-                break;
-            default:
-                end(Outcome::refused, "no-goal", fmt::format("the goal {} activates nothing", to_string(plan_.goal)));
-            }
-        } catch (const std::exception& error) {
-            fail(activated_ ? "activation-failed" : "activation-not-started", error.what());
+    void run() {
+        switch (record_.goal) {
+        case Goal::dry_activate: dry_activate(); break;
+        case Goal::boot: boot(); break;
+        default:
+            if (starts_by_boot(record_, actions_))
+                return boot();
+            actions_.boot_loader().forget_once(); // what an earlier deployment prepared
+            if (!may_switch() || !test() || !is_healthy())
+                return;
+            if (record_.remove_agent || !record_.rollback.enable)
+                commit_now();
+            else
+                hand_over();
         }
-        return report_;
     }
 
 private:
-    void step(std::string_view name) {
-        report_.step = name;
-        actions_.report(report_);
-    }
-
-    void end(Outcome outcome, std::string code, std::string message) {
-        report_.outcome = outcome;
-        report_.code = std::move(code);
-        report_.message = std::move(message);
-    }
-
-    void done() {
-        report_.generation = sets_profile(plan_.goal) ? actions_.generation() : std::nullopt;
-        if (units_failed_)
-            end(Outcome::ok_units_failed, "units-failed", "the system was activated, but units failed");
-        else
-            end(Outcome::ok, "", "");
+    void end_untouched(LifeEvent event, Outcome outcome, std::string code, std::string message) {
+        actions_.change([&](DeploymentRecord& record) {
+            advance(record, event, actions_.clock());
+            end(record, {.outcome = outcome, .code = std::move(code), .message = std::move(message)});
+        });
+        actions_.disarm();
     }
 
     void dry_activate() {
-        step("dry-activate");
-        const auto result = actions_.switch_to_configuration(plan_.toplevel, "dry-activate", false);
+        const auto result = actions_.switch_to_configuration(*record_.toplevel, "dry-activate", limits());
         if (result.success())
-            end(Outcome::ok, "", "");
+            end_untouched(LifeEvent::dry_activated, Outcome::ok, "", "");
         else
-            end(Outcome::failed_before_activation, "dry-activate-failed",
-                fmt::format("switch-to-configuration dry-activate: {}", result.text));
+            end_untouched(LifeEvent::nothing_activated, Outcome::failed_before_activation, "dry-activate-failed",
+                          fmt::format("switch-to-configuration dry-activate: {}", result.text));
     }
 
-    // Starts the new system. False: it has ended otherwise.
-    bool test() {
-        if (actions_.has_check(plan_.toplevel)) {
-            step("check");
-            const auto result = actions_.switch_to_configuration(plan_.toplevel, "check", false);
-            if (!result.success()) {
-                end(Outcome::refused, "pre-switch-check",
-                    fmt::format("the new system's pre-switch checks refused: {}", result.text));
-                return false;
-            }
-        }
-        step("test");
-        activated_ = true;
-        const auto result = actions_.switch_to_configuration(plan_.toplevel, "test", false);
+    void boot() {
+        actions_.boot_loader().forget_once();
+        if (may_switch())
+            prepare_boot(actions_);
+    }
+
+    bool may_switch() {
+        if (!actions_.has_check(*record_.toplevel))
+            return true;
+        const auto result = actions_.switch_to_configuration(*record_.toplevel, "check", limits());
         if (result.success())
             return true;
-        if (result.code == refused_before_activation) {
-            end(Outcome::refused, "pre-switch-check",
-                "switch-to-configuration refused before anything was activated (exit code 100)");
+        end_untouched(LifeEvent::nothing_activated, Outcome::refused, "pre-switch-check",
+                      fmt::format("the new system's pre-switch checks refused: {}", result.text));
+        return false;
+    }
+
+    bool test() {
+        const auto result = actions_.switch_to_configuration(*record_.toplevel, "test", limits());
+        if (result.success() || result.code == units_failed)
+            return true; // which units, and whether they failed before, is looked at next
+        if (result.code == refused_before_activation)
+            end_untouched(LifeEvent::nothing_activated, Outcome::refused, "pre-switch-check",
+                          "switch-to-configuration refused before anything was activated (exit code 100)");
+        else
+            fail(actions_, {"activation-failed", fmt::format("switch-to-configuration test: {}", result.text)});
+        return false;
+    }
+
+    bool is_healthy() {
+        if (!units_are_well())
+            return false;
+        if (const auto problem = actions_.health_problem()) {
+            fail(actions_, {"health-check", *problem});
             return false;
         }
+        return units_are_well(); // some need a moment to fail
+    }
+
+    bool units_are_well() {
+        const auto failed = actions_.failed_units();
+        std::vector<std::string> fresh;
+        std::ranges::set_difference(failed, record_.failed_units, std::back_inserter(fresh));
+        if (fresh.empty())
+            return true;
+        const Problem problem{"units-failed", fmt::format("units failed: {}", fmt::join(fresh, ", "))};
         // Without the way back, failed units are no reason to leave the node between two systems.
-        if (result.code == units_failed && (plan_.keep_on_failed_units || !plan_.rollback)) {
-            units_failed_ = true;
-            return true;
+        if (!record_.rollback.keep_on_failed_units && record_.rollback.enable) {
+            fail(actions_, problem);
+            return false;
         }
-        fail(result.code == units_failed ? "units-failed" : "activation-failed",
-             fmt::format("switch-to-configuration test: {}{}", result.text,
-                         result.code == units_failed ? " (units failed)" : ""));
-        return false;
-    }
-
-    bool set_profile() {
-        step("profile");
-        const auto result = actions_.set_profile(plan_.toplevel);
-        profile_touched_ = true;
-        if (result.success())
-            return true;
-        fail("profile-failed", fmt::format("setting the system profile: {}", result.text));
-        return false;
-    }
-
-    bool install_boot_loader() {
-        step("boot");
-        boot_touched_ = true;
-        const auto result = actions_.switch_to_configuration(plan_.toplevel, "boot", false);
-        if (result.success())
-            return true;
-        fail("boot-loader-failed", fmt::format("switch-to-configuration boot: {}", result.text));
-        return false;
-    }
-
-    // Goes back, as far as something was done, and says how it ended.
-    void fail(std::string code, const std::string& why) {
-        if (!activated_ && !profile_touched_) {
-            end(Outcome::failed_before_activation, std::move(code), why);
-            return;
+        if (record_.problem != problem.text) {
+            actions_.say(problem.text);
+            record_ = actions_.change([&](DeploymentRecord& record) {
+                record.problem_code = problem.code;
+                record.problem = problem.text;
+            });
         }
-        if (!plan_.rollback) {
-            end(Outcome::unknown, std::move(code), why + "; rolling back is switched off, the node is left as it is");
-            return;
-        }
-        actions_.say(fmt::format("{}; rolling back", why));
-        const auto problem = roll_back();
-        if (problem.empty())
-            end(Outcome::rolled_back, std::move(code),
-                activated_ ? fmt::format("{}; {} runs again", why, previous_->base_name())
-                           : fmt::format("{}; the profile and the boot loader are as before", why));
-        else
-            end(Outcome::unknown, "rollback-failed", fmt::format("{}; going back failed, too: {}", why, problem));
+        return true;
     }
 
-    // Empty when everything is as it was, else what is not.
-    std::string roll_back() {
-        try {
-            step("roll back");
-            if (profile_touched_)
-                actions_.restore_profile_link(previous_link_);
-            if (!boot_touched_ && !activated_)
-                return "";
-            if (!previous_)
-                return "there is no system that ran before";
-            if (boot_touched_) {
-                const auto result = actions_.switch_to_configuration(*previous_, "boot", true);
-                if (!result.success())
-                    return fmt::format("the old system's switch-to-configuration boot: {}", result.text);
-            }
-            if (activated_) {
-                const auto result = actions_.switch_to_configuration(*previous_, "test", true);
-                if (!result.success() && result.code != units_failed)
-                    return fmt::format("the old system's switch-to-configuration test: {}", result.text);
-            }
-            return "";
-        } catch (const std::exception& error) {
-            return error.what();
-        }
+    void commit_now() {
+        commit(actions_);
+        if (const auto record = actions_.record();
+            record.state == DeploymentState::committed && !record.remove_agent && record.goal != Goal::boot)
+            actions_.restart_agent();
     }
 
-    const ActivationPlan& plan_;
-    ActivationActions& actions_;
-    ActivationReport report_;
-    std::optional<nix::StorePath> previous_;
-    std::string previous_link_;
-    bool activated_ = false;
-    bool units_failed_ = false;
-    bool profile_touched_ = false;
-    bool boot_touched_ = false;
+    // From here on it is the new system's agent that keeps the node from going back.
+    void hand_over() {
+        actions_.arm_confirmation(record_);
+        actions_.change([&](DeploymentRecord& record) { advance(record, LifeEvent::activated, actions_.clock()); });
+        actions_.disarm_activation_timer();
+        const auto restarted = actions_.restart_agent();
+        if (!restarted.success())
+            fail(actions_,
+                 {"agent-not-started", fmt::format("the new system's agent could not be started: {}", restarted.text)});
+    }
+
+    SystemActions::Switch limits() const { return {.no_check = false, .timeout = record_.rollback.activation_timeout}; }
+
+    SystemActions& actions_;
+    DeploymentRecord record_;
 };
 
 } // namespace
 
-ActivationReport activate(const ActivationPlan& plan, ActivationActions& actions) {
-    return Activation(plan, actions).run();
+void activate(SystemActions& actions) {
+    try {
+        Activation(actions).run();
+    } catch (const std::exception& error) {
+        fail(actions, {"activation-failed", error.what()});
+    }
 }
 
 } // namespace waggle::agent

@@ -92,8 +92,9 @@ std::optional<protocol::Refused> check_parent(const Deployment& deployment, cons
 std::optional<protocol::Refused> check_sense(const Deployment& deployment) {
     if (!deployment.secrets.keep)
         return refuse("secrets-not-supported", "secrets are not supported by this agent version");
-    if (deployment.reboot != protocol::Reboot::never)
-        return refuse("reboot-not-supported", "reboots are not supported by this agent version");
+    if (deployment.reboot != protocol::Reboot::never && !protocol::sets_profile(deployment.goal))
+        return refuse("reboot-without-boot", "the goal {} does not go with a reboot: only switch and boot do",
+                      to_string(deployment.goal));
     if (deployment.delivery != protocol::Delivery::session)
         return refuse("channel-not-supported", "deployments from a channel are not supported by this agent version");
     return std::nullopt;

@@ -1,8 +1,9 @@
 #include "agent/cli.hpp"
 
-#include "agent/activate.hpp"
-#include "agent/activation_report.hpp"
+#include "agent/console.hpp"
 #include "agent/daemon.hpp"
+#include "agent/health_unit.hpp"
+#include "agent/life_commands.hpp"
 #include "agent/status.hpp"
 #include "shared/base/error.hpp"
 
@@ -28,8 +29,14 @@ public:
         app_.require_subcommand(1);
         add_daemon();
         add_status();
-        add_activate();
-        add_activation_result();
+        add_history();
+        add_check_health();
+        add_rollback();
+        add_disarm();
+        add_reset_state();
+        add_unit("activate", run_activation);
+        add_unit("commit", run_commit);
+        add_unit("take-up", take_up);
     }
 
     int run(int argc, const char* const* argv) {
@@ -54,52 +61,70 @@ private:
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] {
             chosen_ = [this] {
-                const auto given = [](const std::string& text) {
-                    return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
-                };
                 std::fputs(describe_status(given(config_), given(state_dir_)).c_str(), stdout);
                 return 0;
             };
         });
     }
 
-    // Hidden: what the agent starts in a unit of its own, because it changes the system.
-    void add_activate() {
-        auto* command = app_.add_subcommand("activate", "")->group("");
-        add_state_and_id(*command);
-        command->add_option("--goal", goal_)->required();
-        command->add_option("--toplevel", toplevel_)->required();
-        command->add_flag("--keep-failed-units", keep_failed_units_);
-        command->add_flag("--no-rollback", no_rollback_);
+    void add_history() {
+        auto* command = app_.add_subcommand("history", "Say what was deployed here, the newest last");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] {
             chosen_ = [this] {
-                const auto goal = protocol::parse_goal(goal_);
-                if (!goal)
-                    throw Error("--goal is not a goal");
-                return run_activation({.id = protocol::DeploymentId::parse(id_),
-                                       .goal = *goal,
-                                       .toplevel = nix::StorePath::parse_absolute(toplevel_),
-                                       .keep_on_failed_units = keep_failed_units_,
-                                       .rollback = !no_rollback_},
-                                      state_dir_);
-            };
-        });
-    }
-
-    void add_activation_result() {
-        auto* command = app_.add_subcommand("activation-result", "")->group("");
-        add_state_and_id(*command);
-        command->callback([this] {
-            chosen_ = [this] {
-                write_activation_result(state_dir_, protocol::DeploymentId::parse(id_));
+                std::fputs(describe_history(given(state_dir_)).c_str(), stdout);
                 return 0;
             };
         });
     }
 
-    void add_state_and_id(CLI::App& command) {
-        command.add_option("--state-dir", state_dir_)->required();
-        command.add_option("--id", id_)->required();
+    void add_check_health() {
+        auto* command = app_.add_subcommand("check-health", "Run the health checks of the system that runs");
+        command->callback([this] { chosen_ = [] { return check_health(); }; });
+    }
+
+    void add_rollback() {
+        auto* command = app_.add_subcommand("rollback", "Go back to the system of before, now and without any network");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->add_option("--id", id_)->group("");
+        command->add_option("--automatic", caller_)->group("");
+        command->callback([this] {
+            chosen_ = [this] {
+                if (caller_.empty())
+                    return roll_back_at_console(given(state_dir_));
+                const auto caller = parse_caller(caller_);
+                if (!caller)
+                    throw Error("--automatic: unknown caller");
+                return run_recovery(state_dir_, protocol::DeploymentId::parse(id_), *caller);
+            };
+        });
+    }
+
+    void add_disarm() {
+        auto* command =
+            app_.add_subcommand("disarm", "Keep the system that runs until the next boot: stop the rollback timers");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->callback([this] { chosen_ = [this] { return disarm_at_console(given(state_dir_)); }; });
+    }
+
+    void add_reset_state() {
+        auto* command =
+            app_.add_subcommand("reset-state", "Put a record of deployments aside that cannot be read, to start anew");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->callback([this] { chosen_ = [this] { return reset_state_at_console(given(state_dir_)); }; });
+    }
+
+    // Hidden: what runs in a unit of its own, because it changes the system.
+    void add_unit(const char* name, int (*part)(const std::filesystem::path&, const protocol::DeploymentId&)) {
+        auto* command = app_.add_subcommand(name, "")->group("");
+        command->add_option("--state-dir", state_dir_)->required();
+        command->add_option("--id", id_)->required();
+        command->callback(
+            [this, part] { chosen_ = [this, part] { return part(state_dir_, protocol::DeploymentId::parse(id_)); }; });
+    }
+
+    static std::optional<std::filesystem::path> given(const std::string& text) {
+        return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
     }
 
     CLI::App app_{"The daemon of a node that Waggle deploys", "waggle-agent"};
@@ -107,10 +132,7 @@ private:
     std::string config_;
     std::string state_dir_;
     std::string id_;
-    std::string goal_;
-    std::string toplevel_;
-    bool keep_failed_units_ = false;
-    bool no_rollback_ = false;
+    std::string caller_;
 };
 
 } // namespace

@@ -1,10 +1,12 @@
 #include "agent/daemon.hpp"
 
-#include "agent/activation.hpp"
+#include "agent/archive.hpp"
 #include "agent/config.hpp"
 #include "agent/deployments.hpp"
+#include "agent/health_unit.hpp"
 #include "agent/host.hpp"
 #include "agent/identity.hpp"
+#include "agent/life_units.hpp"
 #include "agent/notify.hpp"
 #include "agent/session.hpp"
 #include "agent/signals.hpp"
@@ -12,6 +14,7 @@
 #include "agent/store.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/log.hpp"
+#include "shared/base/process.hpp"
 #include "shared/net/server.hpp"
 
 #include <poll.h>
@@ -119,22 +122,33 @@ std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey&
     }
 }
 
+void ask_for_reboot() {
+    RunOptions options;
+    options.deadline = deadline_in(std::chrono::seconds(30));
+    const auto result = run({.argv = {"systemctl", "--no-block", "reboot"}, .extra_environment = {}}, options);
+    if (!result.status.success())
+        throw Error("systemctl reboot: " + result.err_tail);
+}
+
 void serve(const Config& config, Interrupt& stop) {
     const auto identity = await_identity(config.identity_file, config.generate_identity, stop);
-    for (const auto* folder : {"gcroots", "activation"})
-        std::filesystem::create_directories(config.state_dir / folder);
+    std::filesystem::create_directories(config.state_dir / "gcroots");
 
     StateKeeper state(config.state_dir);
     if (state.condition() == StateKeeper::Condition::corrupt)
         spdlog::error("{}", state.problem());
     LocalHost host;
-    SystemdActivationUnit activation(config.state_dir);
+    SystemdUnits units(config.state_dir);
+    Archive archive(config.state_dir);
     World world{.host = host,
-                .activation = activation,
+                .units = units,
                 .state = state,
                 .open_store = connect_to_nix_daemon,
                 .clock = now,
-                .state_dir = config.state_dir};
+                .state_dir = config.state_dir,
+                .archive = &archive,
+                .check_health = check_health_in_unit,
+                .reboot = ask_for_reboot};
     Succession succession(stop);
     Deployments deployments({config.hive, config.node, config.system, identity.public_key()}, config.operators, world,
                             [&] { succession.look(); });

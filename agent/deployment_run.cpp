@@ -4,8 +4,12 @@
 #include "shared/net/connection.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
 #include <utility>
 
 namespace waggle::agent {
@@ -17,20 +21,8 @@ using protocol::Outcome;
 
 namespace {
 
-constexpr size_t max_result_message_bytes = 8 << 10;
-
-// The last state of a deployment whose activation ended so.
-DeploymentState last_state(Goal goal, Outcome outcome) {
-    switch (outcome) {
-    case Outcome::ok:
-    case Outcome::ok_units_failed:
-        if (goal == Goal::dry_activate)
-            return DeploymentState::staged;
-        return sets_profile(goal) ? DeploymentState::committed : DeploymentState::activated;
-    case Outcome::rolled_back: return DeploymentState::rolled_back;
-    default: return DeploymentState::failed;
-    }
-}
+constexpr std::chrono::seconds follow_retry{5};
+constexpr std::chrono::seconds replay_time{60}; // in which a trigger comes back to a restarted agent
 
 Event new_event(Time time, Event::Kind kind, DeploymentState state, std::string text = {}) {
     Event event;
@@ -58,15 +50,37 @@ DeploymentRun::DeploymentRun(World& world, protocol::Deployment deployment, prot
     : world_(world), id_(id), deployment_(std::move(deployment)), operator_key_(std::move(operator_key)),
       since_(world.clock()) {}
 
+namespace {
+
+// An agent that was started while the activation ran is of the old system, or will be restarted at its end.
+bool is_started_by_new_system(const World& world, const DeploymentRecord& record) {
+    return record.state == DeploymentState::activated && !record.outcome && world.host.boot_id() == record.boot_id &&
+           world.host.current_system() == record.toplevel;
+}
+
+// What an agent before this one has told already.
+size_t told_before(const DeploymentRecord& record) {
+    const auto activation = std::ranges::find(record.trail, DeploymentState::activating, &TrailEntry::state);
+    return static_cast<size_t>(activation - record.trail.begin());
+}
+
+// Its trigger may not have heard all of its output: the way back ends with a restart of the agent.
+bool ended_just_now(const World& world, const DeploymentRecord& record) {
+    return record.outcome && told_before(record) < record.trail.size() && world.clock() - record.since < replay_time;
+}
+
+} // namespace
+
 DeploymentRun::DeploymentRun(World& world, const DeploymentRecord& record)
-    : world_(world), id_(record.id), operator_key_(record.operator_key), state_(record.state), since_(record.since),
-      activation_begun_(true) {
+    : world_(world), id_(record.id), operator_key_(record.operator_key),
+      started_by_new_system_(is_started_by_new_system(world, record)), told_(told_before(record)), state_(record.state),
+      since_(record.since), activation_begun_(true) {
     deployment_.goal = record.goal;
     deployment_.toplevel = record.toplevel;
     fetched_.paths_done = record.fetched_paths;
     fetched_.bytes_done = record.fetched_bytes;
-    if (record.outcome)
-        events_.end(result_of(record));
+    if (!ended_just_now(world, record))
+        publish(record);
 }
 
 protocol::Running DeploymentRun::running() const {
@@ -75,73 +89,70 @@ protocol::Running DeploymentRun::running() const {
 }
 
 void DeploymentRun::begin() {
-    world_.state.change([&](State& state) {
-        state.last_admitted = LastAdmitted{
+    const auto state = world_.state.change([&](State& all) {
+        all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
-        state.deployment = DeploymentRecord{};
-        state.deployment->id = id_;
-        state.deployment->goal = deployment_.goal;
-        state.deployment->toplevel = deployment_.toplevel;
-        state.deployment->state = DeploymentState::received;
-        state.deployment->since = since_;
-        state.deployment->operator_key = operator_key_;
+        DeploymentRecord record;
+        record.id = id_;
+        record.goal = deployment_.goal;
+        record.toplevel = deployment_.toplevel;
+        record.rollback = deployment_.rollback;
+        record.reboot = deployment_.reboot;
+        record.remove_agent = deployment_.remove_agent;
+        record.since = since_;
+        record.trail = {{DeploymentState::received, since_}};
+        record.operator_key = operator_key_;
+        all.deployment = std::move(record);
     });
-    events_.add(new_event(since_, Event::Kind::state, DeploymentState::received));
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel->absolute(), operator_key_);
+    publish(*state.deployment);
 }
 
-void DeploymentRun::enter(DeploymentState state) {
+void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit) {
     const Time now = world_.clock();
-    world_.state.change([&](State& all) {
-        all.deployment->state = state;
-        all.deployment->since = now;
+    const auto state = world_.state.change([&](State& all) {
+        if (!all.deployment || all.deployment->id != id_)
+            throw Error("the record of the deployment is gone");
         all.deployment->fetched_paths = fetched_.paths_done;
         all.deployment->fetched_bytes = fetched_.bytes_done;
+        if (edit)
+            edit(*all.deployment);
+        advance(*all.deployment, event, now);
     });
-    {
-        const std::lock_guard lock(mutex_);
-        state_ = state;
-        since_ = now;
-    }
-    events_.add(new_event(now, Event::Kind::state, state));
-    spdlog::info("deployment {}: {}", id_.brief(), to_string(state));
+    publish(*state.deployment);
 }
 
-void DeploymentRun::end(DeploymentState state, Outcome outcome, std::string code, std::string message,
-                        std::optional<std::uint64_t> generation) {
-    if (message.size() > max_result_message_bytes)
-        message.resize(max_result_message_bytes);
-    const Time now = world_.clock();
+// Ends the deployment before anything was activated.
+void DeploymentRun::give_up(LifeEvent event, const Ending& ending) {
     try {
-        world_.state.change([&](State& all) {
-            all.deployment->state = state;
-            all.deployment->since = now;
-            all.deployment->outcome = outcome;
-            all.deployment->code = code;
-            all.deployment->message = message;
-            all.deployment->generation = generation;
-            all.deployment->fetched_paths = fetched_.paths_done;
-            all.deployment->fetched_bytes = fetched_.bytes_done;
-        });
+        take(event, [&](DeploymentRecord& record) { agent::end(record, ending); });
     } catch (const std::exception& error) {
         // The trigger hears how it ended all the same; a restarted agent finds out again.
         spdlog::error("the end of deployment {} was not written: {}", id_.brief(), error.what());
+        DeploymentRecord record;
+        record.id = id_;
+        record.fetched_paths = fetched_.paths_done;
+        record.fetched_bytes = fetched_.bytes_done;
+        agent::end(record, ending);
+        events_.end(result_of(record));
     }
-    {
-        const std::lock_guard lock(mutex_);
-        state_ = state;
-        since_ = now;
+}
+
+void DeploymentRun::publish(const DeploymentRecord& record) {
+    const std::lock_guard lock(mutex_);
+    for (; told_ < record.trail.size(); ++told_) {
+        const auto& [state, at] = record.trail[told_];
+        events_.add(new_event(at, Event::Kind::state, state));
+        spdlog::info("deployment {}: {}", id_.brief(), to_string(state));
     }
-    events_.add(new_event(now, Event::Kind::state, state));
-    spdlog::info("deployment {}: {}{}{}", id_.brief(), to_string(outcome), message.empty() ? "" : ": ", message);
-    events_.end({.id = id_,
-                 .outcome = outcome,
-                 .code = std::move(code),
-                 .message = std::move(message),
-                 .generation = generation,
-                 .fetched_paths = fetched_.paths_done,
-                 .fetched_bytes = fetched_.bytes_done});
+    state_ = record.state;
+    since_ = record.since;
+    if (record.outcome && !events_.ended()) {
+        spdlog::info("deployment {}: {}{}{}", id_.brief(), to_string(*record.outcome),
+                     record.message.empty() ? "" : ": ", record.message);
+        events_.end(result_of(record));
+    }
 }
 
 void DeploymentRun::note(std::string text) {
@@ -168,7 +179,7 @@ bool DeploymentRun::unchanged() const {
 
 bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
     const auto failed = [&](Outcome outcome, std::string code, std::string message) {
-        end(DeploymentState::failed, outcome, std::move(code), std::move(message));
+        give_up(LifeEvent::give_up, {.outcome = outcome, .code = std::move(code), .message = std::move(message)});
         return false;
     };
     try {
@@ -193,16 +204,20 @@ bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
 bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     const auto& toplevel = *deployment_.toplevel;
     const auto end_unchanged = [&] {
-        end(DeploymentState::committed, Outcome::unchanged, "", "the node already runs this system",
-            world_.host.profile_generation());
+        give_up(LifeEvent::unchanged, {.outcome = Outcome::unchanged,
+                                       .code = "",
+                                       .message = "the node already runs this system",
+                                       .generation = world_.host.profile_generation()});
         return false;
     };
     const bool any_content = deployment_.local_content == protocol::LocalContent::trust_node;
     if (any_content && unchanged())
         return end_unchanged(); // the closure list that follows is not asked for
 
-    enter(DeploymentState::fetching);
+    take(LifeEvent::fetch);
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
+    if (world_.archive != nullptr && sets_profile(deployment_.goal))
+        world_.archive->keep_list(id_, to_text(list));
     fetched_ = fetch(list, *store, feed,
                      {.local_content = deployment_.local_content,
                       .free_bytes = world_.host.free_store_bytes(),
@@ -210,105 +225,158 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
                       .on_note = [&](const std::string& text) { note(text); }});
     if (unchanged())
         return end_unchanged();
-    store->add_root(root_link(), toplevel);
-    const auto previous = world_.host.current_system();
-    if (previous && *previous != toplevel)
-        store->add_root(previous_root_link(), *previous);
+    root(*store);
     store.reset();
 
     if (activates(deployment_.goal) && !world_.host.is_system(toplevel))
         throw Stopped(Outcome::failed_before_activation, "not-a-system",
                       fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
-    enter(DeploymentState::staged);
-    if (activates(deployment_.goal))
-        return true;
-    end(DeploymentState::staged, Outcome::ok, "", "");
-    return false;
+    const bool activate = activates(deployment_.goal);
+    take(LifeEvent::stage, [&](DeploymentRecord& record) {
+        if (!activate)
+            agent::end(record, {});
+    });
+    return activate;
+}
+
+// What the way there and back needs must not be collected as garbage.
+void DeploymentRun::root(Store& store) {
+    store.add_root(root_link(), *deployment_.toplevel);
+    if (const auto previous = world_.host.current_system())
+        store.add_root(root_link("-previous"), *previous);
+    if (const auto agent = own_package())
+        store.add_root(root_link("-agent"), *agent);
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {
+    bool begun = false;
     try {
-        start_activation();
-    } catch (const Interrupted&) {
-        end(DeploymentState::failed, Outcome::interrupted, "cancelled",
-            "stopped by the operator before the activation");
-        return;
-    } catch (const std::exception& error) {
-        end(DeploymentState::failed, Outcome::failed_before_activation, "activation-not-started", error.what());
-        return;
-    }
-    await_activation(interrupt);
-}
-
-void DeploymentRun::start_activation() {
-    {
-        const std::lock_guard lock(mutex_);
-        if (cancelled_)
-            throw Interrupted("cancelled");
-        activation_begun_ = true; // from here on a cancel comes too late
-    }
-    const auto current = world_.host.current_system();
-    const auto profile = world_.host.profile();
-    world_.state.change([&](State& all) {
-        all.deployment->previous_system = current;
-        all.deployment->previous_profile = profile;
-    });
-    enter(DeploymentState::activating);
-    world_.activation.start(
-        {.id = id_, .goal = deployment_.goal, .toplevel = *deployment_.toplevel, .rollback = deployment_.rollback});
-}
-
-void DeploymentRun::await_activation(const Interrupt& interrupt) {
-    try {
-        const auto on_line = [&](std::string_view line) {
-            events_.add(new_event(world_.clock(), Event::Kind::log, DeploymentState::activating,
-                                  std::string(line.substr(0, EventLog::max_text_bytes + 1))));
-        };
-        const auto report = world_.activation.await(id_, running().since, on_line, interrupt);
-        if (report) {
-            conclude(*report);
-            return;
+        {
+            const std::lock_guard lock(mutex_);
+            if (cancelled_)
+                throw Interrupted("cancelled");
+            activation_begun_ = true; // from here on a cancel comes too late
         }
+        world_.units.disarm(); // what an earlier deployment may have left
         const auto current = world_.host.current_system();
-        end(DeploymentState::failed, Outcome::unknown, "activation-lost",
-            fmt::format("the activation was cut off (the node was rebooted or lost power); the node now runs {}",
-                        current ? current->absolute() : "no known system"));
+        const auto failed_units = world_.host.failed_units();
+        take(LifeEvent::activate, [&](DeploymentRecord& record) {
+            record.previous_system = current;
+            record.previous_profile = world_.host.profile();
+            record.previous_profile_link = world_.host.profile_link();
+            record.agent = own_program();
+            record.boot_id = world_.host.boot_id();
+            record.failed_units = failed_units;
+        });
+        begun = true;
+        start_units();
     } catch (const Interrupted&) {
-        throw;
+        return give_up(LifeEvent::give_up, {.outcome = Outcome::interrupted,
+                                            .code = "cancelled",
+                                            .message = "stopped by the operator before the activation"});
     } catch (const std::exception& error) {
-        end(DeploymentState::failed, Outcome::unknown, "activation-lost",
-            fmt::format("how the activation ended could not be found out: {}", error.what()));
+        return give_up(
+            begun ? LifeEvent::nothing_activated : LifeEvent::give_up,
+            {.outcome = Outcome::failed_before_activation, .code = "activation-not-started", .message = error.what()});
     }
+    follow(interrupt);
 }
 
-void DeploymentRun::conclude(const ActivationReport& report) {
-    const auto outcome = report.outcome.value_or(Outcome::unknown);
-    const auto last = last_state(deployment_.goal, outcome);
-    if (last == DeploymentState::committed) {
+void DeploymentRun::start_units() {
+    const auto record = *world_.state.get().deployment;
+    const bool goes_back = record.goal == Goal::switch_ || record.goal == Goal::test;
+    if (goes_back && record.rollback.enable)
+        world_.units.arm_activation_timer(record);
+    world_.units.start_activation(record);
+}
+
+void DeploymentRun::follow(const Interrupt& interrupt) {
+    const auto on_line = [&](std::string_view line) {
+        events_.add(new_event(world_.clock(), Event::Kind::log, running().state,
+                              std::string(line.substr(0, EventLog::max_text_bytes + 1))));
+    };
+    while (!events_.ended()) {
         try {
-            enter(DeploymentState::activated);
+            const auto record = world_.state.get().deployment;
+            if (!record)
+                throw Error("the record of the deployment is gone");
+            std::optional<DeploymentRecord> last;
+            world_.units.watch(
+                *record, on_line,
+                [&](bool working) {
+                    last = look(working);
+                    return last->outcome.has_value();
+                },
+                interrupt);
+            publish(*last); // after the units' last words
+        } catch (const Interrupted&) {
+            throw;
         } catch (const std::exception& error) {
-            spdlog::error("{}", error.what()); // what was done is done, and is told
+            spdlog::error("following deployment {}: {}", id_.brief(), error.what());
+            pollfd fd{.fd = interrupt.fd(), .events = POLLIN, .revents = 0};
+            ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(follow_retry).count()));
+            interrupt.check();
         }
     }
-    end(last, outcome, report.code, report.message, report.generation);
-    if (last == DeploymentState::committed)
+    if (running().state == DeploymentState::committed)
         drop_old_roots();
+}
+
+// What the units have written. A step that none of them works on any more is taken up.
+DeploymentRecord DeploymentRun::look(bool working) {
+    auto record = world_.state.get().deployment;
+    if (!record || record->id != id_)
+        throw Error("the record of the deployment is gone");
+    if (record->outcome)
+        return std::move(*record);
+    publish(*record);
+    if (!working && is_stuck(*record)) {
+        spdlog::warn("deployment {} is {}, and nothing works on it: taking it up", id_.brief(),
+                     to_string(record->state));
+        world_.units.start_recovery(*record);
+    }
+    return std::move(*record);
+}
+
+bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
+    switch (restart_rule(record.state)) {
+    case RestartRule::roll_back:
+    case RestartRule::finish: return true;
+    case RestartRule::await_word:
+        return world_.host.boot_id() != record.boot_id || world_.host.current_system() != record.toplevel;
+    case RestartRule::look_at_boot: return world_.host.boot_id() != record.boot_id;
+    default: return false;
+    }
 }
 
 void DeploymentRun::resume(const Interrupt& interrupt) {
     if (events_.ended())
         return;
-    switch (running().state) {
-    case DeploymentState::received:
-    case DeploymentState::fetching:
-    case DeploymentState::staged:
-        end(DeploymentState::failed, Outcome::failed_before_activation, "agent-restarted",
-            "the agent was restarted before the activation; what has arrived stays, apply again to go on");
+    const auto record = world_.state.get().deployment;
+    if (record && !record->outcome && restart_rule(record->state) == RestartRule::give_up)
+        return give_up(
+            LifeEvent::give_up,
+            {.outcome = Outcome::failed_before_activation,
+             .code = "agent-restarted",
+             .message = "the agent was restarted before the activation; what has arrived stays, apply again to go on"});
+    spdlog::info("deployment {} was {} when this agent was started", id_.brief(), to_string(running().state));
+    follow(interrupt);
+}
+
+bool DeploymentRun::awaits_confirmation() const {
+    return started_by_new_system_ && !confirmed_ && running().state == DeploymentState::activated && !events_.ended();
+}
+
+void DeploymentRun::confirm() {
+    if (confirmed_.exchange(true))
         return;
-    default:
-        spdlog::info("deployment {} was being activated when the agent was restarted", id_.brief());
-        await_activation(interrupt);
+    try {
+        const auto record = world_.state.get().deployment;
+        if (record && record->id == id_)
+            world_.units.start_commit(*record);
+    } catch (...) {
+        confirmed_ = false;
+        throw;
     }
 }
 
@@ -324,19 +392,15 @@ void DeploymentRun::cancel() {
         note("the activation has begun and runs to its end");
 }
 
-std::filesystem::path DeploymentRun::root_link() const {
-    return world_.state_dir / "gcroots" / id_.brief();
-}
-
-std::filesystem::path DeploymentRun::previous_root_link() const {
-    return world_.state_dir / "gcroots" / (id_.brief() + "-previous");
+std::filesystem::path DeploymentRun::root_link(std::string_view suffix) const {
+    return world_.state_dir / "gcroots" / fmt::format("{}{}", id_.brief(), suffix);
 }
 
 void DeploymentRun::drop_old_roots() noexcept {
     try {
         std::filesystem::create_directories(world_.state_dir / "gcroots");
         for (const auto& entry : std::filesystem::directory_iterator(world_.state_dir / "gcroots"))
-            if (entry.path() != root_link() && entry.path() != previous_root_link())
+            if (!entry.path().filename().string().starts_with(id_.brief()))
                 std::filesystem::remove(entry.path());
     } catch (const std::exception& error) {
         spdlog::warn("old GC roots were not removed: {}", error.what());

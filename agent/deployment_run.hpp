@@ -1,9 +1,11 @@
 #pragma once
 
-#include "agent/activation.hpp"
+#include "agent/archive.hpp"
 #include "agent/event_log.hpp"
 #include "agent/fetch.hpp"
 #include "agent/host.hpp"
+#include "agent/life.hpp"
+#include "agent/life_units.hpp"
 #include "agent/state.hpp"
 #include "agent/store.hpp"
 #include "shared/base/interrupt.hpp"
@@ -24,17 +26,21 @@ namespace waggle::agent {
 // Where the outside world begins.
 struct World {
     Host& host;
-    ActivationUnit& activation;
+    LifeUnits& units;
     StateKeeper& state;
     // Throws Error when the nix daemon is away, or says nothing for the time given.
     std::function<std::unique_ptr<Store>(std::chrono::milliseconds)> open_store;
     std::function<Time()> clock;
     std::filesystem::path state_dir;
+    Archive* archive = nullptr;                                // null: nothing is remembered
+    std::function<protocol::HealthReport()> check_health = {}; // of the running system
+    std::function<void()> reboot = {};                         // asks for it, and returns
 };
 
-// The life of one deployment on this node. It is carried out in two parts: `prepare` on the thread of the session that
-// brought it, and, when that is done, `activate`, which needs no session any more. Every step is persisted before
-// it is acted on. Sessions read `events`.
+// The daemon's part in the life of one deployment. It is carried out in two parts: `prepare` on the thread of the
+// session that brought it, and, when that is done, `activate`, which needs no session any more: it starts the unit that
+// changes the system and tells what that and later units write into the state. Every step is persisted before it is
+// acted on. Sessions read `events`.
 class DeploymentRun {
 public:
     DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id, std::string operator_key);
@@ -50,30 +56,38 @@ public:
     // Fetches what is missing and makes it ready. True: now it is to be activated. False: it has ended.
     // Takes over the connection to the store, and closes it.
     bool prepare(std::unique_ptr<Store> store, Feed& feed);
-    // Runs the activation to its end. Throws Interrupted when the agent is to stop; the activation goes on then.
+    // Starts the activation and follows the deployment to its end. Throws Interrupted when the agent is to stop; the
+    // deployment goes on then.
     void activate(const Interrupt& interrupt);
-    // After a restart of the agent: waits for the activation another agent started, or says how it ended.
+    // After a restart of the agent: goes on as agent/life.hpp's restart rules say.
     void resume(const Interrupt& interrupt);
+
+    // Whether this agent is the one that keeps the new system: it was started by it after the activation.
+    bool awaits_confirmation() const;
+    // The node was reached: starts the commit. Throws Error when that could not be started.
+    void confirm();
 
     // Gives it up if its activation has not begun.
     void cancel();
     bool cancelled() const { return cancelled_; }
 
 private:
-    void enter(protocol::DeploymentState state);
-    void end(protocol::DeploymentState state, protocol::Outcome outcome, std::string code, std::string message,
-             std::optional<std::uint64_t> generation = std::nullopt);
+    // Takes the step, persisted, and tells of it.
+    void take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit = {});
+    void give_up(LifeEvent event, const Ending& ending);
+    void publish(const DeploymentRecord& record);
     void note(std::string text);
     void progress(const FetchProgress& progress);
     bool unchanged() const;
     // Fetch, root, last looks. False: there is nothing to activate.
     bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
-    void start_activation();
-    void await_activation(const Interrupt& interrupt);
-    void conclude(const ActivationReport& report);
+    void root(Store& store);
+    void start_units();
+    void follow(const Interrupt& interrupt);
+    DeploymentRecord look(bool working);
+    bool is_stuck(const DeploymentRecord& record) const;
     void drop_old_roots() noexcept;
-    std::filesystem::path root_link() const;
-    std::filesystem::path previous_root_link() const;
+    std::filesystem::path root_link(std::string_view suffix = "") const;
 
     World& world_;
     protocol::DeploymentId id_;
@@ -82,8 +96,11 @@ private:
     EventLog events_;
     std::atomic<bool> cancelled_ = false;
     FetchProgress fetched_;
+    const bool started_by_new_system_ = false;
+    std::atomic<bool> confirmed_ = false;
 
     mutable std::mutex mutex_; // for what follows
+    size_t told_ = 0;          // states of the trail that are in `events_`
     protocol::DeploymentState state_ = protocol::DeploymentState::received;
     Time since_;
     bool activation_begun_ = false;

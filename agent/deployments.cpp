@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #ifdef __GLIBC__
@@ -32,9 +33,15 @@ Deployments::~Deployments() {
 }
 
 void Deployments::resume() {
-    const auto record = world_.state.get().deployment;
+    auto record = world_.state.get().deployment;
     if (!record)
         return;
+    if (world_.archive != nullptr)
+        world_.archive->note(*record);
+    // It was told that it would be booted some time, and now something was: it goes on.
+    if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
+        world_.host.boot_id() != record->boot_id)
+        record = world_.state.change([](State& all) { all.deployment->outcome.reset(); }).deployment;
     const auto run = std::make_shared<DeploymentRun>(world_, *record);
     const std::lock_guard lock(mutex_);
     newest_ = run;
@@ -86,6 +93,8 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
     } catch (const std::exception& error) {
         return protocol::Refused{"state-not-written", error.what()};
     }
+    if (world_.archive != nullptr)
+        world_.archive->keep_document(id, document);
     newest_ = run;
     return Started{.run = std::move(run), .attached = false, .store = std::move(store)};
 }
@@ -120,6 +129,8 @@ void Deployments::ended() noexcept {
     ::malloc_trim(0); // a closure list and its store queries took some MiB; an idle agent has no use for them
 #endif
     try {
+        if (const auto record = world_.state.get().deployment; record && world_.archive != nullptr)
+            world_.archive->note(*record);
         on_end_();
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
@@ -140,6 +151,65 @@ std::optional<protocol::Running> Deployments::running() const {
 bool Deployments::busy() const {
     const std::lock_guard lock(mutex_);
     return running().has_value();
+}
+
+std::optional<protocol::Refused> Deployments::confirm(const protocol::DeploymentId& id) {
+    const std::lock_guard lock(mutex_);
+    if (!newest_ || newest_->id() != id || !newest_->awaits_confirmation())
+        return protocol::Refused{"not-awaited",
+                                 fmt::format("this agent awaits no confirmation of deployment {}", id.brief())};
+    try {
+        newest_->confirm();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"commit-not-started", error.what()};
+    }
+    return std::nullopt;
+}
+
+protocol::Message Deployments::check_health() const {
+    try {
+        return world_.check_health();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"health-checks-not-run", error.what()};
+    }
+}
+
+protocol::Message Deployments::reboot() {
+    const std::lock_guard lock(mutex_);
+    if (const auto under_way = running())
+        return protocol::Refused{"busy", fmt::format("deployment {} of {} is {} since {}", under_way->id.brief(),
+                                                     under_way->operator_key, to_string(under_way->state),
+                                                     to_rfc3339(under_way->since))};
+    try {
+        auto boot_id = world_.host.boot_id();
+        world_.reboot();
+        return protocol::Rebooting{std::move(boot_id)};
+    } catch (const std::exception& error) {
+        return protocol::Refused{"reboot-failed", error.what()};
+    }
+}
+
+protocol::Message Deployments::history(std::uint64_t limit) const {
+    const auto most = std::min<std::uint64_t>(limit, protocol::max_history_entries);
+    return protocol::History{world_.archive == nullptr ? std::vector<protocol::HistoryEntry>{}
+                                                       : world_.archive->history(most)};
+}
+
+std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional<std::uint64_t> generation) const {
+    if (world_.archive == nullptr)
+        return protocol::Refused{"unknown-generation", "this agent keeps no archive"};
+    if (!generation)
+        generation = world_.archive->previous(world_.host.current_system());
+    if (!generation)
+        return protocol::Refused{"unknown-generation", "no deployment before the one that runs is known here"};
+    if (auto kept = world_.archive->find(*generation))
+        return std::move(*kept);
+    return protocol::Refused{
+        "unknown-generation",
+        fmt::format("generation {0} was not made by a deployment that this node still knows; by hand, at the node: "
+                    "nix-env --profile /nix/var/nix/profiles/system --switch-generation {0}, then "
+                    "/nix/var/nix/profiles/system/bin/switch-to-configuration switch",
+                    *generation)};
 }
 
 protocol::Facts Deployments::facts(int session_version) const {
@@ -165,6 +235,9 @@ protocol::Facts Deployments::facts(int session_version) const {
     facts.time = world_.clock();
     const std::lock_guard lock(mutex_);
     facts.running = running();
+    if (newest_ && newest_->awaits_confirmation())
+        facts.awaits_confirmation = newest_->id();
+    facts.boot_id = world_.host.boot_id();
     return facts;
 }
 

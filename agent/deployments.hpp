@@ -43,6 +43,14 @@ public:
     // The deployment with this id, if it is the newest one.
     std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
     bool busy() const;
+    // The node was reached after the activation of this deployment: keeps the new system. nullopt: under way.
+    std::optional<protocol::Refused> confirm(const protocol::DeploymentId& id);
+
+    // Answers to what a session asks for.
+    protocol::Message check_health() const;
+    protocol::Message reboot();
+    protocol::Message history(std::uint64_t limit) const;
+    std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;
 
     protocol::Facts facts(int session_version) const;
 

@@ -1,17 +1,22 @@
 #include "agent/host.hpp"
 
+#include "agent/line_splitter.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
+#include "shared/base/process.hpp"
 
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
-#include <string>
 
 namespace waggle::agent {
 
 namespace {
+
+constexpr size_t max_boot_id_bytes = 256;
+constexpr std::chrono::seconds systemctl_timeout{30};
 
 // The store path that a symbolic link ends at.
 std::optional<nix::StorePath> store_path_behind(const std::filesystem::path& link) {
@@ -40,9 +45,38 @@ std::optional<nix::StorePath> LocalHost::profile() const {
     return store_path_behind(system_profile);
 }
 
+std::string LocalHost::profile_link() const {
+    const auto link = read_link(system_profile);
+    return link ? link->string() : "";
+}
+
 std::optional<std::uint64_t> LocalHost::profile_generation() const {
     const auto link = read_link(system_profile);
     return link ? generation_of_link(link->filename().string()) : std::nullopt;
+}
+
+std::string LocalHost::boot_id() const {
+    auto text = read_file("/proc/sys/kernel/random/boot_id", max_boot_id_bytes);
+    while (!text.empty() && text.back() == '\n')
+        text.pop_back();
+    return text;
+}
+
+std::vector<std::string> LocalHost::failed_units() const {
+    RunOptions options;
+    options.deadline = deadline_in(systemctl_timeout);
+    const auto result = run({.argv = {"systemctl", "list-units", "--all", "--full", "--plain", "--no-legend",
+                                      "--no-pager", "--state=failed,auto-restart"},
+                             .extra_environment = {}},
+                            options);
+    std::vector<std::string> units;
+    LineSplitter lines([&](std::string_view line) {
+        if (const auto name = line.substr(0, line.find(' ')); !name.empty())
+            units.emplace_back(name);
+    });
+    lines.feed(result.out);
+    std::ranges::sort(units);
+    return units;
 }
 
 std::uint64_t LocalHost::free_store_bytes() const {
@@ -54,6 +88,18 @@ std::uint64_t LocalHost::free_store_bytes() const {
 
 bool LocalHost::is_system(const nix::StorePath& toplevel) const {
     return ::access(switch_program(toplevel).c_str(), X_OK) == 0;
+}
+
+std::string own_program() {
+    return std::filesystem::read_symlink("/proc/self/exe").string();
+}
+
+std::optional<nix::StorePath> own_package() {
+    constexpr std::string_view store = "/nix/store/";
+    const auto program = own_program();
+    if (!program.starts_with(store))
+        return std::nullopt;
+    return nix::StorePath::parse_absolute(program.substr(0, program.find('/', store.size())));
 }
 
 std::filesystem::path switch_program(const nix::StorePath& toplevel) {

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace waggle::agent {
 
@@ -19,7 +21,12 @@ public:
     virtual std::optional<nix::StorePath> current_system() const = 0;
     virtual std::optional<nix::StorePath> booted_system() const = 0;
     virtual std::optional<nix::StorePath> profile() const = 0;
+    // The name of the generation link that the profile names, "system-12-link"; "" when there is no profile.
+    virtual std::string profile_link() const = 0;
     virtual std::optional<std::uint64_t> profile_generation() const = 0;
+    virtual std::string boot_id() const = 0;
+    // Units that failed, or that systemd is about to start again after a failure; sorted.
+    virtual std::vector<std::string> failed_units() const = 0;
     virtual std::uint64_t free_store_bytes() const = 0;
     // Whether the path can be switched to.
     virtual bool is_system(const nix::StorePath& toplevel) const = 0;
@@ -30,11 +37,17 @@ public:
     std::optional<nix::StorePath> current_system() const override;
     std::optional<nix::StorePath> booted_system() const override;
     std::optional<nix::StorePath> profile() const override;
+    std::string profile_link() const override;
     std::optional<std::uint64_t> profile_generation() const override;
+    std::string boot_id() const override;
+    std::vector<std::string> failed_units() const override;
     std::uint64_t free_store_bytes() const override;
     bool is_system(const nix::StorePath& toplevel) const override;
 };
 
+// The program of this process, with all links resolved, and the store path that it is in, if it is in one.
+std::string own_program();
+std::optional<nix::StorePath> own_package();
 // TOPLEVEL/bin/switch-to-configuration
 std::filesystem::path switch_program(const nix::StorePath& toplevel);
 // The number in "system-12-link".

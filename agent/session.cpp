@@ -32,6 +32,10 @@ public:
         const std::lock_guard lock(mutex_);
         connection_.send(protocol::encode(message), deadline_in(timeout_));
     }
+    void send_list_piece(std::string_view text) {
+        const std::lock_guard lock(mutex_);
+        connection_.send(protocol::encode_closure_list_piece(text), deadline_in(timeout_));
+    }
     void abort() noexcept { connection_.abort(); }
 
 private:
@@ -168,8 +172,19 @@ private:
         } else if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
             if (const auto run = deployments_.find(cancel->id))
                 run->cancel();
+        } else if (const auto* confirm = std::get_if<protocol::Confirm>(&message)) {
+            if (const auto refused = deployments_.confirm(confirm->id))
+                outbox_.send(*refused);
+        } else if (std::holds_alternative<protocol::CheckHealth>(message)) {
+            outbox_.send(deployments_.check_health());
+        } else if (std::holds_alternative<protocol::RebootNode>(message)) {
+            outbox_.send(deployments_.reboot());
+        } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
+            outbox_.send(deployments_.history(get->limit));
+        } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
+            on_recall(*recall);
         } else {
-            outbox_.send(protocol::Refused{"unexpected-message", "a trigger sends deploy, attach and cancel"});
+            outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are taken here"});
             return false;
         }
         return true;
@@ -208,6 +223,17 @@ private:
         }
         outbox_.send(protocol::Admitted{run->id(), true});
         sender_.emplace(outbox_, run, attach.after);
+    }
+
+    void on_recall(const protocol::Recall& recall) {
+        const auto answer = deployments_.recall(recall.generation);
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+            return outbox_.send(*refused);
+        const auto& kept = std::get<Archive::Kept>(answer);
+        outbox_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
+        const std::string_view list = kept.list;
+        for (size_t at = 0; at < list.size(); at += protocol::data_piece_bytes)
+            outbox_.send_list_piece(list.substr(at, protocol::data_piece_bytes));
     }
 
     // The operator's clock, by its hello and what has passed since.

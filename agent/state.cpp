@@ -1,10 +1,17 @@
 #include "agent/state.hpp"
 
+#include "agent/life.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 #include "shared/protocol/json.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <thread>
+#include <utility>
 
 namespace waggle::agent {
 
@@ -16,6 +23,9 @@ namespace {
 constexpr int state_version = 1;
 constexpr size_t max_state_bytes = 1 << 20;
 constexpr size_t max_message_text_bytes = 64 << 10;
+constexpr size_t max_failed_units = 4096;
+constexpr std::chrono::seconds state_lock_timeout{10}; // a write takes milliseconds, on a slow disk a second or two
+constexpr std::chrono::milliseconds lock_retry{20};
 
 Json or_null(const std::optional<nix::StorePath>& path) {
     return path ? Json(path->absolute()) : Json();
@@ -35,14 +45,31 @@ Json to_json(const LastAdmitted& last) {
 }
 
 Json to_json(const DeploymentRecord& record) {
+    auto trail = Json::array();
+    for (const auto& entry : record.trail)
+        trail.push_back({{"state", to_string(entry.state)}, {"at", to_rfc3339(entry.at)}});
     return {{"id", record.id.to_string()},
             {"goal", std::string(to_string(record.goal))},
             {"toplevel", or_null(record.toplevel)},
+            {"rollback",
+             {{"enable", record.rollback.enable},
+              {"confirmTimeout", record.rollback.confirm_timeout.count()},
+              {"activationTimeout", record.rollback.activation_timeout.count()},
+              {"keepOnFailedUnits", record.rollback.keep_on_failed_units}}},
+            {"reboot", to_string(record.reboot)},
+            {"removeAgent", record.remove_agent},
             {"state", std::string(to_string(record.state))},
             {"since", to_rfc3339(record.since)},
+            {"trail", std::move(trail)},
             {"operator", record.operator_key},
             {"previousSystem", or_null(record.previous_system)},
             {"previousProfile", or_null(record.previous_profile)},
+            {"previousProfileLink", record.previous_profile_link},
+            {"agent", record.agent},
+            {"bootId", record.boot_id},
+            {"failedUnits", record.failed_units},
+            {"problemCode", record.problem_code},
+            {"problem", record.problem},
             {"outcome", record.outcome ? Json(std::string(to_string(*record.outcome))) : Json()},
             {"code", record.code},
             {"message", record.message},
@@ -62,6 +89,24 @@ LastAdmitted parse_last_admitted(const Json& json, std::string_view name) {
     return last;
 }
 
+protocol::Rollback parse_rollback(const Json& json, std::string_view name) {
+    Fields fields(json, fmt::format("{}: rollback", name));
+    protocol::Rollback rollback;
+    rollback.enable = fields.boolean("enable");
+    rollback.confirm_timeout = std::chrono::seconds(fields.integer("confirmTimeout"));
+    rollback.activation_timeout = std::chrono::seconds(fields.integer("activationTimeout"));
+    rollback.keep_on_failed_units = fields.boolean("keepOnFailedUnits");
+    fields.end();
+    return rollback;
+}
+
+DeploymentState parse_state_word(Fields& fields) {
+    const auto state = protocol::parse_state(fields.string("state"));
+    if (!state)
+        fields.fail("state", "is not a state");
+    return *state;
+}
+
 DeploymentRecord parse_record(const Json& json, std::string_view name) {
     Fields fields(json, fmt::format("{}: deployment", name));
     DeploymentRecord record;
@@ -71,14 +116,33 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
         fields.fail("goal", "is not a goal");
     record.goal = *goal;
     record.toplevel = path_or_null(fields, "toplevel");
-    const auto state = protocol::parse_state(fields.string("state"));
-    if (!state)
-        fields.fail("state", "is not a state");
-    record.state = *state;
+    record.rollback = parse_rollback(fields.object("rollback"), name);
+    const auto reboot = protocol::parse_reboot(fields.string("reboot"));
+    if (!reboot)
+        fields.fail("reboot", "has an unknown value");
+    record.reboot = *reboot;
+    record.remove_agent = fields.boolean("removeAgent");
+    record.state = parse_state_word(fields);
     record.since = parse_rfc3339(fields.string("since"));
+    for (const auto& item : fields.array("trail", max_trail)) {
+        Fields entry(item, fmt::format("{}: trail", name));
+        const auto state = parse_state_word(entry);
+        record.trail.push_back({state, parse_rfc3339(entry.string("at"))});
+        entry.end();
+    }
     record.operator_key = fields.string("operator");
     record.previous_system = path_or_null(fields, "previousSystem");
     record.previous_profile = path_or_null(fields, "previousProfile");
+    record.previous_profile_link = fields.string("previousProfileLink");
+    record.agent = fields.string("agent");
+    record.boot_id = fields.string("bootId");
+    for (const auto& item : fields.array("failedUnits", max_failed_units)) {
+        if (!item.is_string())
+            fields.fail("failedUnits", "has an item that is not a string");
+        record.failed_units.push_back(item.get<std::string>());
+    }
+    record.problem_code = fields.string("problemCode");
+    record.problem = fields.string("problem", max_message_text_bytes);
     if (!fields.is_null("outcome")) {
         record.outcome = protocol::parse_outcome(fields.string("outcome"));
         if (!record.outcome)
@@ -118,46 +182,82 @@ State parse_state_text(std::string_view text, std::string_view name_for_errors) 
     return state;
 }
 
+namespace {
+
+// An exclusive flock(2), held until the object goes.
+Fd lock_file(const std::filesystem::path& file, Deadline deadline) {
+    Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!fd)
+        throw SystemError(fmt::format("opening {}", file.string()));
+    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            throw SystemError(fmt::format("locking {}", file.string()));
+        if (std::chrono::steady_clock::now() >= deadline)
+            throw TimedOut(fmt::format("{} is locked by another process", file.string()));
+        std::this_thread::sleep_for(lock_retry);
+    }
+    return fd;
+}
+
+} // namespace
+
 std::filesystem::path StateKeeper::file_in(const std::filesystem::path& state_dir) {
     return state_dir / "state.json";
 }
 
-StateKeeper::StateKeeper(std::filesystem::path state_dir) : file_(file_in(state_dir)) {
+StateKeeper::StateKeeper(std::filesystem::path state_dir) : folder_(std::move(state_dir)) {}
+
+// Needs no lock: the file is replaced as a whole.
+StateKeeper::Content StateKeeper::read() const {
+    Content content;
+    const auto file = file_in(folder_);
     try {
-        const auto text = read_file_if_exists(file_, max_state_bytes);
-        if (!text)
-            return;
-        state_ = parse_state_text(*text, file_.string());
-        condition_ = Condition::known;
+        if (const auto text = read_file_if_exists(file, max_state_bytes)) {
+            content.state = parse_state_text(*text, file.string());
+            content.condition = Condition::known;
+        }
     } catch (const std::exception& error) {
-        state_ = {};
-        condition_ = Condition::corrupt;
-        problem_ =
+        content.state = {};
+        content.condition = Condition::corrupt;
+        content.problem =
             fmt::format("this node's record of its deployments, {}, cannot be used ({}), so nothing is admitted; see "
                         "`waggle-agent status` on the node",
-                        file_.string(), error.what());
+                        file.string(), error.what());
     }
+    return content;
 }
 
 StateKeeper::Condition StateKeeper::condition() const {
-    const std::lock_guard lock(mutex_);
-    return condition_;
+    return read().condition;
+}
+
+std::string StateKeeper::problem() const {
+    return read().problem;
 }
 
 State StateKeeper::get() const {
-    const std::lock_guard lock(mutex_);
-    return state_;
+    return read().state;
 }
 
-void StateKeeper::change(const std::function<void(State&)>& edit) {
-    const std::lock_guard lock(mutex_);
-    if (condition_ == Condition::corrupt)
-        throw Error(problem_);
-    State next = state_;
-    edit(next);
-    write_file_atomically(file_, to_text(next), 0600);
-    state_ = std::move(next);
-    condition_ = Condition::known;
+State StateKeeper::change(const std::function<void(State&)>& edit) {
+    const std::lock_guard threads(mutex_);
+    const auto processes = lock_file(folder_ / "state.lock", deadline_in(state_lock_timeout));
+    auto content = read();
+    if (content.condition == Condition::corrupt)
+        throw Error(content.problem);
+    edit(content.state);
+    write_file_atomically(file_in(folder_), to_text(content.state), 0600);
+    return std::move(content.state);
 }
+
+void StateKeeper::reset() {
+    const std::lock_guard threads(mutex_);
+    const auto processes = lock_file(folder_ / "state.lock", deadline_in(state_lock_timeout));
+    std::filesystem::rename(file_in(folder_), file_in(folder_).string() + ".corrupt");
+    sync_folder(folder_);
+}
+
+LifeLock::LifeLock(const std::filesystem::path& state_dir, Deadline deadline)
+    : fd_(lock_file(state_dir / "life.lock", deadline)) {}
 
 } // namespace waggle::agent

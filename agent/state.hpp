@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/fd.hpp"
 #include "shared/base/time.hpp"
 #include "shared/nix/store_path.hpp"
 #include "shared/protocol/deployment.hpp"
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace waggle::agent {
 
@@ -24,16 +26,34 @@ struct LastAdmitted {
     std::string operator_key; // fingerprint
 };
 
-// How far the newest deployment has come.
+struct TrailEntry {
+    protocol::DeploymentState state = protocol::DeploymentState::received;
+    Time at;
+    bool operator==(const TrailEntry&) const = default;
+};
+
+// How far the newest deployment has come. Written by the daemon until the activation begins, from then on by the units
+// that change the system. agent/life.hpp says which state follows which.
 struct DeploymentRecord {
     protocol::DeploymentId id;
     protocol::Goal goal = protocol::Goal::switch_;
     std::optional<nix::StorePath> toplevel;
+    protocol::Rollback rollback;
+    protocol::Reboot reboot = protocol::Reboot::never;
+    bool remove_agent = false;
     protocol::DeploymentState state = protocol::DeploymentState::received;
-    Time since; // of the state
+    Time since;                    // of the state
+    std::vector<TrailEntry> trail; // every state so far, the newest last; its length ends loops
     std::string operator_key;
-    std::optional<nix::StorePath> previous_system; // what ran before the activation
+    // Of the moment before the activation:
+    std::optional<nix::StorePath> previous_system; // what ran
     std::optional<nix::StorePath> previous_profile;
+    std::string previous_profile_link;     // "system-12-link"; "" when there was none
+    std::string agent;                     // the program that began the activation, and that goes back
+    std::string boot_id;                   // of the boot in which it was activated
+    std::vector<std::string> failed_units; // failed already, so no fault of the new system
+    std::string problem;                   // why it is being rolled back: the message of the end
+    std::string problem_code;
     std::optional<protocol::Outcome> outcome; // set when it has ended
     std::string code;
     std::string message;
@@ -51,7 +71,8 @@ std::string to_text(const State& state);
 // Throws protocol::BadDocument for anything that this version did not write.
 State parse_state_text(std::string_view text, std::string_view name_for_errors);
 
-// state.json in the agent's state directory, and what is in it. Safe to use from several threads.
+// state.json in the agent's state directory. The file is the truth: the daemon and the units that change the system all
+// read it anew and write it, one at a time (flock). Safe to use from several threads, too.
 class StateKeeper {
 public:
     enum class Condition {
@@ -64,20 +85,40 @@ public:
 
     Condition condition() const;
     // Of a corrupt state: one sentence with what to do.
-    const std::string& problem() const { return problem_; }
-    State get() const;
+    std::string problem() const;
+    State get() const; // empty when there is none or it is corrupt
 
-    // Changes the state: on disk first, then in memory. Throws, and changes nothing, when it cannot be written.
-    void change(const std::function<void(State&)>& edit);
+    // Changes the state: what `edit` throws is passed on, and nothing is changed then. Throws, and changes nothing,
+    // when the state is corrupt or cannot be written.
+    State change(const std::function<void(State&)>& edit);
 
+    // Forgets a corrupt state (moves the file aside, to state.json.corrupt): for a person at the console.
+    void reset();
+
+    const std::filesystem::path& folder() const { return folder_; }
     static std::filesystem::path file_in(const std::filesystem::path& state_dir);
 
 private:
-    std::filesystem::path file_;
-    std::string problem_;
-    mutable std::mutex mutex_;
-    Condition condition_ = Condition::none;
-    State state_;
+    struct Content {
+        Condition condition = Condition::none;
+        State state;
+        std::string problem;
+    };
+    Content read() const;
+
+    std::filesystem::path folder_;
+    mutable std::mutex mutex_; // flock alone does not keep threads of one process apart
+};
+
+// Held by whatever changes the system (activation, commit, rollback) while it does: one at a time on this node. Freed
+// by the kernel when its process dies.
+class LifeLock {
+public:
+    // Throws TimedOut.
+    LifeLock(const std::filesystem::path& state_dir, Deadline deadline);
+
+private:
+    Fd fd_;
 };
 
 } // namespace waggle::agent

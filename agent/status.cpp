@@ -1,35 +1,20 @@
 #include "agent/status.hpp"
 
+#include "agent/archive.hpp"
 #include "agent/config.hpp"
+#include "agent/console.hpp"
 #include "agent/host.hpp"
 #include "agent/state.hpp"
 #include "shared/base/error.hpp"
-#include "shared/base/file.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 namespace waggle::agent {
 
 namespace {
-
-constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
-constexpr auto default_state_dir = "/var/lib/waggle-agent";
-constexpr size_t max_unit_bytes = 1 << 20;
-
-// The file after --config in the unit's ExecStart=.
-std::optional<std::filesystem::path> config_of_unit() {
-    constexpr std::string_view option = "--config ";
-    const auto unit = read_file_if_exists(unit_file, max_unit_bytes);
-    if (!unit)
-        return std::nullopt;
-    const auto start = unit->find(option);
-    if (start == std::string::npos)
-        return std::nullopt;
-    const auto from = start + option.size();
-    return unit->substr(from, unit->find_first_of(" \n", from) - from);
-}
 
 class Lines {
 public:
@@ -92,17 +77,32 @@ std::string describe_status(std::optional<std::filesystem::path> config_file,
     if (const auto generation = host.profile_generation())
         lines.add("generation", fmt::format("{}", *generation));
 
-    const StateKeeper state(state_dir.value_or(default_state_dir));
+    const StateKeeper state(find_state_dir(state_dir));
     if (state.condition() == StateKeeper::Condition::corrupt)
         lines.add("state",
-                  fmt::format("{}; to start anew, stop the agent and move {} away: the next deployment is then "
-                              "admitted without a look at earlier ones",
-                              state.problem(), StateKeeper::file_in(state_dir.value_or(default_state_dir)).string()));
+                  fmt::format("{}; `waggle-agent reset-state` puts it aside: the next deployment is then admitted "
+                              "without a look at earlier ones",
+                              state.problem()));
     else if (const auto record = state.get().deployment)
         describe(lines, *record);
     else
         lines.add("last deployment", "none");
     return lines.text();
+}
+
+std::string describe_history(const std::optional<std::filesystem::path>& state_dir) {
+    const StateKeeper state(find_state_dir(state_dir));
+    Archive archive(state.folder());
+    auto entries = archive.history(Archive::max_entries);
+    std::ranges::reverse(entries);
+    std::string text;
+    for (const auto& entry : entries)
+        fmt::format_to(std::back_inserter(text), "{}  {}  {} of {}: {}{}{}  signed by {}{}\n", to_rfc3339(entry.ended),
+                       entry.id.brief(), to_string(entry.goal), entry.toplevel, to_string(entry.outcome),
+                       entry.generation ? fmt::format(", generation {}", *entry.generation) : "",
+                       entry.message.empty() ? "" : fmt::format(" ({})", entry.message), entry.operator_key,
+                       entry.git ? fmt::format(", git {}{}", entry.git->rev, entry.git->dirty ? " (dirty)" : "") : "");
+    return text.empty() ? "nothing has been deployed to this node yet\n" : text;
 }
 
 } // namespace waggle::agent

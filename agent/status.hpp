@@ -11,4 +11,7 @@ namespace waggle::agent {
 std::string describe_status(std::optional<std::filesystem::path> config_file,
                             std::optional<std::filesystem::path> state_dir);
 
+// `waggle-agent history`: the deployments that have ended here, the newest last.
+std::string describe_history(const std::optional<std::filesystem::path>& state_dir);
+
 } // namespace waggle::agent

@@ -1,7 +1,7 @@
 # services.waggle-agent: the agent that lets operators deploy to this node.
 #
 # Works on NixOS 20.09 and later: no option type or library function that came after it.
-{ config, lib, pkgs, ... }@moduleArguments:
+{ config, lib, options, pkgs, ... }@moduleArguments:
 let
   inherit (lib) mkOption types;
   cfg = config.services.waggle-agent;
@@ -25,6 +25,27 @@ let
     identityFile = toString cfg.identityFile;
     generateIdentity = generatesKey;
   });
+
+  # Part of the system itself, so that each is held against its own: agent/health_check.hpp reads it.
+  healthChecks = config.deployment.healthChecks or { cmd = [ ]; http = [ ]; };
+  healthCheckFile = pkgs.writeText "waggle-health-checks.json" (builtins.toJSON {
+    v = 1;
+    cmd = map (check: { inherit (check) description period timeout deadline cmd; }) healthChecks.cmd;
+    http = map
+      (check: {
+        inherit (check) description period timeout deadline headers status insecureSSL;
+        url =
+          if check.url != null then check.url
+          else
+            check.scheme + "://"
+            + (if check.host == null then "localhost" else if lib.hasInfix ":" check.host then "[${check.host}]" else check.host)
+            + lib.optionalString (check.port != null) ":${toString check.port}" + check.path;
+      })
+      healthChecks.http;
+  });
+  addToSystem = commands:
+    if options.system ? extraSystemBuilderCmds then { extraSystemBuilderCmds = commands; }
+    else { systemBuilderCommands = commands; };
 in
 {
   # One module, whichever copy of it a hive imports besides the one that comes with the trigger.
@@ -115,6 +136,16 @@ in
       description = "Whether to open the port in the firewall: on the interfaces that listen names, on all if it names an address.";
     };
 
+    bootOnce = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+      description = ''
+        A program that makes a boot loader boot a system once, where Waggle does not know how (docs/reboots.md): it is called
+        with `set TOPLEVEL`, after which the next boot, and only that one, must be this system; and with `forget`, which takes
+        it back. systemd-boot and GRUB need none.
+      '';
+    };
+
     settings = mkOption {
       default = { };
       description = "Settings that few need.";
@@ -155,11 +186,18 @@ in
       ++ check.persistent config.fileSystems "stateDir" cfg.stateDir
       ++ lib.optional (lib.any (folder: lib.hasPrefix folder cfg.identityFile) [ "/home/" "/root/" "/run/user/" ])
         "identityFile is ${cfg.identityFile}, below a home directory, which the agent cannot see: name a file elsewhere."
+      ++ lib.optional (lib.any (item: item.cmd == [ ]) healthChecks.cmd)
+        "deployment.healthChecks.cmd has a check whose cmd is empty."
       ++ lib.optional (config.system.autoUpgrade.enable or false)
         "system.autoUpgrade.enable is set: two that deploy to one node undo each other's work. Disable one of them."
     );
 
     environment.systemPackages = [ cfg.package ];
+
+    environment.etc = lib.mkIf (cfg.bootOnce != null) { "waggle/boot-once".source = cfg.bootOnce; };
+
+    system = lib.mkIf (healthChecks.cmd != [ ] || healthChecks.http != [ ])
+      (addToSystem "ln -s ${healthCheckFile} $out/waggle-health-checks.json\n");
 
     systemd.tmpfiles.rules = lib.optional (!inVarLib) "d ${cfg.stateDir} 0700 root root -";
 

@@ -1,5 +1,5 @@
-# deployment.*: what the trigger wants to know of a node besides Colmena's options (colmena-options.nix). Nothing of it becomes
-# part of the system.
+# deployment.*: what the trigger wants to know of a node besides Colmena's options (colmena-options.nix). Of it only the health
+# checks become part of the system (agent.nix).
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -10,6 +10,18 @@ let
     description = "OpenSSH Ed25519 public key (\"ssh-ed25519 AAAA…\", without a host name)";
     check = value: lib.isString value && check.isKey value;
     merge = lib.mergeEqualOption;
+  };
+
+  # Of health checks, as in morph; deadline is ours.
+  commonOptions = {
+    description = mkOption { type = types.str; default = ""; description = "What it checks, for people."; };
+    period = mkOption { type = types.ints.between 0 86400; default = 2; description = "Seconds between two tries."; };
+    timeout = mkOption { type = types.ints.between 1 86400; default = 5; description = "Seconds that one try may take."; };
+    deadline = mkOption {
+      type = types.ints.between 1 86400;
+      default = 60;
+      description = "Seconds after which a check that has not succeeded has failed.";
+    };
   };
 in
 {
@@ -37,7 +49,6 @@ in
       };
     };
 
-    # Part of every deployment already; agents do not act on it yet.
     rollback = {
       enable = mkOption {
         type = types.bool;
@@ -49,10 +60,58 @@ in
         default = 60;
         description = "Seconds after the activation within which the new system must be reached.";
       };
+      activationTimeout = mkOption {
+        type = types.ints.between 1 86400;
+        default = 1800;
+        description = "Seconds that the activation and the health checks may take, before the node goes back.";
+      };
       onFailedUnits = mkOption {
         type = types.enum [ "rollback" "keep" ];
         default = "rollback";
         description = "What becomes of a new system in which units failed that did not fail before.";
+      };
+    };
+
+    healthChecks = {
+      cmd = mkOption {
+        type = types.listOf (types.submodule { options = commonOptions // {
+          cmd = mkOption {
+            type = types.listOf types.str;
+            example = [ "systemctl" "is-active" "nginx.service" ];
+            description = "The program, absolute or in the PATH of the agent, and its arguments. No shell.";
+          };
+        }; });
+        default = [ ];
+        description = "Programs that must end with 0.";
+      };
+      http = mkOption {
+        type = types.listOf (types.submodule { options = commonOptions // {
+          url = mkOption {
+            type = types.nullOr types.str;
+            default = null;
+            example = "http://localhost:8080/healthz";
+            description = "What to ask for. null: it is put together from scheme, host, port and path.";
+          };
+          scheme = mkOption { type = types.enum [ "http" "https" ]; default = "http"; description = "Without url: how."; };
+          host = mkOption { type = types.nullOr types.str; default = null; description = "Without url: where. null: localhost."; };
+          port = mkOption { type = types.nullOr types.port; default = null; description = "Without url: the port. null: the scheme's."; };
+          path = mkOption { type = types.str; default = "/"; description = "Without url: what."; };
+          headers = mkOption {
+            type = types.attrsOf types.str;
+            default = { };
+            example = { Host = "www.example.org"; };
+            description = "Headers of the request. They are part of the system, which everybody on the node can read.";
+          };
+          status = mkOption {
+            type = types.listOf (types.ints.between 100 599);
+            default = [ ];
+            example = [ 200 301 ];
+            description = "Statuses that are well. Empty: 200 to 299. Redirects are not followed.";
+          };
+          insecureSSL = mkOption { type = types.bool; default = false; description = "Whether any TLS certificate will do."; };
+        }; });
+        default = [ ];
+        description = "HTTP servers that must answer, asked from the node itself.";
       };
     };
 

@@ -139,7 +139,7 @@ let
   deployment = config: {
     inherit (config.deployment) tags targetHost targetPort localContent;
     agent = { inherit (config.deployment.agent) enable port hostKey; };
-    rollback = { inherit (config.deployment.rollback) enable confirmTimeout onFailedUnits; };
+    rollback = { inherit (config.deployment.rollback) enable confirmTimeout activationTimeout onFailedUnits; };
   };
 
   configurations = listToAttrs (map (name: { inherit name; value = evaluate [ ] name; }) names);

@@ -1,7 +1,12 @@
 #include "trigger/cli.hpp"
 
+#include "shared/protocol/history.hpp"
 #include "trigger/command/apply.hpp"
 #include "trigger/command/build.hpp"
+#include "trigger/command/check_health.hpp"
+#include "trigger/command/history.hpp"
+#include "trigger/command/reboot.hpp"
+#include "trigger/command/rollback.hpp"
 #include "trigger/command/status.hpp"
 #include "trigger/interrupt_on_signals.hpp"
 #include "trigger/nearest_word.hpp"
@@ -37,6 +42,10 @@ public:
         add_apply();
         add_build();
         add_status();
+        add_check_health();
+        add_history();
+        add_reboot();
+        add_rollback();
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {
@@ -109,6 +118,12 @@ private:
         apply_app_->add_flag("--force", apply_.force, "Deploy whatever another operator has deployed since");
         apply_app_->add_flag("--remove-agent", apply_.remove_agent,
                              "Allow a system without the agent: the last deployment");
+        apply_app_->add_flag("--no-rollback", apply_.no_rollback, "Keep the new system whatever comes of it");
+        auto* always = apply_app_->add_flag("--reboot", apply_.reboot, "Reboot into the new system");
+        apply_app_
+            ->add_flag("--reboot-if-needed", apply_.reboot_if_needed,
+                       "Reboot into it where kernel, initrd or kernel modules have changed")
+            ->excludes(always);
     }
 
     void add_build() {
@@ -121,6 +136,40 @@ private:
         status_app_ = app_.add_subcommand("status", "Ask the nodes what they run");
         add_select_options(*status_app_, status_.select);
         add_connect_options(*status_app_, status_.connect);
+    }
+
+    void add_check_health() {
+        check_health_app_ = app_.add_subcommand("check-health", "Have the nodes run their health checks");
+        add_select_options(*check_health_app_, check_health_.select);
+        add_connect_options(*check_health_app_, check_health_.connect);
+    }
+
+    void add_history() {
+        history_app_ = app_.add_subcommand("history", "Show what was deployed to the nodes");
+        add_select_options(*history_app_, history_.select);
+        add_connect_options(*history_app_, history_.connect);
+        history_app_->add_option("--limit", history_.limit, "Deployments of each node (default: 20)")
+            ->type_name("N")
+            ->check(CLI::Range(size_t{1}, protocol::max_history_entries));
+    }
+
+    void add_reboot() {
+        reboot_app_ = app_.add_subcommand("reboot", "Reboot nodes, and wait until they are back");
+        add_select_options(*reboot_app_, reboot_.select);
+        add_connect_options(*reboot_app_, reboot_.connect);
+        reboot_app_->add_option("--timeout", reboot_.timeout, "Seconds to wait for a node (default: 600)")
+            ->type_name("SECONDS")
+            ->check(CLI::Range(1, 86'400));
+    }
+
+    void add_rollback() {
+        rollback_app_ = app_.add_subcommand("rollback", "Deploy again what nodes had before");
+        add_select_options(*rollback_app_, rollback_.select);
+        add_connect_options(*rollback_app_, rollback_.connect);
+        rollback_app_->add_option("--to", rollback_.generation, "The generation (default: the one before what runs)")
+            ->type_name("GENERATION")
+            ->check(CLI::Range(1, 1'000'000'000));
+        rollback_app_->add_flag("--force", rollback_.force, "Whatever another operator has deployed since");
     }
 
     CommandLine finish() {
@@ -139,9 +188,19 @@ private:
             line_.command = apply_;
         } else if (build_app_->parsed()) {
             line_.command = build_;
+        } else if (check_health_app_->parsed()) {
+            line_.command = check_health_;
+        } else if (history_app_->parsed()) {
+            line_.command = history_;
+        } else if (reboot_app_->parsed()) {
+            line_.command = reboot_;
+        } else if (rollback_app_->parsed()) {
+            line_.command = rollback_;
         } else {
             line_.command = status_;
         }
+        if ((apply_.reboot || apply_.reboot_if_needed) && apply_app_->parsed() && !protocol::sets_profile(apply_.goal))
+            throw Error(fmt::format("--reboot goes with the goals switch and boot, not with {}", goal_));
         return std::move(line_);
     }
 
@@ -175,7 +234,8 @@ private:
 
     // There is no known subcommand: either none was given, or it is misspelt.
     std::string first_word_problem(int argc, const char* const* argv) const {
-        const std::vector<std::string> commands = {"apply", "build", "status"};
+        const std::vector<std::string> commands = {"apply",   "build",  "status",  "check-health",
+                                                   "history", "reboot", "rollback"};
         for (int i = 1; i < argc; ++i) {
             const std::string word = argv[i];
             if (!word.starts_with('-'))
@@ -192,10 +252,18 @@ private:
     CLI::App* apply_app_ = nullptr;
     CLI::App* build_app_ = nullptr;
     CLI::App* status_app_ = nullptr;
+    CLI::App* check_health_app_ = nullptr;
+    CLI::App* history_app_ = nullptr;
+    CLI::App* reboot_app_ = nullptr;
+    CLI::App* rollback_app_ = nullptr;
     CommandLine line_;
     ApplyOptions apply_;
     BuildOptions build_;
     StatusOptions status_;
+    CheckHealthOptions check_health_;
+    HistoryOptions history_;
+    RebootOptions reboot_;
+    RollbackOptions rollback_;
     std::string goal_ = "switch";
     std::string color_ = "auto";
 };
@@ -205,6 +273,14 @@ int run(const CommandLine& line, const Interrupt& interrupt) {
         return apply(line.global, *options, interrupt);
     if (const auto* options = std::get_if<BuildOptions>(&line.command))
         return build(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<CheckHealthOptions>(&line.command))
+        return check_health(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<HistoryOptions>(&line.command))
+        return history(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<RebootOptions>(&line.command))
+        return reboot(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<RollbackOptions>(&line.command))
+        return rollback(line.global, *options, interrupt);
     return status(line.global, std::get<StatusOptions>(line.command), interrupt);
 }
 

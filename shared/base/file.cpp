@@ -36,12 +36,6 @@ std::string read_all(const Fd& fd, const std::filesystem::path& path, size_t cap
     }
 }
 
-void sync_folder(const std::filesystem::path& folder) {
-    Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || ::fsync(fd.get()) != 0)
-        throw SystemError(fmt::format("syncing {}", folder.string()));
-}
-
 std::filesystem::path folder_of(const std::filesystem::path& path) {
     return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
@@ -101,6 +95,25 @@ void remove_file(const std::filesystem::path& path) {
         throw SystemError(fmt::format("removing {}", path.string()));
     }
     sync_folder(folder_of(path));
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+    Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0)
+        throw SystemError(fmt::format("syncing {}", folder.string()));
+}
+
+void replace_link(const std::filesystem::path& link, std::string_view target) {
+    auto temporary = link;
+    temporary += fmt::format(".{}.tmp", to_hex(random_bytes<6>()));
+    if (::symlink(std::string(target).c_str(), temporary.c_str()) != 0)
+        throw SystemError(fmt::format("making the link {}", temporary.string()));
+    if (::rename(temporary.c_str(), link.c_str()) != 0) {
+        const SystemError error(fmt::format("renaming {} to {}", temporary.string(), link.string()));
+        ::unlink(temporary.c_str());
+        throw error;
+    }
+    sync_folder(folder_of(link));
 }
 
 std::optional<std::filesystem::path> read_link(const std::filesystem::path& path) {

@@ -23,6 +23,11 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // Removes the file and syncs its folder; no error when it is not there.
 void remove_file(const std::filesystem::path& path);
 
+// Replaces (or makes) the symbolic link so that after a power cut it names either the old or the new target.
+void replace_link(const std::filesystem::path& link, std::string_view target);
+
+void sync_folder(const std::filesystem::path& folder);
+
 // What a symbolic link names; nullopt when there is none.
 std::optional<std::filesystem::path> read_link(const std::filesystem::path& path);
 

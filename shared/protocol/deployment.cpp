@@ -75,6 +75,7 @@ Json to_json(const Secrets& secrets) {
 Json to_json(const Rollback& rollback) {
     return {{"enable", rollback.enable},
             {"confirmTimeout", rollback.confirm_timeout.count()},
+            {"activationTimeout", rollback.activation_timeout.count()},
             {"onFailedUnits", text_of(failed_units_policies, rollback.keep_on_failed_units)}};
 }
 
@@ -138,6 +139,8 @@ Rollback read_rollback(Fields& fields) {
     Rollback rollback;
     rollback.enable = inner.boolean("enable");
     rollback.confirm_timeout = std::chrono::seconds{inner.integer("confirmTimeout", 1, max_confirm_timeout.count())};
+    rollback.activation_timeout =
+        std::chrono::seconds{inner.integer("activationTimeout", 1, max_activation_timeout.count())};
     rollback.keep_on_failed_units = one_of(inner, "onFailedUnits", failed_units_policies);
     inner.end();
     return rollback;
@@ -172,6 +175,14 @@ void check_consistency(const Deployment& deployment, const Fields& fields) {
 
 std::string_view to_string(Goal goal) {
     return text_of(goals, goal);
+}
+
+std::string_view to_string(Reboot reboot) {
+    return text_of(reboots, reboot);
+}
+
+std::optional<Reboot> parse_reboot(std::string_view text) {
+    return value_of(reboots, text);
 }
 
 std::optional<Goal> parse_goal(std::string_view text) {

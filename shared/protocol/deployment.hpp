@@ -49,8 +49,9 @@ struct Secrets {
 
 struct Rollback {
     bool enable = true;
-    std::chrono::seconds confirm_timeout{60};
-    bool keep_on_failed_units = false; // onFailedUnits: "keep", else "rollback"
+    std::chrono::seconds confirm_timeout{60};      // from the end of the activation to the proof of contact
+    std::chrono::seconds activation_timeout{1800}; // for switch-to-configuration and the health checks
+    bool keep_on_failed_units = false;             // onFailedUnits: "keep", else "rollback"
     bool operator==(const Rollback&) const = default;
 };
 
@@ -62,6 +63,8 @@ struct GitRevision {
 
 enum class Delivery { session, channel };
 enum class Reboot { never, always, if_needed };
+std::string_view to_string(Reboot reboot); // "never", "always", "ifNeeded"
+std::optional<Reboot> parse_reboot(std::string_view text);
 enum class LocalContent { trust_node, exact };
 
 // One signed intent for one node. Field by field in docs/protocol.md.
@@ -96,6 +99,7 @@ inline constexpr std::uint64_t max_closure_paths = 1'000'000;
 inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
 inline constexpr std::uint64_t max_secret_bundle_bytes = 16 << 20;
 inline constexpr std::chrono::seconds max_confirm_timeout = std::chrono::hours{24};
+inline constexpr std::chrono::seconds max_activation_timeout = std::chrono::hours{24};
 
 // The payload: JSON text. These exact bytes are signed.
 std::string to_payload(const Deployment& deployment);

@@ -28,7 +28,9 @@ constexpr std::array states = {
     StateWord{DeploymentState::fetching, "fetching"},
     StateWord{DeploymentState::staged, "staged"},
     StateWord{DeploymentState::activating, "activating"},
+    StateWord{DeploymentState::awaiting_reboot, "awaiting-reboot"},
     StateWord{DeploymentState::activated, "activated"},
+    StateWord{DeploymentState::committing, "committing"},
     StateWord{DeploymentState::committed, "committed"},
     StateWord{DeploymentState::rolling_back, "rolling-back"},
     StateWord{DeploymentState::rolled_back, "rolled-back"},
@@ -93,8 +95,12 @@ Json to_json(const Facts& facts) {
         {"lastSequence", facts.last_sequence},
         {"lastAdmitted", nullptr},
         {"running", nullptr},
+        {"awaitsConfirmation", nullptr},
+        {"bootId", cut(facts.boot_id, max_word_bytes)},
         {"time", to_rfc3339(facts.time)},
     };
+    if (facts.awaits_confirmation)
+        json["awaitsConfirmation"] = facts.awaits_confirmation->to_string();
     if (facts.last_admitted)
         json["lastAdmitted"] = facts.last_admitted->to_string();
     if (facts.running)
@@ -122,6 +128,9 @@ Message read_facts(Fields& fields) {
         facts.running = Running{id(inner), state(inner), inner.time("since"), text(inner, "operator", max_word_bytes)};
         inner.end();
     }
+    if (!fields.is_null("awaitsConfirmation"))
+        facts.awaits_confirmation = id(fields, "awaitsConfirmation");
+    facts.boot_id = text(fields, "bootId", max_word_bytes);
     facts.time = fields.time("time");
     return facts;
 }
@@ -246,14 +255,121 @@ Message read_cancel(Fields& fields) {
     return Cancel{id(fields)};
 }
 
+Json to_json(const Confirm& confirm) {
+    return {{"type", "confirm"}, {"id", confirm.id.to_string()}};
+}
+
+Message read_confirm(Fields& fields) {
+    return Confirm{id(fields)};
+}
+
+Json to_json(const CheckHealth&) {
+    return {{"type", "checkHealth"}};
+}
+
+Message read_check_health(Fields&) {
+    return CheckHealth{};
+}
+
+Json to_json(const HealthReport& report) {
+    return {{"type", "healthReport"}, {"healthy", report.healthy}, {"text", cut(report.text)}};
+}
+
+Message read_health_report(Fields& fields) {
+    return HealthReport{fields.boolean("healthy"), text(fields, "text")};
+}
+
+Json to_json(const RebootNode&) {
+    return {{"type", "reboot"}};
+}
+
+Message read_reboot_node(Fields&) {
+    return RebootNode{};
+}
+
+Json to_json(const Rebooting& rebooting) {
+    return {{"type", "rebooting"}, {"bootId", cut(rebooting.boot_id, max_word_bytes)}};
+}
+
+Message read_rebooting(Fields& fields) {
+    return Rebooting{text(fields, "bootId", max_word_bytes)};
+}
+
+Json to_json(const GetHistory& get) {
+    return {{"type", "getHistory"}, {"limit", get.limit}};
+}
+
+Message read_get_history(Fields& fields) {
+    return GetHistory{number(fields, "limit", 1)};
+}
+
+Json to_json(const History& history) {
+    if (history.entries.size() > max_history_entries)
+        throw Error(fmt::format("a history message takes {} entries at most", max_history_entries));
+    Json entries = Json::array();
+    for (const auto& entry : history.entries)
+        entries.push_back(protocol::to_json(entry));
+    return {{"type", "history"}, {"entries", entries}};
+}
+
+Message read_history(Fields& fields) {
+    History history;
+    for (const auto& item : fields.array("entries", max_history_entries))
+        history.entries.push_back(history_entry_from_json(item));
+    return history;
+}
+
+Json to_json(const Recall& recall) {
+    return {{"type", "recall"}, {"generation", recall.generation ? Json(*recall.generation) : Json()}};
+}
+
+Message read_recall(Fields& fields) {
+    Recall recall;
+    if (!fields.is_null("generation"))
+        recall.generation = number(fields, "generation", 1);
+    return recall;
+}
+
+Json to_json(const Recalled& recalled) {
+    return {{"type", "recalled"},
+            {"generation", recalled.generation},
+            {"document", protocol::to_json(recalled.document)},
+            {"listBytes", recalled.list_bytes}};
+}
+
+Message read_recalled(Fields& fields) {
+    Recalled recalled;
+    recalled.generation = number(fields, "generation", 1);
+    recalled.document = signed_document_from_json(fields.object("document"));
+    recalled.list_bytes = number(fields, "listBytes", 1);
+    if (recalled.list_bytes > max_closure_list_bytes)
+        fields.fail("listBytes", "is more than a closure list may have");
+    return recalled;
+}
+
 struct Reader {
     std::string_view type;
     Message (*read)(Fields&);
 };
 constexpr std::array readers = {
-    Reader{"facts", read_facts},       Reader{"refused", read_refused}, Reader{"deploy", read_deploy},
-    Reader{"admitted", read_admitted}, Reader{"want", read_want},       Reader{"event", read_event},
-    Reader{"result", read_result},     Reader{"attach", read_attach},   Reader{"cancel", read_cancel},
+    Reader{"facts", read_facts},
+    Reader{"refused", read_refused},
+    Reader{"deploy", read_deploy},
+    Reader{"admitted", read_admitted},
+    Reader{"want", read_want},
+    Reader{"event", read_event},
+    Reader{"result", read_result},
+    Reader{"attach", read_attach},
+    Reader{"cancel", read_cancel},
+    Reader{"confirm", read_confirm},
+    Reader{"checkHealth", read_check_health},
+    Reader{"healthReport", read_health_report},
+    Reader{"reboot", read_reboot_node},
+    Reader{"rebooting", read_rebooting},
+    Reader{"getHistory", read_get_history},
+    Reader{"history", read_history},
+    Reader{"recall", read_recall},
+    Reader{"recalled", read_recalled},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 

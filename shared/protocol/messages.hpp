@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/protocol/history.hpp"
 #include "shared/protocol/outcome.hpp"
 #include "shared/protocol/signed_document.hpp"
 
@@ -28,7 +29,9 @@ enum class DeploymentState {
     fetching,
     staged,
     activating,
-    activated,
+    awaiting_reboot, // the boot loader has the new system for the next boot
+    activated,       // runs, and waits for its confirmation
+    committing,      // confirmed: the profile and the boot loader are being set
     committed,
     rolling_back,
     rolled_back,
@@ -56,6 +59,9 @@ struct Facts {
     std::int64_t last_sequence = 0;
     std::optional<DeploymentId> last_admitted;
     std::optional<Running> running;
+    // The deployment that this agent, started by the system that was activated, commits when it is told to (Confirm).
+    std::optional<DeploymentId> awaits_confirmation;
+    std::string boot_id; // of the node's current boot
     Time time;
 };
 
@@ -118,7 +124,46 @@ struct Cancel {
     DeploymentId id;
 };
 
-using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel>;
+// trigger → agent: the node was reached after the activation; keep the new system. Only an agent that was started by it
+// takes this (Facts.awaits_confirmation); others answer refused "not-awaited".
+struct Confirm {
+    DeploymentId id;
+};
+
+// trigger → agent: run the health checks of the system that runs. Answered by HealthReport.
+struct CheckHealth {};
+struct HealthReport {
+    bool healthy = true;
+    std::string text; // what the checks said, line by line
+};
+
+// trigger → agent: reboot the node, if nothing is under way. Answered by Rebooting, or refused "busy".
+struct RebootNode {};
+struct Rebooting {
+    std::string boot_id; // of the boot that ends
+};
+
+// trigger → agent: what has been deployed? Answered by History, the newest first.
+struct GetHistory {
+    std::uint64_t limit = 20;
+};
+struct History {
+    std::vector<HistoryEntry> entries;
+};
+
+// trigger → agent: give me back what made a generation (nullopt: the one before the one that runs). Answered by
+// Recalled, then by its closure list in 'L' messages; or refused "unknown-generation".
+struct Recall {
+    std::optional<std::uint64_t> generation;
+};
+struct Recalled {
+    std::uint64_t generation = 0;
+    SignedDocument document;
+    std::uint64_t list_bytes = 0;
+};
+
+using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm,
+                             CheckHealth, HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled>;
 
 // 'J' and the JSON text.
 std::string encode(const Message& message);

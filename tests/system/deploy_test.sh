@@ -93,11 +93,13 @@ section "goal boot: from the next boot on"
 waggle apply boot --on gamma
 check "it succeeds" equal "$status" 0
 check "gamma still runs the old system" equal "$(word gamma)" one
-check "the profile is the new system" equal "$(node_profile gamma)" "$system"
+check "the profile is the old system until it has proved itself" equal "$(node_profile gamma)" "$old"
 node_reboot gamma
 check "after a reboot it is the new one" equal "$(node_system gamma)" "$system"
 check "with its files" equal "$(word gamma)" three
 fleet_wait gamma
+is_default() { [[ $(node_profile "$1") == "$(node_system "$1")" ]]; }
+check "and from now on the one it boots" wait_until 30 "gamma keeps it" is_default gamma
 
 section "goal switch survives a power cut"
 waggle apply --on alpha

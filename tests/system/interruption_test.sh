@@ -17,6 +17,7 @@ describe_slow() { # NODE WORD
     change "$1" <<NIX
 { pkgs, ... }: {
   environment.etc.word.text = "$2";
+  deployment.rollback.confirmTimeout = ${confirm_timeout:-60};
   systemd.services.slow = {
     wantedBy = [ "multi-user.target" ];
     serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
@@ -74,9 +75,10 @@ for name in alpha beta; do
 done
 check "the trigger came back to both and saw the end" equal "$status" 0
 
-section "Ctrl-C while the activation runs"
+section "Ctrl-C while the activation runs: it ends, and goes back when nobody confirms it"
 node_run alpha rm /run/go
-describe_slow alpha two
+old=$(node_system alpha)
+confirm_timeout=3 describe_slow alpha two
 waggle_in_background apply --on alpha
 wait_until 60 "the activation waits" activation_waits alpha
 kill -INT "$waggle_pid"
@@ -86,10 +88,16 @@ check "it says what becomes of alpha" says alpha
 check "the activation is still running" activation_waits alpha
 node_run alpha touch /run/go
 wait_until 30 "the activation is over" activation_is_over alpha
-check "alpha runs the new system" equal "$(word alpha)" two
-wait_until 20 "the profile is set" equal_profile_and_system alpha
+runs_old() { [[ $(node_system alpha) == "$old" ]]; }
+wait_until 30 "alpha is back at the old system" runs_old
+check "and boots it" equal "$(node_profile alpha)" "$old"
+has_ended() { node_run alpha /run/current-system/sw/bin/waggle-agent status | grep -q 'outcome *rolled-back'; }
+wait_until 30 "the deployment has ended" has_ended
+confirm_timeout=60 describe_slow alpha two
 waggle apply --on alpha
-check "nothing is left to do" equal "$(outcome alpha)" unchanged
+check "with somebody to confirm it, it is kept" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" two
+check "and boots it" equal_profile_and_system alpha
 
 section "Ctrl-C while paths travel"
 change_back

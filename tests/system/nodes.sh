@@ -194,7 +194,7 @@ node_power_loop() {
         # Units come from the system that is booted, never from the one that ran before.
         rm -rf "$dir"/root/etc/systemd/system/*
         systemd-nspawn -q -D "$dir/root" --boot --network-namespace-path="/run/netns/waggle-$name" --register=no \
-            --keep-unit --hostname="$name" --timezone=off --resolv-conf=off &
+            --keep-unit --capability=CAP_NET_ADMIN --hostname="$name" --timezone=off --resolv-conf=off &
         echo $! >"$dir/nspawn"
         wait $! || status=$?
     done

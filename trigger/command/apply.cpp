@@ -55,6 +55,10 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     const RolloutPlan plan{.intent = {.goal = options.goal,
                                       .force = options.force,
                                       .remove_agent = options.remove_agent,
+                                      .no_rollback = options.no_rollback,
+                                      .reboot = options.reboot             ? protocol::Reboot::always
+                                                : options.reboot_if_needed ? protocol::Reboot::if_needed
+                                                                           : protocol::Reboot::never,
                                       .git = git_revision(preparation.hive_file().parent_path(),
                                                           [&](std::string_view text) { reporter->note(text); })},
                            .parallel = options.connect.parallel,

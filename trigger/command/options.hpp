@@ -43,11 +43,38 @@ struct ApplyOptions {
     ConnectOptions connect;
     bool force = false;
     bool remove_agent = false;
+    bool no_rollback = false;
+    bool reboot = false;
+    bool reboot_if_needed = false;
 };
 
 struct StatusOptions {
     SelectOptions select;
     ConnectOptions connect;
+};
+
+struct CheckHealthOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+};
+
+struct RebootOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    size_t timeout = 600; // seconds, from the order to the answer of the rebooted node
+};
+
+struct HistoryOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    size_t limit = 20; // entries of each node
+};
+
+struct RollbackOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    std::optional<size_t> generation; // default: the one before what runs
+    bool force = false;
 };
 
 } // namespace waggle::trigger

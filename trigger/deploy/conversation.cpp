@@ -20,7 +20,9 @@ Step step_of(DeploymentState state) {
     case DeploymentState::fetching: return Step::fetching;
     case DeploymentState::staged: return Step::staged;
     case DeploymentState::activating: return Step::activating;
-    case DeploymentState::activated: return Step::activated;
+    case DeploymentState::awaiting_reboot: return Step::activating;
+    case DeploymentState::activated:
+    case DeploymentState::committing: return Step::activated;
     case DeploymentState::committed: return Step::committed;
     case DeploymentState::rolling_back:
     case DeploymentState::rolled_back:
@@ -53,9 +55,15 @@ void Conversation::deploy() {
 }
 
 void Conversation::attach(bool call_off) {
-    outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = progress_.last_event}));
+    outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = 0}));
+    // An agent that was restarted counts its events anew, but tells the same lines in the same order.
+    lines_to_skip_ = progress_.log_lines;
     if (call_off)
         outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
+}
+
+void Conversation::confirm() {
+    outbox_.say(protocol::encode(protocol::Confirm{document_.id()}));
 }
 
 Conversation::Ending Conversation::follow() {
@@ -119,7 +127,6 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
 }
 
 void Conversation::on(const Event& event) {
-    progress_.last_event = event.number;
     Reporter& reporter = surroundings_.reporter;
     switch (event.kind) {
     case Event::Kind::state:
@@ -129,6 +136,12 @@ void Conversation::on(const Event& event) {
         break;
     case Event::Kind::progress: reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
     case Event::Kind::log:
+        if (lines_to_skip_ > 0) {
+            --lines_to_skip_;
+            break;
+        }
+        ++progress_.log_lines;
+        [[fallthrough]];
     case Event::Kind::note:
         progress_.log.add(event.text);
         reporter.line(node_, event.text);

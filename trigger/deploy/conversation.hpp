@@ -16,7 +16,7 @@ struct DeploymentProgress {
     protocol::DeploymentState state = protocol::DeploymentState::received;
     bool activation_seen = false;     // the agent said so
     bool everything_was_sent = false; // when the connection was lost: the activation may have begun
-    std::uint64_t last_event = 0;
+    std::uint64_t log_lines = 0;      // of the activation, that were shown
     std::uint64_t bytes_sent = 0;
     LogTail log;
     std::optional<Instant> sent_at; // the document
@@ -39,6 +39,8 @@ public:
     // Goes on with the events of the deployment, which the agent has admitted in an earlier session. A fetch that hangs
     // on that session is called off: it cannot go on without it.
     void attach(bool call_off);
+    // Tells the new system's agent that it was reached: it keeps the system.
+    void confirm();
 
     using Ending = std::variant<protocol::Result, LeftAlone>;
     // Throws RefusedByNode, and ConnectionLost or TimedOut when the connection is of no more use.
@@ -58,6 +60,7 @@ private:
     const Surroundings& surroundings_;
     DeploymentProgress& progress_;
     const std::uint64_t bytes_sent_before_;
+    std::uint64_t lines_to_skip_ = 0;         // a session begins with all that the agent knows
     std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
     Outbox outbox_;
 };

@@ -102,6 +102,8 @@ private:
             conversation.deploy();
         else
             conversation.attach(facts.running && is_before_activation(facts.running->state));
+        if (facts.awaits_confirmation == document.id())
+            conversation.confirm();
         return conversation.follow();
     }
 
@@ -145,11 +147,17 @@ private:
     // The session after a lost one. Throws what the last try threw.
     Session reopen() {
         const bool patient = may_have_begun();
-        const Deadline give_up = deadline_in(surroundings_.patience.reattach);
+        // A node that cannot be reached any more goes back by itself: the true end is heard after that.
+        const auto patience = surroundings_.patience;
+        const Deadline give_up = deadline_in(
+            std::max(patience.reattach, node_.deployment.rollback.confirm_timeout + patience.after_rollback) +
+            (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : patience.reboot));
         if (!patient && ++reconnects_ > surroundings_.patience.reconnects_before_activation)
             throw Error(fmt::format("the connection broke again and again: {}", *loss_));
-        surroundings_.reporter.step(node_.name, Step::reconnecting);
-        surroundings_.reporter.line(node_.name, *loss_);
+        const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarted now
+        surroundings_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
+        if (!expected)
+            surroundings_.reporter.line(node_.name, *loss_);
         for (auto wait = surroundings_.patience.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
             try {
                 pause(wait, surroundings_.interrupt);

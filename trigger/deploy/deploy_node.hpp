@@ -14,10 +14,12 @@ namespace waggle::trigger {
 
 // How long to be patient with a node; tests are less so.
 struct Patience {
-    std::chrono::milliseconds silence = std::chrono::minutes(15);       // a unit may start for long without a word
-    std::chrono::milliseconds reattach = std::chrono::seconds(60);      // after a loss while it activates
-    std::chrono::milliseconds cancel_answer = std::chrono::seconds(5);  // after Ctrl-C
-    std::chrono::milliseconds backoff = std::chrono::milliseconds(200); // before the first further try; doubles
+    std::chrono::milliseconds silence = std::chrono::minutes(15);        // a unit may start for long without a word
+    std::chrono::milliseconds reattach = std::chrono::seconds(60);       // after a loss while it activates
+    std::chrono::milliseconds after_rollback = std::chrono::seconds(60); // for the way back, after confirmTimeout
+    std::chrono::milliseconds reboot = std::chrono::minutes(15);         // of the node, there and perhaps back
+    std::chrono::milliseconds cancel_answer = std::chrono::seconds(5);   // after Ctrl-C
+    std::chrono::milliseconds backoff = std::chrono::milliseconds(200);  // before the first further try; doubles
     int reconnects_before_activation = 2;
 };
 

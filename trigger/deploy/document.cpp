@@ -50,6 +50,9 @@ Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, cons
     deployment.not_before = now - clock_tolerance;
     deployment.expires = now + session_expiry;
     deployment.rollback = node.deployment.rollback;
+    if (intent.no_rollback)
+        deployment.rollback.enable = false;
+    deployment.reboot = intent.reboot;
     deployment.local_content = node.deployment.local_content;
     deployment.remove_agent = intent.remove_agent;
     deployment.git = intent.git;

@@ -14,6 +14,8 @@ struct Intent {
     protocol::Goal goal = protocol::Goal::switch_;
     bool force = false;        // whatever was admitted last
     bool remove_agent = false; // the new system may be without the agent
+    bool no_rollback = false;  // whatever the hive says
+    protocol::Reboot reboot = protocol::Reboot::never;
     std::optional<protocol::GitRevision> git = std::nullopt;
 };
 

@@ -73,6 +73,7 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
         Fields rollback(fields.object("rollback"), "deployment.rollback");
         options.rollback.enable = rollback.boolean("enable");
         options.rollback.confirm_timeout = std::chrono::seconds(rollback.integer("confirmTimeout", 1, 86400));
+        options.rollback.activation_timeout = std::chrono::seconds(rollback.integer("activationTimeout", 1, 86400));
         options.rollback.keep_on_failed_units = rollback.string("onFailedUnits") == "keep";
     }
     if (fields.has("localContent") && fields.string("localContent") == "exact")

@@ -31,6 +31,7 @@ std::string_view to_string(Step step) {
     case Step::committed: return "committed";
     case Step::rolling_back: return "rolling back";
     case Step::reconnecting: return "reconnecting";
+    case Step::confirming: return "confirming";
     }
     return "?";
 }

@@ -23,6 +23,7 @@ enum class Step {
     committed,
     rolling_back,
     reconnecting,
+    confirming, // reaching the agent that the new system has started
 };
 std::string_view to_string(Step step);
 

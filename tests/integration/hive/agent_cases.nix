@@ -35,6 +35,9 @@ let
     words = { module = operators [ "alice@laptop" ]; refused = [ ".*is not an OpenSSH public key.*" ]; };
     two-bad = { module = operators [ "x" key "y" ]; refused = [ ".*\"x\".*" ".*\"y\".*" ]; };
 
+    # Health checks
+    no-command = { module = { imports = [ (operators [ key ]) ]; deployment.healthChecks.cmd = [ { } ]; }; refused = [ "deployment.healthChecks.cmd has a check whose cmd is empty." ]; };
+
     # Names
     host-name = { module = { networking.hostName = "elsewhere"; } // agent { node = "web-1.example_org"; hive = "A.b-c_1"; }; refused = [ ]; };
     bad-node = { module = agent { node = "a b"; }; refused = [ "node is \"a b\", which is not a name.*" ]; };

@@ -98,6 +98,52 @@ check "with the key in it" satisfies '.identityFile == "/srv/waggle/ssh_host_ed2
 agent '{ services.waggle-agent.nixPackage = pkgs.hello; }'
 check "another Nix" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-hello[^:]*/bin:'
 
+section "health checks, and how a system is booted once"
+hive <<'NIX'
+{ a = { pkgs, ... }: {
+    deployment.healthChecks = {
+      cmd = [ { cmd = [ "systemctl" "is-active" "a b" ]; } { cmd = [ "true" ]; description = "nothing"; period = 1; timeout = 2; deadline = 3; } ];
+      http = [
+        { scheme = "https"; host = "::1"; port = 8443; path = "/health"; insecureSSL = true; headers.Host = "www"; } # morph's
+        { url = "http://localhost:81/?x"; status = [ 200 401 ]; }
+        { }
+      ];
+    };
+    services.waggle-agent = { enable = true; package = pkgs.hello; bootOnce = pkgs.writeText "once" "x"; };
+  };
+  none = { pkgs, ... }: { services.waggle-agent = { enable = true; package = pkgs.hello; }; };
+  off = { deployment.healthChecks.http = [ { } ]; };
+}
+NIX
+ask 'let
+    commands = config: config.system.extraSystemBuilderCmds or config.system.systemBuilderCommands;
+    once = config: builtins.filter (file: file == "waggle/boot-once") (map (file: file.target) (builtins.attrValues config.environment.etc));
+    checks = config: builtins.match ".*ln -s ([^ ]*-waggle-health-checks.json) [$]out/waggle-health-checks.json\n.*" (commands config);
+    inherit (hive.configurations) a none off;
+  in {
+    none = checks none.config; off = checks off.config; onceNone = once none.config; once = once a.config;
+    file = builtins.head (builtins.filter (drv: builtins.match ".*-waggle-health-checks.json.drv" drv != null)
+      (builtins.attrNames (builtins.getContext (commands a.config))));
+  }'
+check "a system without has nothing of them" satisfies '.none == null and .onceNone == []'
+check "nor one without agent" satisfies '.off == null'
+check "the program for other boot loaders has its place" satisfies '.once == ["waggle/boot-once"]'
+out=$(nix-store --query --binding text "$(jq -r .file <<<"$out")")
+check "the checks are a file of the system" answers '{ "v": 1,
+  "cmd": [ { "description": "", "period": 2, "timeout": 5, "deadline": 60, "cmd": ["systemctl", "is-active", "a b"] },
+           { "description": "nothing", "period": 1, "timeout": 2, "deadline": 3, "cmd": ["true"] } ],
+  "http": [ { "description": "", "period": 2, "timeout": 5, "deadline": 60, "url": "https://[::1]:8443/health", "insecureSSL": true,
+              "headers": { "Host": "www" }, "status": [] },
+            { "description": "", "period": 2, "timeout": 5, "deadline": 60, "url": "http://localhost:81/?x", "insecureSSL": false,
+              "headers": { }, "status": [200, 401] },
+            { "description": "", "period": 2, "timeout": 5, "deadline": 60, "url": "http://localhost/", "insecureSSL": false,
+              "headers": { }, "status": [] } ] }'
+for wrong in 'cmd = [ { cmd = "true"; } ]' 'http = [ { scheme = "ftp"; } ]' 'http = [ { status = [ 7 ]; } ]'; do
+    hive <<<"{ a.deployment.healthChecks.$wrong; }"
+    ask 'hive.configurations.a.config.deployment.healthChecks'
+    check "$wrong is refused" fails "deployment.healthChecks"
+done
+
 section "wrong options"
 for wrong in 'settings.nope = 1' 'settings.logLevel = "loud"' 'port = 70000' 'operators = "one"' 'nope = true'; do
     hive <<<"{ a = { services.waggle-agent.$wrong; services.waggle-agent.enable = true; }; }"

@@ -85,7 +85,7 @@ check "the argument nodes, and what a node says of itself" satisfies \
 check "a node without agent; the agent's port is the default to reach it" satisfies \
     '.c.targetHost == null and .c.agent.enable == false and .c.agent.port == 9300'
 check "rollback and localContent" satisfies \
-    '.a.rollback == {"enable": true, "confirmTimeout": 60, "onFailedUnits": "rollback"} and .a.localContent == "trust-node"'
+    '.a.rollback == {"enable": true, "confirmTimeout": 60, "activationTimeout": 1800, "onFailedUnits": "rollback"} and .a.localContent == "trust-node"'
 ask '.deployments [ ]'
 check "no node at all" answers '{}'
 

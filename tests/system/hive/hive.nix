@@ -18,7 +18,7 @@ in
     nixpkgs = <nixpkgs>;
   };
 
-  defaults = { name, ... }: {
+  defaults = { name, pkgs, ... }: {
     networking.hostName = name;
     fileSystems."/".device = "/dev/disk/by-label/root";
     boot.loader.grub.device = "nodev";
@@ -27,6 +27,15 @@ in
       enable = true;
       package = builtins.storePath fleet.agent;
       operators = fleet.operators;
+      # The nodes' stand-in for a boot loader boots what this file names, once.
+      bootOnce = pkgs.writeShellScript "boot-once" ''
+        PATH=/usr/bin:/bin
+        case $1 in
+          set) echo "$2" > /boot/loader/oneshot.new && mv /boot/loader/oneshot.new /boot/loader/oneshot ;;
+          forget) rm -f /boot/loader/oneshot ;;
+          *) exit 2 ;;
+        esac
+      '';
     };
   };
 } // builtins.mapAttrs node fleet.nodes

@@ -1,238 +1,231 @@
 #include "agent/activate.hpp"
-#include "tests/unit/agent/fakes.hpp"
+#include "tests/unit/agent/fake_actions.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <map>
-#include <set>
-#include <string>
-#include <vector>
 
 namespace waggle::agent {
 namespace {
 
 using protocol::Goal;
 using protocol::Outcome;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
 
-const auto old_system = test_path('a', "old");
-const auto new_system = test_path('b', "new");
-
-// Remembers what was done; the named steps end as the test says.
-class FakeActions : public ActivationActions {
-public:
-    std::optional<nix::StorePath> current = old_system;
-    bool knows_check = false;
-    std::map<std::string, int> exit_codes; // "new test" → 4
-    std::string throws_at;
-    std::vector<std::string> done;
-    std::vector<ActivationReport> reports;
-
-    std::optional<nix::StorePath> current_system() override { return current; }
-    bool has_check(const nix::StorePath&) override { return knows_check; }
-    End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action, bool no_check) override {
-        auto step = std::string(toplevel.name()) + " " + std::string(action) + (no_check ? " unchecked" : "");
-        return act(step);
-    }
-    std::string profile_link() override { return "system-3-link"; }
-    End set_profile(const nix::StorePath&) override { return act("profile"); }
-    void restore_profile_link(const std::string& link) override { done.push_back("restore " + link); }
-    std::optional<std::uint64_t> generation() override { return 4; }
-    void report(const ActivationReport& report) override {
-        if (report.step == throws_at)
-            throw Error("no space left on device");
-        reports.push_back(report);
-    }
-    void say(std::string_view) override {}
-
-private:
-    End act(const std::string& step) {
-        done.push_back(step);
-        const int code = exit_codes.contains(step) ? exit_codes[step] : 0;
-        if (code < 0)
-            return {std::nullopt, "killed by signal 9"};
-        return {code, "exit code " + std::to_string(code)};
-    }
-};
-
-ActivationPlan plan(Goal goal) {
-    return {.id = {}, .goal = goal, .toplevel = new_system, .keep_on_failed_units = false, .rollback = true};
-}
+using Steps = std::vector<std::string>;
 
 struct Case {
     const char* name;
     Goal goal;
     std::map<std::string, int> exit_codes;
-    Outcome outcome;
+    std::vector<std::string> failed_units;
+    std::optional<Outcome> outcome;
     std::string code;
-    std::vector<std::string> done;
+    Steps done;
+    Steps trail;
     bool keep = false;
     bool rollback = true;
 };
 
 class ActivationTable : public testing::TestWithParam<Case> {};
 
-TEST_P(ActivationTable, DoesItsStepsAndReportsHowItEnded) {
-    FakeActions actions;
+TEST_P(ActivationTable, DoesItsStepsAndRecordsHowItEnded) {
+    FakeActions actions(GetParam().goal);
     actions.exit_codes = GetParam().exit_codes;
-    auto the_plan = plan(GetParam().goal);
-    the_plan.keep_on_failed_units = GetParam().keep;
-    the_plan.rollback = GetParam().rollback;
-    const auto report = activate(the_plan, actions);
-    ASSERT_TRUE(report.outcome);
-    EXPECT_EQ(to_string(*report.outcome), to_string(GetParam().outcome)) << report.message;
-    EXPECT_EQ(report.code, GetParam().code);
+    actions.failed = GetParam().failed_units;
+    actions.record_.failed_units = {"before.service"};
+    actions.record_.rollback.keep_on_failed_units = GetParam().keep;
+    actions.record_.rollback.enable = GetParam().rollback;
+    activate(actions);
     EXPECT_EQ(actions.done, GetParam().done);
+    EXPECT_EQ(actions.trail(), GetParam().trail);
+    EXPECT_EQ(actions.record_.outcome, GetParam().outcome) << actions.record_.message;
+    EXPECT_EQ(actions.record_.code, GetParam().code);
+    EXPECT_EQ(actions.disarmed, GetParam().outcome.has_value());
 }
 
-using Steps = std::vector<std::string>;
-const Steps all_of_switch{"new test", "profile", "new boot"};
+const Steps handed_over{"new test", "arm", "restart agent"};
+const Steps and_back{"new test", "old test unchecked", "default.target", "restart agent"};
+const Steps activated_trail{"activating", "activated"};
+const Steps back_trail{"activating", "rolling-back", "rolled-back"};
+const Steps refused_trail{"activating", "failed"};
+const Steps committed_trail{"activating", "committing", "committed"};
 
 const std::vector<Case> cases{
-    {"Switch", Goal::switch_, {}, Outcome::ok, "", all_of_switch},
-    {"Test", Goal::test, {}, Outcome::ok, "", {"new test"}},
-    {"Boot", Goal::boot, {}, Outcome::ok, "", {"profile", "new boot"}},
-    {"DryActivate", Goal::dry_activate, {}, Outcome::ok, "", {"new dry-activate"}},
+    {"SwitchIsHandedOver", Goal::switch_, {}, {}, std::nullopt, "", handed_over, activated_trail},
+    {"TestIsHandedOver", Goal::test, {}, {}, std::nullopt, "", handed_over, activated_trail},
+    {"DryActivate", Goal::dry_activate, {}, {}, Outcome::ok, "", {"new dry-activate"}, {"activating", "staged"}},
     {"DryActivateFails",
      Goal::dry_activate,
      {{"new dry-activate", 1}},
+     {},
      Outcome::failed_before_activation,
      "dry-activate-failed",
-     {"new dry-activate"}},
-    {"RefusedBeforeAnything", Goal::switch_, {{"new test", 100}}, Outcome::refused, "pre-switch-check", {"new test"}},
+     {"new dry-activate"},
+     refused_trail},
+    {"RefusedBeforeAnything",
+     Goal::switch_,
+     {{"new test", 100}},
+     {},
+     Outcome::refused,
+     "pre-switch-check",
+     {"new test"},
+     refused_trail},
     {"ActivationFails",
      Goal::switch_,
      {{"new test", 1}},
+     {},
      Outcome::rolled_back,
      "activation-failed",
-     {"new test", "old test unchecked"}},
+     and_back,
+     back_trail},
     {"ActivationIsKilled",
      Goal::test,
      {{"new test", -1}},
+     {},
      Outcome::rolled_back,
      "activation-failed",
-     {"new test", "old test unchecked"}},
+     and_back,
+     back_trail},
     {"UnitsFail",
      Goal::switch_,
      {{"new test", 4}},
+     {"a.service", "before.service"},
      Outcome::rolled_back,
      "units-failed",
-     {"new test", "old test unchecked"}},
+     and_back,
+     back_trail},
+    {"UnitsFailWithoutAWordOfSwitchToConfiguration",
+     Goal::switch_,
+     {},
+     {"a.service"},
+     Outcome::rolled_back,
+     "units-failed",
+     and_back,
+     back_trail},
+    {"UnitsThatFailedBeforeAreNoReason",
+     Goal::switch_,
+     {{"new test", 4}},
+     {"before.service"},
+     std::nullopt,
+     "",
+     handed_over,
+     activated_trail},
     {"UnitsFailAndAreKept",
      Goal::switch_,
      {{"new test", 4}},
-     Outcome::ok_units_failed,
-     "units-failed",
-     all_of_switch,
+     {"a.service"},
+     std::nullopt,
+     "",
+     handed_over,
+     activated_trail,
      true},
+    {"WithoutRollbackItIsCommittedAtOnce",
+     Goal::switch_,
+     {},
+     {},
+     Outcome::ok,
+     "",
+     {"new test", "profile", "new boot", "restart agent"},
+     committed_trail,
+     false,
+     false},
     {"UnitsFailWithoutRollback",
      Goal::switch_,
      {{"new test", 4}},
+     {"a.service"},
      Outcome::ok_units_failed,
      "units-failed",
-     all_of_switch,
+     {"new test", "profile", "new boot", "restart agent"},
+     committed_trail,
      false,
      false},
     {"ActivationFailsWithoutRollback",
      Goal::switch_,
      {{"new test", 2}},
+     {},
      Outcome::unknown,
      "activation-failed",
      {"new test"},
+     refused_trail,
      false,
      false},
-    {"RollbackFails",
-     Goal::test,
-     {{"new test", 1}, {"old test unchecked", 1}},
-     Outcome::unknown,
-     "rollback-failed",
-     {"new test", "old test unchecked"}},
+    {"TheNewAgentIsNotThere",
+     Goal::switch_,
+     {{"restart agent", 5}},
+     {},
+     Outcome::rolled_back,
+     "agent-not-started",
+     {"new test", "arm", "restart agent", "old test unchecked", "default.target", "restart agent"},
+     {"activating", "activated", "rolling-back", "rolled-back"}},
     {"OldUnitsFailAfterRollback",
      Goal::test,
      {{"new test", 1}, {"old test unchecked", 4}},
+     {},
      Outcome::rolled_back,
      "activation-failed",
-     {"new test", "old test unchecked"}},
-    {"ProfileFailsOnSwitch",
-     Goal::switch_,
-     {{"profile", 1}},
-     Outcome::rolled_back,
-     "profile-failed",
-     {"new test", "profile", "restore system-3-link", "old test unchecked"}},
-    {"BootLoaderFailsOnSwitch",
-     Goal::switch_,
-     {{"new boot", 1}},
-     Outcome::rolled_back,
-     "boot-loader-failed",
-     {"new test", "profile", "new boot", "restore system-3-link", "old boot unchecked", "old test unchecked"}},
-    {"BootLoaderFailsOnBoot",
-     Goal::boot,
-     {{"new boot", 1}},
-     Outcome::rolled_back,
-     "boot-loader-failed",
-     {"profile", "new boot", "restore system-3-link", "old boot unchecked"}},
+     and_back,
+     back_trail},
 };
 
 INSTANTIATE_TEST_SUITE_P(Cases, ActivationTable, testing::ValuesIn(cases),
                          [](const auto& param) { return std::string(param.param.name); });
 
 TEST(Activation, AsksForTheChecksWhereTheSystemKnowsThem) {
-    FakeActions actions;
+    FakeActions actions(Goal::test);
     actions.knows_check = true;
-    EXPECT_EQ(activate(plan(Goal::test), actions).outcome, Outcome::ok);
-    EXPECT_EQ(actions.done, (Steps{"new check", "new test"}));
+    activate(actions);
+    EXPECT_EQ(actions.done, (Steps{"new check", "new test", "arm", "restart agent"}));
 }
 
 TEST(Activation, IsRefusedByAFailedCheckBeforeAnythingIsActivated) {
-    FakeActions actions;
+    FakeActions actions(Goal::switch_);
     actions.knows_check = true;
     actions.exit_codes = {{"new check", 1}};
-    const auto report = activate(plan(Goal::switch_), actions);
-    EXPECT_EQ(report.outcome, Outcome::refused);
-    EXPECT_EQ(report.code, "pre-switch-check");
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::refused);
+    EXPECT_EQ(actions.record_.code, "pre-switch-check");
     EXPECT_EQ(actions.done, Steps{"new check"});
 }
 
+TEST(Activation, GoesBackFromASystemThatIsNotHealthy) {
+    FakeActions actions(Goal::switch_);
+    actions.unhealthy = "the http check fails: status 502";
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.record_.code, "health-check");
+    EXPECT_THAT(actions.record_.message, HasSubstr("status 502"));
+    EXPECT_THAT(actions.record_.message, HasSubstr(FakeActions::old_system.base_name() + " runs again"));
+}
+
 TEST(Activation, SaysSoWhenThereIsNothingToGoBackTo) {
-    FakeActions actions;
-    actions.current = std::nullopt;
+    FakeActions actions(Goal::test);
+    actions.current = actions.record_.previous_system = std::nullopt;
     actions.exit_codes = {{"new test", 1}};
-    const auto report = activate(plan(Goal::test), actions);
-    EXPECT_EQ(report.outcome, Outcome::unknown);
-    EXPECT_NE(report.message.find("no system that ran before"), std::string::npos);
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::unknown);
+    EXPECT_THAT(actions.record_.message, HasSubstr("no system that ran before"));
 }
 
-TEST(Activation, NeedsNoOldSystemWhereOnlyTheProfileWasTouched) {
-    FakeActions actions;
-    actions.current = std::nullopt;
-    actions.exit_codes = {{"profile", 1}};
-    EXPECT_EQ(activate(plan(Goal::boot), actions).outcome, Outcome::rolled_back);
-    EXPECT_EQ(actions.done, (Steps{"profile", "restore system-3-link"}));
+TEST(Activation, RebootsWhenTheOldSystemCannotBeSwitchedTo) {
+    FakeActions actions(Goal::switch_);
+    actions.exit_codes = {{"new test", 1}, {"old test unchecked", 1}};
+    activate(actions);
+    EXPECT_EQ(actions.done, (Steps{"new test", "old test unchecked", "reboot"}));
+    EXPECT_EQ(actions.trail(), (Steps{"activating", "rolling-back", "rolling-back"}));
+    EXPECT_FALSE(actions.record_.outcome);
+    EXPECT_FALSE(actions.disarmed);
 }
 
-TEST(Activation, PersistsEachStepBeforeItIsDone) {
-    FakeActions actions;
-    activate(plan(Goal::switch_), actions);
-    ASSERT_EQ(actions.reports.size(), 3);
-    EXPECT_EQ(actions.reports[0].step, "test");
-    EXPECT_EQ(actions.reports[1].step, "profile");
-    EXPECT_EQ(actions.reports[2].step, "boot");
-    EXPECT_FALSE(actions.reports[2].outcome);
-}
-
-TEST(Activation, DoesNothingWhenItsFirstStepCannotBeWritten) {
-    FakeActions actions;
-    actions.throws_at = "test";
-    const auto report = activate(plan(Goal::switch_), actions);
-    EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
-    EXPECT_TRUE(actions.done.empty());
-}
-
-TEST(Activation, GoesBackWhenALaterStepCannotBeWritten) {
-    FakeActions actions;
-    actions.throws_at = "profile";
-    const auto report = activate(plan(Goal::switch_), actions);
-    EXPECT_EQ(report.outcome, Outcome::rolled_back);
-    EXPECT_EQ(actions.done, (Steps{"new test", "old test unchecked"}));
+TEST(Activation, GoesBackWhenItsEndCannotBeWritten) {
+    FakeActions actions(Goal::switch_);
+    actions.fails_to_write_at = 1;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_THAT(actions.record_.message, HasSubstr("no space left"));
+    EXPECT_THAT(actions.done, Contains("old test unchecked"));
 }
 
 } // namespace

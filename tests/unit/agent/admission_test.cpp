@@ -154,8 +154,12 @@ const std::vector<Row> rows{
          d.secrets.bytes = 1;
      },
      "secrets-not-supported"},
-    {"Reboot", [](Deployment& d, AdmissionContext&) { d.reboot = protocol::Reboot::if_needed; },
-     "reboot-not-supported"},
+    {"Reboot",
+     [](Deployment& d, AdmissionContext&) {
+         d.reboot = protocol::Reboot::if_needed;
+         d.goal = protocol::Goal::test;
+     },
+     "reboot-without-boot"},
     {"Channel", [](Deployment& d, AdmissionContext&) { d.delivery = protocol::Delivery::channel; },
      "channel-not-supported"},
     // state

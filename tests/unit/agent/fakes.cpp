@@ -74,49 +74,57 @@ void FakeStore::add_root(const std::filesystem::path& link, const nix::StorePath
     content_.roots.insert_or_assign(link, path);
 }
 
-void FakeActivationUnit::start(const ActivationRequest& request) {
+void FakeUnits::add(std::string what, const DeploymentRecord&) {
     const std::lock_guard lock(mutex_);
-    if (!start_error.empty())
+    if (what == "activate" && !start_error.empty())
         throw Error(start_error);
-    started_.push_back(request);
+    started_.push_back(std::move(what));
 }
 
-std::optional<ActivationReport> FakeActivationUnit::await(const protocol::DeploymentId& id, Time,
-                                                          const std::function<void(std::string_view)>& on_line,
-                                                          const Interrupt& interrupt) {
-    std::unique_lock lock(mutex_);
-    while (!end_) {
-        interrupt.check();
-        changed_.wait_for(lock,
-                          std::chrono::milliseconds(5)); // an Interrupt has a descriptor, not a condition variable
+void FakeUnits::watch(const DeploymentRecord&, const std::function<void(std::string_view)>& on_line, const Look& look,
+                      const Interrupt& interrupt) {
+    while (!look(working_)) {
+        std::optional<Part> part;
+        {
+            const std::lock_guard lock(mutex_);
+            if (!parts_.empty()) {
+                part = std::move(parts_.front());
+                parts_.pop_front();
+            }
+        }
+        if (!part) {
+            // An Interrupt has a descriptor, not a condition variable.
+            pollfd fd{.fd = interrupt.fd(), .events = POLLIN, .revents = 0};
+            ::poll(&fd, 1, 5);
+            interrupt.check();
+            continue;
+        }
+        on_line("starting the following units: a.service");
+        state_.change([&](State& all) {
+            for (const auto event : part->events)
+                advance(*all.deployment, event, test_time);
+            if (part->ending)
+                end(*all.deployment, *part->ending);
+        });
     }
-    for (const auto& line : lines_)
-        on_line(line);
-    auto report = *end_;
-    end_.reset();
-    if (report)
-        report->id = id;
-    return report;
 }
 
-void FakeActivationUnit::finish(std::vector<std::string> lines, std::optional<ActivationReport> report) {
+void FakeUnits::write(std::vector<LifeEvent> events, std::optional<Ending> ending) {
     const std::lock_guard lock(mutex_);
-    lines_ = std::move(lines);
-    end_ = std::move(report);
-    changed_.notify_all();
+    parts_.push_back({std::move(events), std::move(ending)});
 }
 
-void FakeActivationUnit::finish(protocol::Outcome outcome, std::string code, std::string message) {
-    ActivationReport report;
-    report.step = "test";
-    report.outcome = outcome;
-    report.code = std::move(code);
-    report.message = std::move(message);
-    report.generation = 8;
-    finish({"starting the following units: a.service"}, report);
+void FakeUnits::succeed() {
+    write({LifeEvent::activated, LifeEvent::commit, LifeEvent::committed},
+          Ending{.outcome = protocol::Outcome::ok, .code = "", .message = "", .generation = 8});
 }
 
-std::vector<ActivationRequest> FakeActivationUnit::started() const {
+void FakeUnits::roll_back(std::string code, std::string message) {
+    write({LifeEvent::fail, LifeEvent::reverted},
+          Ending{.outcome = protocol::Outcome::rolled_back, .code = std::move(code), .message = std::move(message)});
+}
+
+std::vector<std::string> FakeUnits::started() const {
     const std::lock_guard lock(mutex_);
     return started_;
 }

@@ -1,8 +1,9 @@
 #pragma once
 
-#include "agent/activation.hpp"
 #include "agent/deployment_run.hpp"
 #include "agent/host.hpp"
+#include "agent/life.hpp"
+#include "agent/life_units.hpp"
 #include "agent/store.hpp"
 #include "shared/base/file.hpp"
 #include "shared/net/connection.hpp"
@@ -11,6 +12,7 @@
 #include "shared/protocol/messages.hpp"
 #include "shared/ssh/key.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -67,37 +69,57 @@ private:
 struct FakeHost : Host {
     std::optional<nix::StorePath> current;
     std::optional<nix::StorePath> profile_path;
+    std::string boot = "boot-1";
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
 
     std::optional<nix::StorePath> current_system() const override { return current; }
     std::optional<nix::StorePath> booted_system() const override { return current; }
     std::optional<nix::StorePath> profile() const override { return profile_path; }
+    std::string profile_link() const override { return "system-7-link"; }
     std::optional<std::uint64_t> profile_generation() const override { return 7; }
+    std::string boot_id() const override { return boot; }
+    std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
     bool is_system(const nix::StorePath&) const override { return system; }
 };
 
-// A unit whose activation ends when the test says so.
-class FakeActivationUnit : public ActivationUnit {
+// Units that write into the state what the test says, while somebody watches them.
+class FakeUnits : public LifeUnits {
 public:
-    void start(const ActivationRequest& request) override;
-    std::optional<ActivationReport> await(const protocol::DeploymentId& id, Time started,
-                                          const std::function<void(std::string_view)>& on_line,
-                                          const Interrupt& interrupt) override;
+    explicit FakeUnits(const std::filesystem::path& state_dir) : state_(state_dir) {}
 
-    // For the test. `report` nullopt: the unit and its result are gone.
-    void finish(std::vector<std::string> lines, std::optional<ActivationReport> report);
-    void finish(protocol::Outcome outcome, std::string code = "", std::string message = "");
-    std::vector<ActivationRequest> started() const;
-    std::string start_error; // when set, start() throws it
+    void arm_activation_timer(const DeploymentRecord& record) override { add("arm", record); }
+    void arm_confirmation_timer(const DeploymentRecord& record) override { add("arm-confirmation", record); }
+    void disarm_activation_timer() override {}
+    void disarm() override {}
+    void start_activation(const DeploymentRecord& record) override { add("activate", record); }
+    void start_commit(const DeploymentRecord& record) override { add("commit", record); }
+    void start_recovery(const DeploymentRecord& record) override { add("recover", record); }
+    void watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line, const Look& look,
+               const Interrupt& interrupt) override;
+
+    // For the test. The units print a line, take these steps and, with an ending, end the deployment.
+    void write(std::vector<LifeEvent> events, std::optional<Ending> ending = std::nullopt);
+    // A whole life from the activation on.
+    void succeed();
+    void roll_back(std::string code, std::string message);
+    void die() { working_ = false; } // without a word
+    std::vector<std::string> started() const;
+    std::string start_error; // when set, starting the activation throws it
 
 private:
+    void add(std::string what, const DeploymentRecord& record);
+
+    StateKeeper state_;
+    std::atomic<bool> working_ = true;
     mutable std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<ActivationRequest> started_;
-    std::vector<std::string> lines_;
-    std::optional<std::optional<ActivationReport>> end_;
+    std::vector<std::string> started_;
+    struct Part {
+        std::vector<LifeEvent> events;
+        std::optional<Ending> ending;
+    };
+    std::deque<Part> parts_;
 };
 
 // One direction of a connection in memory.

@@ -96,17 +96,16 @@ protected:
     void start_agent() {
         deployments.reset();
         state = std::make_unique<StateKeeper>(folder.path());
-        world =
-            std::make_unique<World>(World{.host = host,
-                                          .activation = unit,
-                                          .state = *state,
-                                          .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
-                                              if (content.away)
-                                                  throw Error("connection refused");
-                                              return std::make_unique<FakeStore>(content);
-                                          },
-                                          .clock = [] { return test_time; },
-                                          .state_dir = folder.path()});
+        world = std::make_unique<World>(World{.host = host,
+                                              .units = *units,
+                                              .state = *state,
+                                              .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
+                                                  if (content.away)
+                                                      throw Error("connection refused");
+                                                  return std::make_unique<FakeStore>(content);
+                                              },
+                                              .clock = [] { return test_time; },
+                                              .state_dir = folder.path()});
         deployments =
             std::make_unique<Deployments>(NodeIdentity{"demo", "alpha", "x86_64-linux", node_key.public_key()},
                                           std::vector<ssh::PublicKey>{operator_key.public_key()}, *world, [] {});
@@ -134,6 +133,19 @@ protected:
         return trigger.next<protocol::Refused>();
     }
 
+    // What an agent before this one left.
+    void leave(DeploymentState last) {
+        state->change([&](State& all) {
+            DeploymentRecord record;
+            record.toplevel = closure.toplevel();
+            record.previous_system = test_path('a', "old");
+            record.state = last;
+            record.trail = {{last, test_time}};
+            record.boot_id = "boot-1";
+            all.deployment = record;
+        });
+    }
+
     // Until the agent waits for its unit.
     void await_activation(TestTrigger& trigger) {
         while (!trigger.saw(DeploymentState::activating))
@@ -146,7 +158,7 @@ protected:
     ssh::PrivateKey node_key = ssh::PrivateKey::generate();
     FakeStoreContent content;
     FakeHost host;
-    FakeActivationUnit unit;
+    std::unique_ptr<FakeUnits> units = std::make_unique<FakeUnits>(folder.path());
     std::int64_t documents = 0;
     std::unique_ptr<StateKeeper> state;
     std::unique_ptr<World> world;
@@ -165,7 +177,7 @@ TEST_F(Session, BeginsWithFacts) {
 
 TEST_F(Session, DeploysFromReceivedToCommitted) {
     host.current = test_path('a', "old");
-    unit.finish(Outcome::ok);
+    units->succeed();
     TestTrigger trigger(*deployments);
     const auto id = deploy(trigger, document());
     EXPECT_FALSE(trigger.next<protocol::Admitted>().attached);
@@ -182,18 +194,27 @@ TEST_F(Session, DeploysFromReceivedToCommitted) {
     EXPECT_TRUE(std::ranges::any_of(trigger.events, [](const auto& event) {
         return event.kind == protocol::Event::Kind::log && event.text == "starting the following units: a.service";
     }));
-    ASSERT_EQ(unit.started().size(), 1);
-    EXPECT_EQ(unit.started()[0].toplevel, closure.toplevel());
+    EXPECT_EQ(units->started(), (std::vector<std::string>{"arm", "activate"}));
     EXPECT_EQ(content.roots.at(folder.path() / "gcroots" / id.brief()), closure.toplevel());
     const auto record = *state->get().deployment;
     EXPECT_EQ(record.state, DeploymentState::committed);
     EXPECT_EQ(record.outcome, Outcome::ok);
     EXPECT_EQ(record.previous_system, host.current);
+    EXPECT_EQ(record.previous_profile_link, "system-7-link");
+    EXPECT_EQ(record.boot_id, "boot-1");
+    EXPECT_EQ(record.failed_units, std::vector<std::string>{"failed-before.service"});
     EXPECT_EQ(record.generation, 8);
+    std::vector<DeploymentState> trail;
+    for (const auto& entry : record.trail)
+        trail.push_back(entry.state);
+    EXPECT_THAT(trail,
+                testing::ElementsAre(DeploymentState::received, DeploymentState::fetching, DeploymentState::staged,
+                                     DeploymentState::activating, DeploymentState::activated,
+                                     DeploymentState::committing, DeploymentState::committed));
 }
 
 TEST_F(Session, TellsTheNextOneWhatWasAdmitted) {
-    unit.finish(Outcome::ok);
+    units->succeed();
     protocol::DeploymentId id;
     {
         TestTrigger trigger(*deployments);
@@ -212,7 +233,7 @@ TEST_F(Session, ActivatesNothingForPush) {
     deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
-    EXPECT_TRUE(unit.started().empty());
+    EXPECT_TRUE(units->started().empty());
     EXPECT_EQ(content.roots.size(), 1);
 }
 
@@ -222,12 +243,12 @@ TEST_F(Session, ActivatesNothingWhenTheNodeIsWhatItShouldBe) {
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::unchanged);
-    EXPECT_TRUE(unit.started().empty());
+    EXPECT_TRUE(units->started().empty());
 }
 
 TEST_F(Session, ActivatesWhatRunsButIsNotTheProfile) {
     host.current = closure.toplevel();
-    unit.finish(Outcome::ok);
+    units->succeed();
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
@@ -235,7 +256,7 @@ TEST_F(Session, ActivatesWhatRunsButIsNotTheProfile) {
 }
 
 TEST_F(Session, ReportsARollback) {
-    unit.finish(Outcome::rolled_back, "units-failed", "a.service failed");
+    units->roll_back("units-failed", "a.service failed");
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
@@ -255,7 +276,7 @@ TEST_F(Session, RefusesWhileTheNixDaemonIsAwayBeforeAnythingIsRecorded) {
 }
 
 TEST_F(Session, RefusesAReplay) {
-    unit.finish(Outcome::ok);
+    units->succeed();
     const auto first = document();
     const auto second = document();
     for (const auto& each : {first, second}) {
@@ -263,7 +284,7 @@ TEST_F(Session, RefusesAReplay) {
         deploy(trigger, each);
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
-        unit.finish(Outcome::ok);
+        units->succeed();
     }
     EXPECT_EQ(refusal_of(first).code, "replayed");
 }
@@ -295,14 +316,14 @@ TEST_F(Session, AttachesToTheSameDeployment) {
     TestTrigger second(*deployments);
     deploy(second, same);
     EXPECT_TRUE(second.next<protocol::Admitted>().attached);
-    unit.finish(Outcome::ok);
+    units->succeed();
     EXPECT_EQ(first.next<protocol::Result>(&closure).outcome, Outcome::ok);
     EXPECT_EQ(second.next<protocol::Result>().outcome, Outcome::ok);
-    EXPECT_EQ(unit.started().size(), 1);
+    EXPECT_EQ(units->started(), (std::vector<std::string>{"arm", "activate"}));
 }
 
 TEST_F(Session, AttachGoesOnAfterTheGivenEvent) {
-    unit.finish(Outcome::ok);
+    units->succeed();
     TestTrigger first(*deployments);
     const auto id = deploy(first, document());
     first.next<protocol::Admitted>();
@@ -332,7 +353,7 @@ TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
     }
     EXPECT_EQ(state->get().deployment->outcome, Outcome::failed_before_activation);
     EXPECT_EQ(state->get().deployment->code, "session-lost");
-    unit.finish(Outcome::ok);
+    units->succeed();
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
@@ -362,7 +383,7 @@ TEST_F(Session, AnActivationThatHasBegunRunsToItsEndWithoutItsSession) {
         await_activation(trigger);
         trigger.lose();
     }
-    unit.finish(Outcome::ok);
+    units->succeed();
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Attach{id, 0});
     trigger.next<protocol::Admitted>();
@@ -377,7 +398,7 @@ TEST_F(Session, CancelEndsTheFetch) {
     trigger.send(protocol::Cancel{id});
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
     EXPECT_TRUE(content.valid.empty());
-    EXPECT_TRUE(unit.started().empty());
+    EXPECT_TRUE(units->started().empty());
 }
 
 TEST_F(Session, CancelOfAnotherSessionEndsTheFetch) {
@@ -400,7 +421,7 @@ TEST_F(Session, CancelComesTooLateForAnActivation) {
     trigger.send(protocol::Cancel{id});
     const auto note = trigger.next<protocol::Event>();
     EXPECT_EQ(note.kind, protocol::Event::Kind::note);
-    unit.finish(Outcome::ok);
+    units->succeed();
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
@@ -414,7 +435,7 @@ TEST_F(Session, WrongBytesFailBeforeTheActivation) {
     EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
     EXPECT_EQ(result.code, "wrong-hash");
     EXPECT_TRUE(content.valid.empty());
-    EXPECT_TRUE(unit.started().empty());
+    EXPECT_TRUE(units->started().empty());
 }
 
 TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
@@ -433,11 +454,11 @@ TEST_F(Session, APathThatIsNoSystemIsNotActivated) {
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "not-a-system");
-    EXPECT_TRUE(unit.started().empty());
+    EXPECT_TRUE(units->started().empty());
 }
 
 TEST_F(Session, AUnitThatDoesNotStartIsAFailureBeforeTheActivation) {
-    unit.start_error = "systemd-run failed";
+    units->start_error = "systemd-run failed";
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
@@ -463,34 +484,79 @@ TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Attach{id, 0});
     trigger.next<protocol::Admitted>();
-    unit.finish(Outcome::ok);
+    units->succeed();
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
-TEST_F(Session, ARestartedAgentSaysThatAnActivationWasCutOff) {
-    state->change([&](State& all) {
-        DeploymentRecord record;
-        record.toplevel = closure.toplevel();
-        record.state = DeploymentState::activating;
-        all.deployment = record;
-    });
+TEST_F(Session, ARestartedAgentTakesUpWhatNoUnitWorksOn) {
+    leave(DeploymentState::activating);
+    units->die();
     start_agent();
-    unit.finish({}, std::nullopt);
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
+    units->roll_back("cut-off", "it was cut off while it was activating");
     const auto result = trigger.next<protocol::Result>();
-    EXPECT_EQ(result.outcome, Outcome::unknown);
-    EXPECT_EQ(result.code, "activation-lost");
+    EXPECT_EQ(result.outcome, Outcome::rolled_back);
+    EXPECT_EQ(result.code, "cut-off");
+    EXPECT_EQ(units->started().at(0), "recover");
+}
+
+TEST_F(Session, AnAgentOfTheNewSystemCommitsWhenItIsToldTo) {
+    host.current = closure.toplevel();
+    leave(DeploymentState::activated);
+    start_agent();
+    TestTrigger trigger(*deployments);
+    EXPECT_EQ(trigger.facts.awaits_confirmation, protocol::DeploymentId{});
+    EXPECT_EQ(trigger.facts.boot_id, "boot-1");
+    trigger.send(protocol::Attach{{}, 0});
+    trigger.send(protocol::Confirm{{}});
+    trigger.next<protocol::Admitted>();
+    units->write({LifeEvent::commit, LifeEvent::committed}, Ending{});
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
+    EXPECT_EQ(units->started(), std::vector<std::string>{"commit"});
+}
+
+TEST_F(Session, ASecondConfirmationIsRefused) {
+    host.current = closure.toplevel();
+    leave(DeploymentState::activated);
+    start_agent();
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Confirm{{}});
+    trigger.send(protocol::Confirm{{}});
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
+    EXPECT_EQ(units->started(), std::vector<std::string>{"commit"});
+}
+
+TEST_F(Session, AnAgentThatRanBeforeTheActivationTakesNoConfirmation) {
+    TestTrigger trigger(*deployments);
+    const auto id = deploy(trigger, document());
+    units->write({LifeEvent::activated});
+    trigger.next<protocol::Admitted>();
+    while (!trigger.saw(DeploymentState::activated))
+        trigger.events.push_back(trigger.next<protocol::Event>(&closure));
+    EXPECT_FALSE(TestTrigger(*deployments).facts.awaits_confirmation);
+    trigger.send(protocol::Confirm{id});
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
+}
+
+TEST_F(Session, AnAgentOfAnotherBootTakesNoConfirmationButGoesBack) {
+    host.current = test_path('a', "old");
+    leave(DeploymentState::activated);
+    host.boot = "boot-2";
+    units->die();
+    start_agent();
+    TestTrigger trigger(*deployments);
+    EXPECT_FALSE(trigger.facts.awaits_confirmation);
+    trigger.send(protocol::Attach{{}, 0});
+    trigger.next<protocol::Admitted>();
+    units->roll_back("rebooted", "the node was rebooted");
+    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::rolled_back);
+    EXPECT_EQ(units->started().at(0), "recover");
 }
 
 TEST_F(Session, ARestartedAgentEndsAFetchOfTheOneBefore) {
-    state->change([&](State& all) {
-        DeploymentRecord record;
-        record.toplevel = closure.toplevel();
-        record.state = DeploymentState::fetching;
-        all.deployment = record;
-    });
+    leave(DeploymentState::fetching);
     start_agent();
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Attach{{}, 0});

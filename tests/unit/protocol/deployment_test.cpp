@@ -54,7 +54,8 @@ TEST(Deployment, HasExactlyTheDocumentedFields) {
                                                           "reboot", "removeAgent", "localContent", "retry", "git"));
     EXPECT_THAT(keys(json["closure"]), testing::UnorderedElementsAre("sha256", "bytes", "paths"));
     EXPECT_THAT(keys(json["secrets"]), testing::UnorderedElementsAre("replace", "sha256", "bytes"));
-    EXPECT_THAT(keys(json["rollback"]), testing::UnorderedElementsAre("enable", "confirmTimeout", "onFailedUnits"));
+    EXPECT_THAT(keys(json["rollback"]),
+                testing::UnorderedElementsAre("enable", "confirmTimeout", "activationTimeout", "onFailedUnits"));
     EXPECT_THAT(keys(json["git"]), testing::UnorderedElementsAre("rev", "dirty"));
     auto keep = sample_deployment();
     keep.secrets = {};
@@ -152,6 +153,7 @@ TEST(Deployment, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
         {"/expires", "2026-11-22T09:41:00.000Z", "field \"expires\" is not after \"notBefore\""},
         {"/expires", "2026-11-22T10:42:00+01:00", "field \"expires\" is not a time"},
         {"/delivery", "pigeon", "field \"delivery\" has the unknown value \"pigeon\""},
+        {"/rollback/activationTimeout", 0, "field \"rollback\": field \"activationTimeout\" is not between"},
         {"/rollback/confirmTimeout", 0, "field \"rollback\": field \"confirmTimeout\" is not between 1 and 86400"},
         {"/rollback/confirmTimeout", 86401, "field \"rollback\": field \"confirmTimeout\" is not between"},
         {"/rollback/onFailedUnits", "panic", "field \"rollback\": field \"onFailedUnits\" has the unknown value"},

@@ -27,7 +27,10 @@ Deployment sample_deployment() {
     deployment.not_before = parse_rfc3339("2026-11-22T09:41:00.000Z");
     deployment.expires = parse_rfc3339("2026-11-22T10:42:00.000Z");
     deployment.delivery = Delivery::channel;
-    deployment.rollback = {false, std::chrono::seconds(90), true};
+    deployment.rollback = {.enable = false,
+                           .confirm_timeout = std::chrono::seconds(90),
+                           .activation_timeout = std::chrono::seconds(91),
+                           .keep_on_failed_units = true};
     deployment.reboot = Reboot::if_needed;
     deployment.remove_agent = true;
     deployment.local_content = LocalContent::exact;

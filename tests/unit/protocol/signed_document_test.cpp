@@ -71,6 +71,7 @@ TEST(SignedDocument, WithAnyFieldChangedHasNoSigner) {
         {"delivery", [](Deployment& d) { d.delivery = Delivery::session; }},
         {"rollback.enable", [](Deployment& d) { d.rollback.enable = true; }},
         {"rollback.confirmTimeout", [](Deployment& d) { ++d.rollback.confirm_timeout; }},
+        {"rollback.activationTimeout", [](Deployment& d) { ++d.rollback.activation_timeout; }},
         {"rollback.onFailedUnits", [](Deployment& d) { d.rollback.keep_on_failed_units = false; }},
         {"reboot", [](Deployment& d) { d.reboot = Reboot::never; }},
         {"removeAgent", [](Deployment& d) { d.remove_agent = false; }},

@@ -38,8 +38,12 @@ protected:
     ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
     Interrupt interrupt_;
     RecordingReporter reporter_;
-    Patience patience_{
-        .silence = 10s, .reattach = 1s, .cancel_answer = 200ms, .backoff = 1ms, .reconnects_before_activation = 2};
+    Patience patience_{.silence = 10s,
+                       .reattach = 1s,
+                       .after_rollback = std::chrono::milliseconds(0),
+                       .cancel_answer = 200ms,
+                       .backoff = 1ms,
+                       .reconnects_before_activation = 2};
 };
 
 TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
@@ -279,13 +283,51 @@ TEST_F(DeployNode, AfterActivationBeganItComesBackForTheRest) {
                      [&](AgentSide& side) {
                          side.greet(later);
                          const auto attach = side.expect<protocol::Attach>();
-                         EXPECT_EQ(attach.after, 2u);
+                         EXPECT_EQ(attach.after, 0u); // it may be another agent, which counts anew
+                         side.send_state(1, DeploymentState::activating);
+                         side.send_log(2, "stopping network");
                          side.send_log(3, "starting network");
                          side.send_result(attach.id, Outcome::ok);
                      }});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
     EXPECT_THAT(report.log.lines(), ElementsAre("stopping network", "starting network"));
+}
+
+TEST_F(DeployNode, ConfirmsToTheAgentThatTheNewSystemStarted) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         later.last_admitted = later.awaits_confirmation = side.take_deployment();
+                         side.send_state(1, DeploymentState::activated);
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         side.expect<protocol::Attach>();
+                         EXPECT_EQ(side.expect<protocol::Confirm>().id, later.awaits_confirmation);
+                         side.send_result(*later.awaits_confirmation, Outcome::ok);
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+    EXPECT_THAT(reporter_.all(), Contains("step confirming"));
+}
+
+TEST_F(DeployNode, ConfirmsNothingToAnAgentThatDoesNotAwaitIt) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         later.last_admitted = side.take_deployment();
+                         side.send_state(1, DeploymentState::activated);
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         side.expect<protocol::Attach>();
+                         side.send_result(*later.last_admitted, Outcome::rolled_back, "not-confirmed", "nobody came");
+                         EXPECT_THROW(side.receive(), net::ConnectionLost);
+                     }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::rolled_back);
 }
 
 TEST_F(DeployNode, AfterActivationBeganALossForGoodIsUnknown) {

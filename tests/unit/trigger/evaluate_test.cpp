@@ -13,7 +13,7 @@ Json node() {
         "deployment": {
             "tags": ["web"], "targetHost": "10.0.0.1", "targetPort": null,
             "agent": {"enable": true, "port": 9244, "hostKey": null},
-            "rollback": {"enable": false, "confirmTimeout": 90, "onFailedUnits": "keep"},
+            "rollback": {"enable": false, "confirmTimeout": 90, "activationTimeout": 600, "onFailedUnits": "keep"},
             "localContent": "exact"
         },
         "system": "x86_64-linux", "agentEnabled": true, "hive": "demo", "node": "alpha",

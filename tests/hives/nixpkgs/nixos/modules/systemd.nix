@@ -79,7 +79,11 @@ let
     // unit "socket" (_: u: unitSection u + "\n[Socket]\n" + lines ({ ListenStream = u.listenStreams; } // u.socketConfig)) cfg.sockets
     // unit "timer" (withSection "Timer" "timerConfig") cfg.timers
     // unit "path" (withSection "Path" "pathConfig") cfg.paths
-    // unit "target" (_: unitSection) cfg.targets;
+    // unit "target" (_: unitSection) cfg.targets
+    // unit "mount" (withSection "Mount" "mountConfig") (lib.listToAttrs (map (mount: {
+      name = lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" mount.where);
+      value = mount // { mountConfig = { What = mount.what; Where = mount.where; Type = mount.type; } // mount.mountConfig; };
+    }) cfg.mounts));
 
   # In a folder of its own: systemd takes a link to a file of another name for an alias.
   fileOf = name: u: pkgs.writeTextFile {
@@ -101,6 +105,17 @@ in {
     timers = submodules (unitOptions // { timerConfig = section; });
     paths = submodules (unitOptions // { pathConfig = section; });
     targets = submodules unitOptions;
+    mounts = mkOption {
+      default = [ ];
+      type = types.listOf (types.submodule {
+        options = unitOptions // {
+          what = mkOption { type = types.str; };
+          where = mkOption { type = types.str; };
+          type = mkOption { type = types.str; };
+          mountConfig = section;
+        };
+      });
+    };
     tmpfiles.rules = strings;
     units = mkOption { type = types.attrsOf types.unspecified; description = "The text of every unit and where it is wanted."; };
   };

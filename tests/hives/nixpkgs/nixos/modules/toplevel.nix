@@ -65,6 +65,7 @@ let
     cp $activate $out/activate
     cp $switchToConfiguration $out/bin/switch-to-configuration
     chmod +x $out/activate $out/bin/switch-to-configuration
+    ${cfg.extraSystemBuilderCmds}
   '';
 
   failed = map (assertion: assertion.message) (lib.filter (assertion: !assertion.assertion) config.assertions);
@@ -78,6 +79,7 @@ in {
       type = types.attrsOf (types.coercedTo types.str (text: { inherit text; }) snippet);
       default = { };
     };
+    extraSystemBuilderCmds = mkOption { type = types.lines; default = ""; };
     preSwitchChecks = mkOption {
       type = types.attrsOf types.str;
       default = { };

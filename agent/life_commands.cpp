@@ -1,0 +1,101 @@
+#include "agent/life_commands.hpp"
+
+#include "agent/activate.hpp"
+#include "agent/commit.hpp"
+#include "agent/life.hpp"
+#include "agent/life_units.hpp"
+#include "agent/local_actions.hpp"
+#include "agent/unit_output.hpp"
+#include "shared/base/error.hpp"
+
+#include <fmt/format.h>
+
+namespace waggle::agent {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// Longer than any of the steps that the holder may be in. It does not wait for a hanging activation: that is killed.
+constexpr auto lock_timeout = 20min;
+
+bool is_newest(const StateKeeper& state, const protocol::DeploymentId& id) {
+    const auto record = state.get().deployment;
+    return record && record->id == id;
+}
+
+// Runs a part of the life of deployment `id`, alone on this node, between its marks in the journal.
+template <typename Part>
+int run_part(const std::filesystem::path& state_dir, const protocol::DeploymentId& id, const Part& part) {
+    StateKeeper state(state_dir);
+    if (state.condition() == StateKeeper::Condition::corrupt)
+        throw Error(state.problem());
+    if (!is_newest(state, id))
+        return 0;
+    const LifeLock lock(state_dir, deadline_in(lock_timeout));
+    if (!is_newest(state, id))
+        return 0;
+    LocalActions actions(state);
+    actions.say(begin_mark(id));
+    try {
+        part(actions);
+    } catch (const std::exception& error) {
+        actions.say(error.what());
+        actions.say(end_mark(id));
+        return 1;
+    }
+    actions.say(end_mark(id));
+    return 0;
+}
+
+// The activation is killed first, and what for is written before that: it may be about to end.
+void kill_hanging_activation(const std::filesystem::path& state_dir, const protocol::DeploymentId& id, Caller caller) {
+    StateKeeper state(state_dir);
+    const auto hangs = [&](const State& all) {
+        return all.deployment && all.deployment->id == id && !all.deployment->outcome &&
+               all.deployment->state == DeploymentState::activating;
+    };
+    if ((caller != Caller::activation_timer && caller != Caller::person) || !hangs(state.get()))
+        return;
+    state.change([&](State& all) {
+        if (!hangs(all))
+            return;
+        const auto problem = why_going_back(*all.deployment, caller, false);
+        all.deployment->problem_code = problem.code;
+        all.deployment->problem = problem.text;
+    });
+    SystemdUnits::kill_activation();
+}
+
+} // namespace
+
+int run_activation(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
+    return run_part(state_dir, id, [](SystemActions& actions) {
+        if (actions.record().state == DeploymentState::activating)
+            activate(actions);
+    });
+}
+
+int run_commit(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
+    return run_part(state_dir, id, [](SystemActions& actions) {
+        const auto state = actions.record().state;
+        if (state == DeploymentState::activated || state == DeploymentState::committing)
+            commit(actions);
+    });
+}
+
+int run_recovery(const std::filesystem::path& state_dir, const protocol::DeploymentId& id, Caller caller) {
+    kill_hanging_activation(state_dir, id, caller);
+    return run_part(state_dir, id, [&](SystemActions& actions) { recover(actions, caller); });
+}
+
+int take_up(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
+    const StateKeeper state(state_dir);
+    const auto record = state.get().deployment;
+    if (!record || record->id != id || record->outcome || record->state == DeploymentState::activated)
+        return 0;
+    SystemdUnits(state_dir).start_recovery(*record);
+    return 0;
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,236 @@
+#include "agent/life_units.hpp"
+
+#include "agent/host.hpp"
+#include "agent/unit_output.hpp"
+#include "shared/base/error.hpp"
+#include "shared/base/fd.hpp"
+#include "shared/base/process.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+
+namespace waggle::agent {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto systemd_run_timeout = 60s;
+constexpr auto systemctl_timeout = 30s;
+constexpr auto kill_timeout = 60s;
+constexpr auto first_look = 1s;       // a restarted agent finds out soon whether a unit is still at work
+constexpr auto look_interval = 30s;   // the state file wakes us; this only finds units that died without a word
+constexpr auto activation_slack = 1h; // for the way back within the same unit
+
+constexpr auto activation_unit = "waggle-activation";
+constexpr auto commit_unit = "waggle-commit";
+constexpr auto recovery_unit = "waggle-recovery";
+constexpr auto activation_timer = "waggle-rollback";
+constexpr auto confirmation_timer = "waggle-confirm";
+
+RunOptions within(std::chrono::milliseconds time) {
+    RunOptions options;
+    options.deadline = deadline_in(time);
+    return options;
+}
+
+std::string service(std::string_view unit) {
+    return fmt::format("{}.service", unit);
+}
+
+std::string timer(std::string_view unit) {
+    return fmt::format("{}.timer", unit);
+}
+
+bool any_is_alive(const std::vector<std::string>& units) {
+    std::vector<std::string> argv{"systemctl", "show", "--value", "--property=ActiveState"};
+    argv.insert(argv.end(), units.begin(), units.end());
+    try {
+        const auto result = run({.argv = argv, .extra_environment = {}}, within(systemctl_timeout));
+        for (const std::string_view state : {"active\n", "activating\n", "deactivating\n", "reloading\n"})
+            if (("\n" + result.out).find("\n" + std::string(state)) != std::string::npos)
+                return true;
+        return false;
+    } catch (const TimedOut&) {
+        return true; // a systemd that is busy says nothing about its units
+    }
+}
+
+bool working() {
+    return any_is_alive({service(activation_unit), service(commit_unit), service(recovery_unit),
+                         service(activation_timer), service(confirmation_timer)});
+}
+
+void stop(const std::vector<std::string>& units) {
+    std::vector<std::string> argv{"systemctl", "stop"};
+    argv.insert(argv.end(), units.begin(), units.end());
+    // A unit that is not there is an error to systemctl: most often it is not.
+    const auto result = run({.argv = argv, .extra_environment = {}}, within(systemctl_timeout));
+    spdlog::debug("stopping timers: {}", result.status.to_string());
+}
+
+void start(const UnitWords& words) {
+    const char* path = std::getenv("PATH");
+    const Command command{.argv = systemd_run_command(words, path == nullptr ? "" : path), .extra_environment = {}};
+    const auto result = run(command, within(systemd_run_timeout));
+    if (!result.status.success())
+        throw Error(fmt::format("systemd-run of {} failed with {}: {}", words.unit, result.status.to_string(),
+                                result.err_tail));
+}
+
+std::string property(std::string_view name, std::string_view value) {
+    return fmt::format("--property={}={}", name, value);
+}
+
+std::vector<std::string> subcommand(std::string_view agent, std::string_view name,
+                                    const std::filesystem::path& state_dir, const DeploymentRecord& record) {
+    return {std::string(agent), std::string(name), "--state-dir", state_dir.string(), "--id", record.id.to_string()};
+}
+
+// What a unit that dies leaves behind is taken up at once.
+std::string take_up_afterwards(std::string_view agent, const std::filesystem::path& state_dir,
+                               const DeploymentRecord& record) {
+    return property("ExecStopPost",
+                    fmt::format("{} take-up --state-dir {} --id {}", agent, state_dir.string(), record.id.to_string()));
+}
+
+} // namespace
+
+UnitWords activation_words(const DeploymentRecord& record, const std::filesystem::path& state_dir) {
+    const auto limit = record.rollback.activation_timeout + activation_slack;
+    return {.unit = activation_unit,
+            .description = fmt::format("Waggle activates {}", record.toplevel->base_name()),
+            .options = {property("RuntimeMaxSec", fmt::format("{}", std::chrono::seconds(limit).count())),
+                        take_up_afterwards(record.agent, state_dir, record)},
+            .command = subcommand(record.agent, "activate", state_dir, record)};
+}
+
+UnitWords commit_words(const DeploymentRecord& record, const std::filesystem::path& state_dir, std::string_view agent) {
+    return {.unit = commit_unit,
+            .description = fmt::format("Waggle keeps {}", record.toplevel->base_name()),
+            .options = {take_up_afterwards(agent, state_dir, record)},
+            .command = subcommand(agent, "commit", state_dir, record)};
+}
+
+UnitWords recovery_words(const DeploymentRecord& record, const std::filesystem::path& state_dir, Caller caller) {
+    UnitWords words{.unit = recovery_unit,
+                    .description = "Waggle goes back to the system of before",
+                    .options = {property("Restart", "on-failure"), property("RestartSec", "1s"),
+                                property("StartLimitIntervalSec", "0")},
+                    .command = subcommand(record.agent, "rollback", state_dir, record)};
+    words.command.insert(words.command.end(), {"--automatic", std::string(to_string(caller))});
+    if (caller == Caller::agent)
+        return words;
+    const bool activation = caller == Caller::activation_timer;
+    words.unit = activation ? activation_timer : confirmation_timer;
+    const auto delay = activation ? record.rollback.activation_timeout : record.rollback.confirm_timeout;
+    for (const auto& option :
+         {fmt::format("--on-active={}s", delay.count()), std::string("--timer-property=AccuracySec=1s"),
+          std::string("--timer-property=DefaultDependencies=no"), std::string("--timer-property=IgnoreOnIsolate=yes"),
+          std::string("--timer-property=CollectMode=inactive-or-failed")})
+        words.options.push_back(option);
+    return words;
+}
+
+std::vector<std::string> systemd_run_command(const UnitWords& words, std::string_view path_variable) {
+    std::vector<std::string> argv{
+        "systemd-run",
+        "--quiet",
+        fmt::format("--unit={}", words.unit),
+        fmt::format("--description={}", words.description),
+        "--service-type=exec",
+        fmt::format("--setenv=PATH={}", path_variable),
+        "--setenv=HOME=/root",                 // nix-env wants one
+        property("DefaultDependencies", "no"), // emergency.target must not stop it
+        property("IgnoreOnIsolate", "yes"),
+        property("CollectMode", "inactive-or-failed"), // the name is free again, however it ends
+        property("SyslogIdentifier", output_identifier),
+    };
+    argv.insert(argv.end(), words.options.begin(), words.options.end());
+    argv.emplace_back("--");
+    argv.insert(argv.end(), words.command.begin(), words.command.end());
+    return argv;
+}
+
+SystemdUnits::SystemdUnits(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
+
+void SystemdUnits::arm_activation_timer(const DeploymentRecord& record) {
+    start(recovery_words(record, state_dir_, Caller::activation_timer));
+}
+
+void SystemdUnits::arm_confirmation_timer(const DeploymentRecord& record) {
+    start(recovery_words(record, state_dir_, Caller::confirm_timer));
+}
+
+void SystemdUnits::disarm_activation_timer() {
+    stop({timer(activation_timer)});
+}
+
+void SystemdUnits::disarm() {
+    stop({timer(activation_timer), timer(confirmation_timer)});
+}
+
+void SystemdUnits::start_activation(const DeploymentRecord& record) {
+    try {
+        start(activation_words(record, state_dir_));
+    } catch (const TimedOut&) {
+        // systemd may start it yet, or has: then we wait for its end like for any other.
+        if (!any_is_alive({service(activation_unit)}))
+            throw;
+    }
+}
+
+void SystemdUnits::start_commit(const DeploymentRecord& record) {
+    start(commit_words(record, state_dir_, own_program()));
+}
+
+void SystemdUnits::start_recovery(const DeploymentRecord& record) {
+    start(recovery_words(record, state_dir_, Caller::agent));
+}
+
+void SystemdUnits::kill_activation() {
+    run({.argv = {"systemctl", "kill", "--signal=KILL", service(activation_unit)}, .extra_environment = {}},
+        within(systemctl_timeout));
+    run({.argv = {"systemctl", "stop", service(activation_unit)}, .extra_environment = {}}, within(kill_timeout));
+}
+
+void SystemdUnits::watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line,
+                         const Look& look, const Interrupt& interrupt) {
+    const Fd changes(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!changes || ::inotify_add_watch(changes.get(), state_dir_.c_str(), IN_MOVED_TO) < 0)
+        throw SystemError(fmt::format("watching {}", state_dir_.string()));
+    UnitOutput output(record, on_line);
+    auto next_check = deadline_in(first_look);
+    bool at_work = true; // until we know better
+    while (!look(at_work)) {
+        at_work = true;
+        std::array<pollfd, 3> fds{{{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},
+                                   {.fd = changes.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = output.fd(), .events = POLLIN, .revents = 0}}};
+        if (::poll(fds.data(), fds.size(), poll_timeout_ms(next_check)) < 0 && errno != EINTR)
+            throw SystemError("waiting for a unit");
+        interrupt.check();
+        if (fds[1].revents != 0) {
+            std::array<std::byte, 4096> buffer;
+            while (::read(changes.get(), buffer.data(), buffer.size()) > 0) {
+            }
+        }
+        if (fds[2].revents != 0)
+            output.read_some();
+        if (std::chrono::steady_clock::now() >= next_check) {
+            at_work = working();
+            next_check = deadline_in(look_interval);
+        }
+    }
+    output.read_rest(interrupt);
+}
+
+} // namespace waggle::agent

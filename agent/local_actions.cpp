@@ -1,0 +1,158 @@
+#include "agent/local_actions.hpp"
+
+#include "agent/health_check.hpp"
+#include "agent/reboot.hpp"
+#include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+namespace waggle::agent {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto profile_timeout = 300s;
+constexpr auto systemctl_timeout = 60s;
+constexpr auto start_pause = 1s;
+constexpr int max_tries_to_start = 10;
+constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a program, the older one a script
+// How the usage text of those begins that know `check`, NixOS's Perl, Rust and shell ones alike.
+constexpr std::string_view usage_with_check = "[check|";
+
+SystemActions::End run_child(const Command& command, std::chrono::seconds timeout) {
+    try {
+        Child child(command, {}); // its output goes where ours goes: to the journal
+        const auto status = child.wait(deadline_in(timeout));
+        return {status.signal == 0 ? std::optional(status.code) : std::nullopt, status.to_string()};
+    } catch (const TimedOut&) {
+        return {std::nullopt, fmt::format("it did not end within {} s and was killed", timeout.count())};
+    } catch (const Error& error) {
+        return {std::nullopt, error.what()};
+    }
+}
+
+SystemActions::End systemctl(std::vector<std::string> words) {
+    words.insert(words.begin(), "systemctl");
+    return run_child({.argv = std::move(words), .extra_environment = {}}, systemctl_timeout);
+}
+
+} // namespace
+
+DeploymentRecord LocalActions::record() {
+    auto record = state_.get().deployment;
+    if (!record)
+        throw Error("the record of the deployment is gone");
+    return std::move(*record);
+}
+
+DeploymentRecord LocalActions::change(const std::function<void(DeploymentRecord&)>& edit) {
+    auto state = state_.change([&](State& all) {
+        if (!all.deployment)
+            throw Error("the record of the deployment is gone");
+        edit(*all.deployment);
+    });
+    return std::move(*state.deployment);
+}
+
+// Flushed at once: children write to the same stream.
+void LocalActions::say(std::string_view line) {
+    std::fprintf(stdout, "%.*s\n", static_cast<int>(line.size()), line.data());
+    std::fflush(stdout);
+}
+
+bool LocalActions::has_check(const nix::StorePath& toplevel) {
+    const auto program = switch_program(toplevel);
+    // Where nixpkgs wraps the program, the wrapped one stands beside it under this name.
+    const auto wrapped = program.parent_path() / fmt::format(".{}-wrapped", program.filename().string());
+    for (const auto& file : {program, wrapped}) {
+        const auto text = read_file_if_exists(file, max_script_bytes);
+        if (text && text->find(usage_with_check) != std::string::npos)
+            return true;
+    }
+    return false;
+}
+
+SystemActions::End LocalActions::switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
+                                                         const Switch& options) {
+    Command command{.argv = {switch_program(toplevel).string(), std::string(action)}, .extra_environment = {}};
+    if (options.no_check)
+        command.extra_environment["NIXOS_NO_CHECK"] = "1";
+    return run_child(command, options.timeout);
+}
+
+SystemActions::End LocalActions::set_profile(const nix::StorePath& toplevel) {
+    return run_child(
+        {.argv = {"nix-env", "--profile", system_profile, "--set", toplevel.absolute()}, .extra_environment = {}},
+        profile_timeout);
+}
+
+void LocalActions::restore_profile_link(const std::string& link) {
+    if (link.empty())
+        remove_file(system_profile);
+    else
+        replace_link(system_profile, link);
+}
+
+std::optional<std::string> LocalActions::health_problem() {
+    const auto checks = load_health_checks(*record().toplevel);
+    const auto verdict = run_health_checks(checks, [this](std::string_view line) { say(line); });
+    return verdict.healthy ? std::nullopt : std::optional(verdict.problem);
+}
+
+void LocalActions::disarm_activation_timer() noexcept {
+    try {
+        units_.disarm_activation_timer();
+    } catch (const std::exception& error) {
+        say(fmt::format("the timer of the activation was not stopped: {}", error.what()));
+    }
+}
+
+void LocalActions::disarm() noexcept {
+    try {
+        units_.disarm();
+    } catch (const std::exception& error) {
+        say(fmt::format("the rollback timers were not stopped: {}", error.what()));
+    }
+}
+
+SystemActions::End LocalActions::restart_agent() {
+    return systemctl({"--no-block", "restart", "waggle-agent.service"});
+}
+
+// After emergency mode default.target starts what it wants itself, but targets that stayed active keep what they lost:
+// on a test node nix-daemon.socket stayed closed. While emergency mode still begins, systemd refuses.
+void LocalActions::start_default_target() noexcept {
+    for (int tries = 1;; ++tries) {
+        const auto end = systemctl({"--no-block", "start", "default.target", "basic.target", "sysinit.target",
+                                    "sockets.target", "timers.target", "paths.target"});
+        if (end.success())
+            return;
+        if (tries == max_tries_to_start)
+            return say(fmt::format("systemctl start default.target: {}", end.text));
+        std::this_thread::sleep_for(start_pause);
+    }
+}
+
+void LocalActions::reboot() {
+    const auto end = systemctl({"reboot"});
+    if (!end.success())
+        systemctl({"--force", "reboot"});
+}
+
+BootLoader& LocalActions::boot_loader() {
+    if (!boot_loader_)
+        boot_loader_ = find_boot_loader();
+    return *boot_loader_;
+}
+
+bool LocalActions::needs_reboot(const nix::StorePath& toplevel) {
+    return kernel_differs("/run/booted-system", toplevel.absolute());
+}
+
+} // namespace waggle::agent

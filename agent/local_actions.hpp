@@ -1,0 +1,51 @@
+#pragma once
+
+#include "agent/boot_loader.hpp"
+#include "agent/host.hpp"
+#include "agent/life_units.hpp"
+#include "agent/system_actions.hpp"
+#include "shared/base/process.hpp"
+
+namespace waggle::agent {
+
+// The real ones: child processes, whose output goes where ours goes, and the profile's links.
+class LocalActions : public SystemActions {
+public:
+    explicit LocalActions(StateKeeper& state) : state_(state), units_(state.folder()) {}
+
+    DeploymentRecord record() override;
+    DeploymentRecord change(const std::function<void(DeploymentRecord&)>& edit) override;
+    Time clock() override { return now(); }
+    void say(std::string_view line) override;
+
+    std::optional<nix::StorePath> current_system() override { return host_.current_system(); }
+    std::optional<nix::StorePath> profile() override { return host_.profile(); }
+    std::string profile_link() override { return host_.profile_link(); }
+    std::optional<std::uint64_t> generation() override { return host_.profile_generation(); }
+    std::string boot_id() override { return host_.boot_id(); }
+    std::vector<std::string> failed_units() override { return host_.failed_units(); }
+
+    bool has_check(const nix::StorePath& toplevel) override;
+    End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
+                                const Switch& options) override;
+    End set_profile(const nix::StorePath& toplevel) override;
+    void restore_profile_link(const std::string& link) override;
+    std::optional<std::string> health_problem() override;
+
+    void arm_confirmation(const DeploymentRecord& record) override { units_.arm_confirmation_timer(record); }
+    void disarm_activation_timer() noexcept override;
+    void disarm() noexcept override;
+    End restart_agent() override;
+    void start_default_target() noexcept override;
+    void reboot() override;
+    BootLoader& boot_loader() override;
+    bool needs_reboot(const nix::StorePath& toplevel) override;
+
+private:
+    StateKeeper& state_;
+    SystemdUnits units_;
+    LocalHost host_;
+    std::unique_ptr<BootLoader> boot_loader_; // found when it is asked for
+};
+
+} // namespace waggle::agent

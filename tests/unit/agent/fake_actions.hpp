@@ -1,0 +1,143 @@
+#pragma once
+
+#include "agent/boot_loader.hpp"
+#include "agent/life.hpp"
+#include "agent/system_actions.hpp"
+#include "shared/base/error.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace waggle::agent {
+
+// A boot loader that remembers what it was told.
+class FakeBootLoader : public BootLoader {
+public:
+    explicit FakeBootLoader(std::vector<std::string>& done) : done_(done) {}
+
+    std::string_view name() const override { return can_boot_once_ ? "grub" : "extlinux"; }
+    std::string why_not_once() const override { return can_boot_once_ ? "" : "has no entry for one boot"; }
+    void boot_once(const nix::StorePath& toplevel) override {
+        done_.push_back("boot once " + std::string(toplevel.name()));
+    }
+    void forget_once() override {}
+
+    bool can_boot_once_ = true;
+
+private:
+    std::vector<std::string>& done_;
+};
+
+// A machine in memory on which switching works, but for the steps that end as the test says. Remembers what was done.
+class FakeActions : public SystemActions {
+public:
+    explicit FakeActions(protocol::Goal goal, DeploymentState state = DeploymentState::activating) {
+        record_.id = protocol::DeploymentId::parse(std::string(64, '7'));
+        record_.goal = goal;
+        record_.toplevel = new_system;
+        record_.previous_system = old_system;
+        record_.previous_profile = old_system;
+        record_.previous_profile_link = link;
+        record_.boot_id = boot;
+        record_.state = state;
+        record_.trail = {{DeploymentState::activating, test_time}};
+        if (state != DeploymentState::activating)
+            record_.trail.push_back({state, test_time});
+        if (state == DeploymentState::activated || state == DeploymentState::committing)
+            current = new_system;
+    }
+
+    static inline const auto old_system = test_path('a', "old");
+    static inline const auto new_system = test_path('b', "new");
+
+    DeploymentRecord record_;
+    std::optional<nix::StorePath> current = old_system;
+    std::optional<nix::StorePath> profile_ = old_system;
+    std::string link = "system-3-link";
+    std::string boot = "boot-1";
+    bool knows_check = false;
+    bool needs_reboot_ = false;
+    std::map<std::string, int> exit_codes; // "new test" → 4; negative: killed
+    std::vector<std::string> failed;
+    std::optional<std::string> unhealthy;
+    int fails_to_write_at = 0; // the n-th change of the record
+    std::vector<std::string> done;
+    std::vector<std::string> said;
+    FakeBootLoader loader{done};
+
+    std::vector<std::string> trail() const {
+        std::vector<std::string> states;
+        for (const auto& entry : record_.trail)
+            states.emplace_back(to_string(entry.state));
+        return states;
+    }
+
+    DeploymentRecord record() override { return record_; }
+    DeploymentRecord change(const std::function<void(DeploymentRecord&)>& edit) override {
+        if (++changes_ == fails_to_write_at)
+            throw Error("no space left on device");
+        auto next = record_;
+        edit(next);
+        return record_ = next;
+    }
+    Time clock() override { return test_time; }
+    void say(std::string_view line) override { said.emplace_back(line); }
+
+    std::optional<nix::StorePath> current_system() override { return current; }
+    std::optional<nix::StorePath> profile() override { return profile_; }
+    std::string profile_link() override { return link; }
+    std::optional<std::uint64_t> generation() override { return 4; }
+    std::string boot_id() override { return boot; }
+    std::vector<std::string> failed_units() override { return failed; }
+
+    bool has_check(const nix::StorePath&) override { return knows_check; }
+    End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
+                                const Switch& options) override {
+        const auto step =
+            std::string(toplevel.name()) + " " + std::string(action) + (options.no_check ? " unchecked" : "");
+        const auto end = act(step);
+        if (action == "test" && (end.success() || end.code == 4))
+            current = toplevel;
+        return end;
+    }
+    End set_profile(const nix::StorePath& toplevel) override {
+        const auto end = act("profile");
+        if (end.success()) {
+            profile_ = toplevel;
+            link = "system-4-link";
+        }
+        return end;
+    }
+    void restore_profile_link(const std::string& to) override {
+        done.push_back("restore " + to);
+        link = to;
+        profile_ = old_system;
+    }
+    std::optional<std::string> health_problem() override { return unhealthy; }
+
+    void arm_confirmation(const DeploymentRecord&) override { done.emplace_back("arm"); }
+    void disarm_activation_timer() noexcept override {}
+    void disarm() noexcept override { disarmed = true; }
+    End restart_agent() override { return act("restart agent"); }
+    void start_default_target() noexcept override { done.emplace_back("default.target"); }
+    void reboot() override { done.emplace_back("reboot"); }
+    BootLoader& boot_loader() override { return loader; }
+    bool needs_reboot(const nix::StorePath&) override { return needs_reboot_; }
+
+    bool disarmed = false;
+
+private:
+    End act(const std::string& step) {
+        done.push_back(step);
+        const int code = exit_codes.contains(step) ? exit_codes[step] : 0;
+        if (code < 0)
+            return {std::nullopt, "killed by signal 9"};
+        return {code, "exit code " + std::to_string(code)};
+    }
+
+    int changes_ = 0;
+};
+
+} // namespace waggle::agent

@@ -1,0 +1,210 @@
+// Commit and the ways back, from every state in which an agent, a timer or a person may find a deployment.
+
+#include "agent/commit.hpp"
+#include "agent/roll_back.hpp"
+#include "tests/unit/agent/fake_actions.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::agent {
+namespace {
+
+using protocol::Goal;
+using protocol::Outcome;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+using Steps = std::vector<std::string>;
+const auto other_system = test_path('c', "other");
+
+TEST(Commit, SetsTheProfileThenTheBootLoader) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    commit(actions);
+    EXPECT_EQ(actions.done, (Steps{"profile", "new boot"}));
+    EXPECT_EQ(actions.trail(), (Steps{"activating", "activated", "committing", "committed"}));
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+    EXPECT_EQ(actions.record_.generation, 4);
+    EXPECT_TRUE(actions.disarmed);
+}
+
+TEST(Commit, OfATestKeepsTheProfile) {
+    FakeActions actions(Goal::test, DeploymentState::activated);
+    commit(actions);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.record_.state, DeploymentState::activated);
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+    EXPECT_TRUE(actions.disarmed);
+}
+
+TEST(Commit, TellsOfUnitsThatFailedAndWereKept) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.record_.problem_code = "units-failed";
+    actions.record_.problem = "units failed: a.service";
+    commit(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok_units_failed);
+    EXPECT_EQ(actions.record_.message, "units failed: a.service");
+}
+
+TEST(Commit, GoesBackWhenTheProfileCannotBeSet) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.exit_codes = {{"profile", 1}};
+    commit(actions);
+    EXPECT_EQ(actions.done,
+              (Steps{"profile", "old boot unchecked", "old test unchecked", "default.target", "restart agent"}));
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.record_.code, "profile-failed");
+}
+
+TEST(Commit, GoesBackWithProfileAndBootLoaderWhenTheBootLoaderFails) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.exit_codes = {{"new boot", 1}};
+    commit(actions);
+    EXPECT_EQ(actions.done, (Steps{"profile", "new boot", "restore system-3-link", "old boot unchecked",
+                                   "old test unchecked", "default.target", "restart agent"}));
+    EXPECT_EQ(actions.trail(), (Steps{"activating", "activated", "committing", "rolling-back", "rolled-back"}));
+    EXPECT_EQ(actions.record_.code, "boot-loader-failed");
+}
+
+TEST(Commit, LeavesANodeAloneThatSomebodyElseHasSwitched) {
+    for (const bool to_old : {false, true}) {
+        FakeActions actions(Goal::switch_, DeploymentState::activated);
+        actions.current = to_old ? FakeActions::old_system : other_system;
+        commit(actions);
+        EXPECT_EQ(actions.done, Steps{});
+        EXPECT_EQ(actions.record_.outcome, Outcome::refused);
+        EXPECT_EQ(actions.record_.code, "superseded");
+        EXPECT_TRUE(actions.disarmed);
+    }
+}
+
+TEST(Commit, LeavesAProfileAloneThatSomebodyElseHasSet) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.link = "system-9-link";
+    actions.profile_ = other_system;
+    commit(actions);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.record_.code, "superseded");
+}
+
+struct Case {
+    const char* name;
+    DeploymentState state;
+    Caller caller;
+    bool rebooted; // into the old system
+    std::string code;
+    Steps done;
+};
+class Recovery : public testing::TestWithParam<Case> {};
+
+TEST_P(Recovery, MakesTheOldSystemRun) {
+    FakeActions actions(Goal::switch_, GetParam().state);
+    if (GetParam().rebooted) {
+        actions.boot = "boot-2";
+        actions.current = FakeActions::old_system;
+    }
+    recover(actions, GetParam().caller);
+    EXPECT_EQ(actions.done, GetParam().done);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.record_.state, DeploymentState::rolled_back);
+    EXPECT_EQ(actions.record_.code, GetParam().code) << actions.record_.message;
+    EXPECT_EQ(actions.current, FakeActions::old_system);
+    EXPECT_TRUE(actions.disarmed);
+}
+
+const Steps switched_back{"old test unchecked", "default.target", "restart agent"};
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Recovery,
+    testing::Values(
+        Case{"ActivationCutOff", DeploymentState::activating, Caller::agent, false, "cut-off", switched_back},
+        Case{"ActivationTooLong", DeploymentState::activating, Caller::activation_timer, false, "activation-timeout",
+             switched_back},
+        Case{"PowerCutWhileActivating", DeploymentState::activating, Caller::agent, true, "rebooted", Steps{}},
+        Case{"NobodyConfirmed", DeploymentState::activated, Caller::confirm_timer, false, "not-confirmed",
+             switched_back},
+        Case{"APersonAsks", DeploymentState::activated, Caller::person, false, "console", switched_back},
+        Case{"PowerCutBeforeTheConfirmation", DeploymentState::activated, Caller::agent, true, "rebooted", Steps{}},
+        Case{"PowerCutInTheCommit", DeploymentState::committing, Caller::agent, true, "rebooted",
+             Steps{"old boot unchecked"}}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+TEST(Recovery, GoesOnGoingBack) {
+    FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
+    actions.current = FakeActions::new_system;
+    actions.record_.problem_code = "not-confirmed";
+    actions.record_.problem = "nobody";
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, switched_back);
+    EXPECT_EQ(actions.record_.code, "not-confirmed");
+}
+
+TEST(Recovery, IsDoneWhenTheLastResortHasBootedTheOldSystem) {
+    FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
+    actions.boot = "boot-2";
+    actions.record_.problem_code = "not-confirmed";
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+}
+
+TEST(Recovery, FinishesACommitThatWasCutOff) {
+    FakeActions actions(Goal::switch_, DeploymentState::committing);
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, (Steps{"profile", "new boot"}));
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+}
+
+TEST(Recovery, FinishesACommitAfterABootOfTheNewSystem) {
+    FakeActions actions(Goal::switch_, DeploymentState::committing);
+    actions.boot = "boot-2";
+    actions.profile_ = FakeActions::new_system;
+    actions.link = "system-4-link";
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+}
+
+TEST(Recovery, LetsTheNewSystemWaitForItsConfirmation) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_FALSE(actions.record_.outcome);
+    EXPECT_FALSE(actions.disarmed);
+}
+
+TEST(Recovery, TouchesNothingThatHasEnded) {
+    for (const auto state : {DeploymentState::committed, DeploymentState::rolled_back, DeploymentState::failed}) {
+        FakeActions actions(Goal::switch_, state);
+        actions.record_.outcome = Outcome::ok;
+        recover(actions, Caller::confirm_timer);
+        EXPECT_EQ(actions.done, Steps{});
+        EXPECT_TRUE(actions.disarmed);
+    }
+}
+
+TEST(Recovery, OverwritesNothingThatSomebodyElseDid) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.current = other_system;
+    recover(actions, Caller::confirm_timer);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.record_.code, "superseded");
+}
+
+TEST(Recovery, GivesUpWhenItGoesRoundInCircles) {
+    FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
+    actions.current = FakeActions::new_system;
+    actions.exit_codes = {{"old test unchecked", 1}};
+    int rounds = 0;
+    while (!actions.record_.outcome && rounds < 100) {
+        recover(actions, Caller::agent);
+        ++rounds;
+    }
+    EXPECT_LT(rounds, 30);
+    EXPECT_EQ(actions.record_.outcome, Outcome::unknown);
+    EXPECT_EQ(actions.record_.state, DeploymentState::failed);
+    EXPECT_EQ(actions.record_.code, "loop");
+}
+
+} // namespace
+} // namespace waggle::agent

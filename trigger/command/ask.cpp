@@ -1,0 +1,98 @@
+#include "trigger/command/ask.hpp"
+
+#include "trigger/command/prepare.hpp"
+#include "trigger/deploy/dialer.hpp"
+#include "trigger/deploy/identity.hpp"
+#include "trigger/deploy/rollout.hpp"
+#include "trigger/report/summary.hpp"
+#include "trigger/report/terminal.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+
+namespace waggle::trigger {
+
+using protocol::Outcome;
+
+namespace {
+
+NodeReport ended(const std::string& node, Outcome outcome, const std::string& message) {
+    NodeReport report;
+    report.node = node;
+    report.outcome = outcome;
+    report.message = message;
+    return report;
+}
+
+NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Asked&)>& ask) {
+    const std::string& node = asked.address.name;
+    try {
+        NodeReport report = ask(asked);
+        report.node = node;
+        return report;
+    } catch (const RefusedByNode& refused) {
+        return ended(node, Outcome::refused, refused.what());
+    } catch (const net::WrongHostKey& error) {
+        return ended(node, Outcome::refused, error.what());
+    } catch (const Interrupted&) {
+        return ended(node, Outcome::interrupted, "not asked any more");
+    } catch (const std::exception& error) {
+        return ended(node, Outcome::unreachable, error.what());
+    }
+}
+
+} // namespace
+
+std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
+                                  const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                  const std::function<NodeReport(const Asked&)>& ask) {
+    const ssh::PrivateKey identity = load_identity(connect.identity);
+    const std::vector<KnownHostsFile> known_hosts = read_known_hosts(connect.known_hosts);
+    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    Preparation preparation(global, select, interrupt, *reporter);
+    std::vector<NodeAddress> nodes = preparation.addresses(preparation.select(all_allowed));
+    std::erase_if(nodes, [&](const NodeAddress& node) {
+        const bool skipped = !node.deployment.target_host || !node.deployment.agent_enable || node.node.empty();
+        if (skipped)
+            reporter->note(fmt::format("{} is skipped: it has no targetHost, or no agent", node.name));
+        return skipped;
+    });
+    std::map<std::string, DeploymentOptions> targets;
+    for (const NodeAddress& node : nodes)
+        targets[node.name] = node.deployment;
+    const Pins pins = find_pins(targets, known_hosts);
+    std::vector<NodeReport> reports(nodes.size());
+    {
+        Dialer dialer(interrupt);
+        in_parallel(nodes.size(), connect.parallel, [&](size_t i) {
+            const NodeAddress& node = nodes[i];
+            reporter->step(node.name, Step::connecting);
+            if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
+                reports[i] = ended(node.name, Outcome::refused, refusal->second);
+            } else {
+                const Dialer::Talk talk(dialer);
+                reports[i] = ask_one({.address = node,
+                                      .connect = dialer.connector(node, pins.keys.at(node.name)),
+                                      .identity = identity,
+                                      .interrupt = interrupt,
+                                      .reporter = *reporter},
+                                     ask);
+            }
+            const auto& message = reports[i].message;
+            reporter->ended(node.name, reports[i].outcome, message.substr(0, message.find('\n')));
+        });
+    }
+    reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());
+    return reports;
+}
+
+int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports) {
+    fmt::print("{}", format_failures(reports, use_color(global.color, ::isatty(STDOUT_FILENO) == 1)));
+    std::fflush(stdout);
+    return protocol::exit_code(worst_outcome(reports));
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+#include "trigger/command/options.hpp"
+#include "trigger/deploy/session.hpp"
+#include "trigger/report/node_report.hpp"
+#include "trigger/report/reporter.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace waggle::trigger {
+
+// One node that is asked something.
+struct Asked {
+    const NodeAddress& address;
+    Connect connect;
+    const ssh::PrivateKey& identity;
+    const Interrupt& interrupt;
+    Reporter& reporter;
+};
+
+// Connects to the selected nodes side by side and has `ask` talk with each; what it throws becomes the node's outcome.
+// Nodes without an agent are left out, and it is said. In the order of the nodes.
+std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
+                                  const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                  const std::function<NodeReport(const Asked&)>& ask);
+
+// The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
+template <class Answer>
+Answer receive_answer(Session& session, Deadline deadline) {
+    const std::optional<std::string> bytes = session.link.connection->receive(deadline);
+    if (!bytes)
+        throw net::ConnectionLost("the agent closed the connection before it answered");
+    const protocol::Incoming incoming = protocol::decode(*bytes);
+    if (const auto* message = std::get_if<protocol::Message>(&incoming)) {
+        if (const auto* answer = std::get_if<Answer>(message))
+            return *answer;
+        if (const auto* refused = std::get_if<protocol::Refused>(message))
+            throw RefusedByNode(*refused);
+    }
+    throw protocol::BadDocument("the agent answered with something that was not asked for");
+}
+
+// Prints the failures among the reports; the exit code for the worst of them.
+int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports);
+
+} // namespace waggle::trigger

@@ -1,0 +1,47 @@
+#include "trigger/command/check_health.hpp"
+
+#include "trigger/command/ask.hpp"
+#include "trigger/report/escape.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+#include <sstream>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto answer_time = std::chrono::minutes(17); // a minute more than the agent gives the checks
+constexpr auto send_time = std::chrono::seconds(10);
+
+} // namespace
+
+int check_health(const GlobalOptions& global, const CheckHealthOptions& options, const Interrupt& interrupt) {
+    std::mutex mutex;
+    std::map<std::string, protocol::HealthReport> health;
+    const auto ask = [&](const Asked& asked) {
+        Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
+        asked.reporter.step(asked.address.name, Step::activating);
+        session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
+        const auto report = receive_answer<protocol::HealthReport>(session, deadline_in(answer_time));
+        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        NodeReport result;
+        result.outcome = report.healthy ? protocol::Outcome::ok : protocol::Outcome::ok_units_failed;
+        result.message = report.healthy ? "" : "its health checks fail";
+        const std::lock_guard lock(mutex);
+        health[asked.address.name] = report;
+        return result;
+    };
+    const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
+    for (const auto& [node, report] : health) {
+        fmt::print("{}: {}\n", node, report.healthy ? "healthy" : "unhealthy");
+        std::istringstream lines(report.text);
+        for (std::string line; std::getline(lines, line);)
+            fmt::print("  {}\n", printable(line));
+    }
+    return conclude(global, reports);
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,62 @@
+#include "trigger/command/history.hpp"
+
+#include "trigger/command/ask.hpp"
+#include "trigger/report/escape.hpp"
+#include "trigger/report/summary.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <ranges>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto answer_time = std::chrono::seconds(30);
+
+std::vector<std::string> row(const std::string& node, const protocol::HistoryEntry& entry) {
+    const auto git = entry.git ? entry.git->rev.substr(0, 12) + (entry.git->dirty ? "+" : "") : "-";
+    return {node,
+            to_rfc3339(entry.ended),
+            std::string(protocol::to_string(entry.goal)),
+            std::string(protocol::to_string(entry.outcome)),
+            entry.generation ? std::to_string(*entry.generation) : "-",
+            git,
+            printable(entry.operator_key),
+            printable(entry.toplevel),
+            printable(entry.message)};
+}
+
+} // namespace
+
+int history(const GlobalOptions& global, const HistoryOptions& options, const Interrupt& interrupt) {
+    std::mutex mutex;
+    std::map<std::string, std::vector<protocol::HistoryEntry>> entries;
+    const auto ask = [&](const Asked& asked) {
+        Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
+        session.link.connection->send(protocol::encode(protocol::GetHistory{options.limit}), deadline_in(answer_time));
+        auto answer = receive_answer<protocol::History>(session, deadline_in(answer_time));
+        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        const std::lock_guard lock(mutex);
+        entries[asked.address.name] = std::move(answer.entries);
+        NodeReport report;
+        report.outcome = protocol::Outcome::ok;
+        return report;
+    };
+    const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& [node, list] : entries)
+        for (const auto& entry : list | std::views::reverse) // the newest last, above the prompt
+            rows.push_back(row(node, entry));
+    fmt::print(
+        "{}",
+        format_table(
+            {{"NODE"}, {"ENDED"}, {"GOAL"}, {"OUTCOME"}, {"GENERATION"}, {"GIT"}, {"OPERATOR"}, {"SYSTEM"}, {"WHY"}},
+            rows));
+    return conclude(global, reports);
+}
+
+} // namespace waggle::trigger

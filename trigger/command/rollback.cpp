@@ -1,0 +1,101 @@
+#include "trigger/command/rollback.hpp"
+
+#include "shared/protocol/closure_list.hpp"
+#include "shared/protocol/signed_document.hpp"
+#include "trigger/build/store.hpp"
+#include "trigger/command/ask.hpp"
+#include "trigger/deploy/deploy_node.hpp"
+#include "trigger/report/summary.hpp"
+
+#include <fmt/format.h>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto answer_time = std::chrono::seconds(60);
+
+// What a node gave back, held to its signature.
+struct Recollection {
+    protocol::Deployment deployment;
+    std::shared_ptr<const Closure> closure;
+    std::uint64_t generation = 0;
+    std::string signer;
+};
+
+std::shared_ptr<const Closure> receive_closure(Session& session, const protocol::Deployment& deployment,
+                                               std::uint64_t bytes) {
+    protocol::ClosureListReader reader(*deployment.closure, *deployment.toplevel);
+    auto closure = std::make_shared<Closure>();
+    while (closure->text.size() < bytes) {
+        const auto message = session.link.connection->receive(deadline_in(answer_time));
+        if (!message)
+            throw net::ConnectionLost("the agent closed the connection before the closure list's end");
+        const protocol::Incoming incoming = protocol::decode(*message);
+        const auto* piece = std::get_if<protocol::ClosureListPiece>(&incoming);
+        if (!piece)
+            throw protocol::BadDocument("the agent sent something else than the closure list");
+        reader.update(piece->text);
+        closure->text += piece->text;
+    }
+    closure->list = reader.finish();
+    closure->summary = *deployment.closure;
+    return closure;
+}
+
+Recollection recall(Session& session, const Asked& asked, std::optional<size_t> generation) {
+    session.link.connection->send(protocol::encode(protocol::Recall{generation}), deadline_in(answer_time));
+    const auto recalled = receive_answer<protocol::Recalled>(session, deadline_in(answer_time));
+    Recollection found;
+    found.generation = recalled.generation;
+    found.deployment = protocol::parse_deployment(recalled.document.payload);
+    const auto signers = protocol::valid_signers(recalled.document);
+    if (signers.empty())
+        throw Error("the node gave back a deployment without a signature that holds: it is not deployed again");
+    if (found.deployment.hive != asked.address.hive || found.deployment.node != asked.address.node)
+        throw Error(fmt::format("the node gave back a deployment for {} of {}: it is not deployed again",
+                                found.deployment.node, found.deployment.hive));
+    found.signer = signers.front().fingerprint();
+    found.closure = receive_closure(session, found.deployment, recalled.list_bytes);
+    return found;
+}
+
+NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
+    Recollection old;
+    {
+        Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
+        old = recall(session, asked, options.generation);
+        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    }
+    asked.reporter.line(asked.address.name,
+                        fmt::format("back to generation {}, {}, which {} had signed", old.generation,
+                                    old.deployment.toplevel->absolute(), old.signer));
+    // It had an agent, or it would not have been asked; there is no derivation to speak of.
+    EvaluatedNode node{asked.address, old.deployment.system, true, *old.deployment.toplevel, *old.deployment.toplevel};
+    node.deployment.rollback = old.deployment.rollback;
+    node.deployment.local_content = old.deployment.local_content;
+    return deploy_node(node,
+                       {.goal = protocol::Goal::switch_,
+                        .force = options.force,
+                        .remove_agent = old.deployment.remove_agent,
+                        .git = old.deployment.git},
+                       {.connect = asked.connect,
+                        .closure = [&] { return old.closure; },
+                        .nar_reader = [] { return Store::nar_reader(); },
+                        .identity = asked.identity,
+                        .interrupt = asked.interrupt,
+                        .reporter = asked.reporter,
+                        .patience = {}});
+}
+
+} // namespace
+
+int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt) {
+    const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
+                                   [&](const Asked& asked) { return roll_back(asked, options); });
+    fmt::print("{}", format_summary(reports, false));
+    std::fflush(stdout);
+    return protocol::exit_code(worst_outcome(reports));
+}
+
+} // namespace waggle::trigger
