@@ -3,6 +3,7 @@
 #include "trigger/command/apply.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/status.hpp"
+#include "trigger/command/whoami.hpp"
 #include "trigger/interrupt_on_signals.hpp"
 #include "trigger/nearest_word.hpp"
 #include "trigger/report/escape.hpp"
@@ -37,6 +38,7 @@ public:
         add_apply();
         add_build();
         add_status();
+        add_whoami();
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {
@@ -91,13 +93,21 @@ private:
         app.add_option("-p,--parallel", connect.parallel, "Nodes at a time (default: 10; 0: all)")
             ->type_name("N")
             ->check(CLI::Range(0, 100'000));
-        app.add_option("--identity", connect.identity, "The operator's SSH key (default: ~/.ssh/id_ed25519)")
+        app.add_option("--identity", connect.identity,
+                       "The operator's SSH key, or its .pub file when the ssh-agent holds it (default: "
+                       "~/.ssh/id_ed25519, else the "
+                       "ssh-agent's only Ed25519 key)")
             ->type_name("FILE");
         app.add_option(
                "--known-hosts", connect.known_hosts,
-               "Where to look host keys up; may be repeated (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
+               "Where to look host keys up; may be repeated (default: the files that ssh would use for the host)")
             ->type_name("FILE")
             ->allow_extra_args(false);
+        app.add_option_function<std::string>(
+               "--via", [&connect](const std::string& way) { connect.via_ssh = way == "ssh"; },
+               "How to reach the agents: direct, or ssh (default: deployment.agent.via)")
+            ->type_name("WAY")
+            ->check(CLI::IsMember({"direct", "ssh"}));
     }
 
     void add_apply() {
@@ -123,6 +133,12 @@ private:
         add_connect_options(*status_app_, status_.connect);
     }
 
+    void add_whoami() {
+        whoami_app_ = app_.add_subcommand("whoami", "Say which key is yours, and which nodes admit it");
+        add_select_options(*whoami_app_, whoami_.select);
+        add_connect_options(*whoami_app_, whoami_.connect);
+    }
+
     CommandLine finish() {
         if (color_ == "always")
             line_.global.color = ColorChoice::always;
@@ -139,6 +155,8 @@ private:
             line_.command = apply_;
         } else if (build_app_->parsed()) {
             line_.command = build_;
+        } else if (whoami_app_->parsed()) {
+            line_.command = whoami_;
         } else {
             line_.command = status_;
         }
@@ -175,7 +193,7 @@ private:
 
     // There is no known subcommand: either none was given, or it is misspelt.
     std::string first_word_problem(int argc, const char* const* argv) const {
-        const std::vector<std::string> commands = {"apply", "build", "status"};
+        const std::vector<std::string> commands = {"apply", "build", "status", "whoami"};
         for (int i = 1; i < argc; ++i) {
             const std::string word = argv[i];
             if (!word.starts_with('-'))
@@ -192,10 +210,12 @@ private:
     CLI::App* apply_app_ = nullptr;
     CLI::App* build_app_ = nullptr;
     CLI::App* status_app_ = nullptr;
+    CLI::App* whoami_app_ = nullptr;
     CommandLine line_;
     ApplyOptions apply_;
     BuildOptions build_;
     StatusOptions status_;
+    WhoamiOptions whoami_;
     std::string goal_ = "switch";
     std::string color_ = "auto";
 };
@@ -205,6 +225,8 @@ int run(const CommandLine& line, const Interrupt& interrupt) {
         return apply(line.global, *options, interrupt);
     if (const auto* options = std::get_if<BuildOptions>(&line.command))
         return build(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<WhoamiOptions>(&line.command))
+        return whoami(line.global, *options, interrupt);
     return status(line.global, std::get<StatusOptions>(line.command), interrupt);
 }
 

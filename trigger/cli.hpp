@@ -14,7 +14,7 @@ int run_command_line(int argc, char** argv);
 // What a command line asks for.
 struct CommandLine {
     GlobalOptions global;
-    std::variant<ApplyOptions, BuildOptions, StatusOptions> command;
+    std::variant<ApplyOptions, BuildOptions, StatusOptions, WhoamiOptions> command;
 };
 
 // A command line that cannot be run; `exit_code` is 0 where it only asks for help or the version.
