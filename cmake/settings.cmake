@@ -32,7 +32,11 @@ endif()
 # so that a libgit2 with its own OpenSSL never meets the one linked statically.
 if(NOT APPLE)
     add_compile_options(-ffunction-sections -fdata-sections)
-    add_link_options(-Wl,--gc-sections -Wl,--exclude-libs,ALL)
+    add_link_options(-Wl,--gc-sections)
+    # clang's address sanitizer is linked statically, and offers its allocator to libstdc++.
+    if(NOT WAGGLE_FUZZ)
+        add_link_options(-Wl,--exclude-libs,ALL)
+    endif()
 endif()
 
 if(WAGGLE_STATIC)

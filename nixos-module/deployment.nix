@@ -47,6 +47,14 @@ in
         example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…";
         description = "The node's SSH host key. null: the one in known_hosts.";
       };
+      via = mkOption {
+        type = types.enum [ "direct" "ssh" ];
+        default = "direct";
+        description = ''
+          How the trigger reaches the agent's port: "direct", or "ssh": through the node's SSH server by `ssh -W`, where the port is
+          closed or the node is behind a jump host. Jump hosts, user and keys are those of ssh's configuration.
+        '';
+      };
     };
 
     rollback = {

@@ -138,7 +138,7 @@ let
 
   deployment = config: {
     inherit (config.deployment) tags targetHost targetPort localContent;
-    agent = { inherit (config.deployment.agent) enable port hostKey; };
+    agent = { inherit (config.deployment.agent) enable port hostKey via; };
     rollback = { inherit (config.deployment.rollback) enable confirmTimeout activationTimeout onFailedUnits; };
   };
 

@@ -8,6 +8,7 @@
 #include "trigger/command/reboot.hpp"
 #include "trigger/command/rollback.hpp"
 #include "trigger/command/status.hpp"
+#include "trigger/command/whoami.hpp"
 #include "trigger/interrupt_on_signals.hpp"
 #include "trigger/nearest_word.hpp"
 #include "trigger/report/escape.hpp"
@@ -46,6 +47,7 @@ public:
         add_history();
         add_reboot();
         add_rollback();
+        add_whoami();
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {
@@ -100,13 +102,21 @@ private:
         app.add_option("-p,--parallel", connect.parallel, "Nodes at a time (default: 10; 0: all)")
             ->type_name("N")
             ->check(CLI::Range(0, 100'000));
-        app.add_option("--identity", connect.identity, "The operator's SSH key (default: ~/.ssh/id_ed25519)")
+        app.add_option("--identity", connect.identity,
+                       "The operator's SSH key, or its .pub file when the ssh-agent holds it (default: "
+                       "~/.ssh/id_ed25519, else the "
+                       "ssh-agent's only Ed25519 key)")
             ->type_name("FILE");
         app.add_option(
                "--known-hosts", connect.known_hosts,
-               "Where to look host keys up; may be repeated (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
+               "Where to look host keys up; may be repeated (default: the files that ssh would use for the host)")
             ->type_name("FILE")
             ->allow_extra_args(false);
+        app.add_option_function<std::string>(
+               "--via", [&connect](const std::string& way) { connect.via_ssh = way == "ssh"; },
+               "How to reach the agents: direct, or ssh (default: deployment.agent.via)")
+            ->type_name("WAY")
+            ->check(CLI::IsMember({"direct", "ssh"}));
     }
 
     void add_apply() {
@@ -172,6 +182,12 @@ private:
         rollback_app_->add_flag("--force", rollback_.force, "Whatever another operator has deployed since");
     }
 
+    void add_whoami() {
+        whoami_app_ = app_.add_subcommand("whoami", "Say which key is yours, and which nodes admit it");
+        add_select_options(*whoami_app_, whoami_.select);
+        add_connect_options(*whoami_app_, whoami_.connect);
+    }
+
     CommandLine finish() {
         if (color_ == "always")
             line_.global.color = ColorChoice::always;
@@ -196,6 +212,8 @@ private:
             line_.command = reboot_;
         } else if (rollback_app_->parsed()) {
             line_.command = rollback_;
+        } else if (whoami_app_->parsed()) {
+            line_.command = whoami_;
         } else {
             line_.command = status_;
         }
@@ -234,8 +252,8 @@ private:
 
     // There is no known subcommand: either none was given, or it is misspelt.
     std::string first_word_problem(int argc, const char* const* argv) const {
-        const std::vector<std::string> commands = {"apply",   "build",  "status",  "check-health",
-                                                   "history", "reboot", "rollback"};
+        const std::vector<std::string> commands = {"apply",   "build",  "status",   "check-health",
+                                                   "history", "reboot", "rollback", "whoami"};
         for (int i = 1; i < argc; ++i) {
             const std::string word = argv[i];
             if (!word.starts_with('-'))
@@ -256,6 +274,7 @@ private:
     CLI::App* history_app_ = nullptr;
     CLI::App* reboot_app_ = nullptr;
     CLI::App* rollback_app_ = nullptr;
+    CLI::App* whoami_app_ = nullptr;
     CommandLine line_;
     ApplyOptions apply_;
     BuildOptions build_;
@@ -264,6 +283,7 @@ private:
     HistoryOptions history_;
     RebootOptions reboot_;
     RollbackOptions rollback_;
+    WhoamiOptions whoami_;
     std::string goal_ = "switch";
     std::string color_ = "auto";
 };
@@ -281,6 +301,8 @@ int run(const CommandLine& line, const Interrupt& interrupt) {
         return reboot(line.global, *options, interrupt);
     if (const auto* options = std::get_if<RollbackOptions>(&line.command))
         return rollback(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<WhoamiOptions>(&line.command))
+        return whoami(line.global, *options, interrupt);
     return status(line.global, std::get<StatusOptions>(line.command), interrupt);
 }
 

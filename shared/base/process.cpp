@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,6 +67,19 @@ std::vector<std::string> merged_environment(const std::map<std::string, std::str
     return result;
 }
 
+// Both ends close on exec.
+std::pair<Fd, Fd> make_socket_pair() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()) != 0)
+        throw SystemError("socketpair");
+    std::pair<Fd, Fd> pair{Fd(ends[0]), Fd(ends[1])};
+    for (int end : ends) {
+        if (::fcntl(end, F_SETFD, FD_CLOEXEC) != 0)
+            throw SystemError("fcntl");
+    }
+    return pair;
+}
+
 std::vector<char*> pointers(std::vector<std::string>& words) {
     std::vector<char*> result;
     for (auto& word : words)
@@ -118,8 +132,17 @@ Child::Child(const Command& command, Streams streams) {
                         "posix_spawn_file_actions_addopen");
         }
     };
-    connect(streams.pipe_stdin, STDIN_FILENO, stdin_);
-    connect(streams.pipe_stdout, STDOUT_FILENO, stdout_);
+    if (streams.socket_stdio) {
+        auto [own_end, child_end] = make_socket_pair();
+        for (int number : {STDIN_FILENO, STDOUT_FILENO})
+            check_spawn(posix_spawn_file_actions_adddup2(&setup.actions, child_end.get(), number),
+                        "posix_spawn_file_actions_adddup2");
+        stdin_ = std::move(own_end);
+        child_ends[STDIN_FILENO] = std::move(child_end);
+    } else {
+        connect(streams.pipe_stdin, STDIN_FILENO, stdin_);
+        connect(streams.pipe_stdout, STDOUT_FILENO, stdout_);
+    }
     connect(streams.pipe_stderr, STDERR_FILENO, stderr_);
 
     std::vector<std::string> words = command.argv;

@@ -39,9 +39,10 @@ struct ExitStatus {
 class Child {
 public:
     struct Streams {
-        bool pipe_stdin = false;  // else /dev/null
-        bool pipe_stdout = false; // else inherited
-        bool pipe_stderr = false; // else inherited
+        bool pipe_stdin = false;   // else /dev/null
+        bool pipe_stdout = false;  // else inherited
+        bool pipe_stderr = false;  // else inherited
+        bool socket_stdio = false; // standard input and output are one stream socket, whose other end is stdin_pipe()
     };
 
     // Throws Error when the program cannot be started, naming it.

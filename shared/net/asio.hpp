@@ -11,6 +11,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -33,8 +34,8 @@ namespace websocket = boost::beast::websocket;
 using boost::system::error_code;
 using boost::system::system_error;
 
-using TcpSocket = asio::ip::tcp::socket;
-using TlsStream = asio::ssl::stream<TcpSocket>;        // not beast::ssl_stream: it sends less than it says
-using WebSocket = websocket::stream<TlsStream, false>; // false: no compression
+using StreamSocket = asio::generic::stream_protocol::socket; // TCP, or one end of a socket pair
+using TlsStream = asio::ssl::stream<StreamSocket>;           // not beast::ssl_stream: it sends less than it says
+using WebSocket = websocket::stream<TlsStream, false>;       // false: no compression
 
 } // namespace waggle::net

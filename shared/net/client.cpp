@@ -64,10 +64,10 @@ Unreachable not_answering(const Target& target, const std::string& address) {
                     target.at(address)));
 }
 
-Unreachable closed_at_once(const Target& target, const std::string& address) {
-    return Unreachable(fmt::format("{} closed the connection to port {} at once: it has too many of them, or is not a "
-                                   "waggle agent",
-                                   target.at(address), target.port));
+TurnedAway closed_at_once(const Target& target, const std::string& address) {
+    return TurnedAway(fmt::format("{} closed the connection to port {} at once: it has too many of them, or is not a "
+                                  "waggle agent",
+                                  target.at(address), target.port));
 }
 
 bool is_closed_by_peer(const error_code& error) {
@@ -96,6 +96,8 @@ public:
 
     NodeConnection connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
                            Deadline deadline);
+    NodeConnection connect_over(Fd socket, const std::string& host, std::uint16_t port,
+                                const std::vector<ssh::PublicKey>& pins, Deadline deadline);
     void abort_all() noexcept;
 
 private:
@@ -112,12 +114,17 @@ private:
         std::string problem;
         std::optional<ssh::PublicKey> wrong_key;
         bool aborted = false;
+        bool turned_away = false;
+
+        void set_problem(); // in a catch block
     };
 
     std::vector<Endpoint> resolve(const Target& target, Deadline deadline);
     asio::awaitable<Opened> try_to_open(Target target, std::vector<Endpoint> endpoints, Pins pins, Deadline deadline);
     asio::awaitable<std::unique_ptr<NodeConnection>> open(Target target, std::vector<Endpoint> endpoints, Pins pins,
                                                           Deadline deadline);
+    asio::awaitable<Opened> try_to_greet(std::shared_ptr<Link> link, Target target, Pins pins);
+    static NodeConnection take(Opened opened);
     asio::awaitable<error_code> open_tcp(std::shared_ptr<Link> link, Endpoint endpoint);
     asio::awaitable<Proof> greet(std::shared_ptr<Link> link, Target target, std::string address, Pins pins);
     std::shared_ptr<Link> new_link();
@@ -168,13 +175,30 @@ NodeConnection Client::Impl::connect(const std::string& host, std::uint16_t port
     std::vector<Endpoint> endpoints = resolve(target, deadline);
     throw_if_aborted();
     auto opening = try_to_open(target, std::move(endpoints), pins, deadline);
-    Opened opened = asio::co_spawn(io_->context(), std::move(opening), asio::use_future).get();
+    return take(asio::co_spawn(io_->context(), std::move(opening), asio::use_future).get());
+}
+
+NodeConnection Client::Impl::connect_over(Fd socket, const std::string& host, std::uint16_t port, const Pins& pins,
+                                          Deadline deadline) {
+    std::shared_ptr<Link> link = new_link();
+    link->set_peer(fmt::format("{} through ssh", host));
+    link->socket().assign(asio::generic::stream_protocol(AF_UNIX, 0), socket.get());
+    socket.release();
+    asio::post(io_->context(), [link, deadline] { link->close_at(deadline); });
+    auto greeting = try_to_greet(link, {host, port}, pins);
+    return take(asio::co_spawn(io_->context(), std::move(greeting), asio::use_future).get());
+}
+
+// Throws what the attempt ended with, unless that is a connection.
+NodeConnection Client::Impl::take(Opened opened) {
     if (opened.node)
         return std::move(*opened.node);
     if (opened.aborted)
         throw ConnectionLost(opened.problem);
     if (opened.wrong_key)
         throw WrongHostKey(opened.problem, *opened.wrong_key);
+    if (opened.turned_away)
+        throw TurnedAway(opened.problem);
     throw Unreachable(opened.problem);
 }
 
@@ -193,16 +217,40 @@ asio::awaitable<Client::Impl::Opened> Client::Impl::try_to_open(Target target, s
     Opened opened;
     try {
         opened.node = co_await open(target, endpoints, pins, deadline);
-    } catch (const WrongHostKey& error) {
-        opened.problem = error.what();
-        opened.wrong_key = error.observed();
-    } catch (const ConnectionLost& error) {
-        opened.problem = error.what();
-        opened.aborted = true;
-    } catch (const std::exception& error) {
-        opened.problem = error.what();
+    } catch (...) {
+        opened.set_problem();
     }
     co_return opened;
+}
+
+asio::awaitable<Client::Impl::Opened> Client::Impl::try_to_greet(std::shared_ptr<Link> link, Target target, Pins pins) {
+    Opened opened;
+    auto connection = std::make_unique<LinkConnection>(link); // breaks the link unless it is handed out
+    try {
+        Proof proof = co_await greet(link, target, link->peer(), pins);
+        opened.node =
+            std::make_unique<NodeConnection>(NodeConnection{std::move(connection), proof.node_key, proof.exporter});
+    } catch (...) {
+        opened.set_problem();
+    }
+    co_return opened;
+}
+
+void Client::Impl::Opened::set_problem() {
+    try {
+        throw;
+    } catch (const WrongHostKey& error) {
+        problem = error.what();
+        wrong_key = error.observed();
+    } catch (const ConnectionLost& error) {
+        problem = error.what();
+        aborted = true;
+    } catch (const TurnedAway& error) {
+        problem = error.what();
+        turned_away = true;
+    } catch (const std::exception& error) {
+        problem = error.what();
+    }
 }
 
 // Each address gets an equal share of the time that is left.
@@ -281,6 +329,11 @@ Client::~Client() = default;
 NodeConnection Client::connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
                                Deadline deadline) {
     return impl_->connect(host, port, pins, deadline);
+}
+
+NodeConnection Client::connect_over(Fd socket, const std::string& host, std::uint16_t port,
+                                    const std::vector<ssh::PublicKey>& pins, Deadline deadline) {
+    return impl_->connect_over(std::move(socket), host, port, pins, deadline);
 }
 
 void Client::abort_all() noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/fd.hpp"
 #include "shared/net/connection.hpp"
 #include "shared/protocol/hello.hpp"
 #include "shared/ssh/key.hpp"
@@ -16,6 +17,12 @@ namespace waggle::net {
 class Unreachable : public Error {
 public:
     using Error::Error;
+};
+
+// Something took the connection and closed it at once, or without a word: a node that is flooded does so.
+class TurnedAway : public Unreachable {
+public:
+    using Unreachable::Unreachable;
 };
 
 // The node showed a key that is not pinned. Nothing was signed or sent.
@@ -45,6 +52,10 @@ public:
     // challenge. Throws Unreachable (also for no answer in time), WrongHostKey, or ConnectionLost after abort_all.
     NodeConnection connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
                            Deadline deadline);
+
+    // The same over a stream socket that leads to the node, such as a child's; `host` and `port` are for messages.
+    NodeConnection connect_over(Fd socket, const std::string& host, std::uint16_t port,
+                                const std::vector<ssh::PublicKey>& pins, Deadline deadline);
 
     // Breaks every connection and every connect under way (ConnectionLost), and those that are tried later; from any
     // thread.

@@ -35,7 +35,7 @@ public:
     Link(std::shared_ptr<IoThread> io, asio::ssl::context& tls, KeepAlive keep_alive);
 
     // For the I/O thread, before start(). Coroutines throw system_error.
-    TcpSocket& socket() { return stream_.next_layer().next_layer(); }
+    StreamSocket& socket() { return stream_.next_layer().next_layer(); }
     SSL* tls() { return stream_.next_layer().native_handle(); }
     void set_peer(std::string peer) { peer_ = std::move(peer); }
     // Closes the socket then, unless this is called again or start()ed before.

@@ -64,7 +64,8 @@ private:
     struct Connected {
         std::shared_ptr<Link> link;
         std::string source;
-        std::thread session; // once there is one
+        std::thread session;  // once there is one
+        bool leaving = false; // has made room for another
         std::optional<asio::executor_work_guard<asio::io_context::executor_type>> until_joined;
     };
     using Id = std::uint64_t;
@@ -72,6 +73,7 @@ private:
     asio::awaitable<void> watch(Door& door);
     bool accept_one(Door& door);
     void admit(Accepted accepted);
+    bool make_room();
     asio::awaitable<void> greet(Id id, std::shared_ptr<Link> link);
     protocol::Refused busy() const;
     bool begin_session(Id id, std::shared_ptr<Link> link, Session session);
@@ -162,8 +164,7 @@ bool Server::Impl::accept_one(Door& door) {
 void Server::Impl::admit(Accepted accepted) {
     std::string source = accepted.peer.source();
     auto from_source = std::ranges::count_if(connected_, [&](const auto& it) { return it.second.source == source; });
-    if (connected_.size() >= options_.max_connections ||
-        static_cast<size_t>(from_source) >= options_.max_connections_per_address) {
+    if (static_cast<size_t>(from_source) >= options_.max_connections_per_address || !make_room()) {
         spdlog::debug("closed {}: too many connections", accepted.peer.to_string());
         return;
     }
@@ -173,8 +174,24 @@ void Server::Impl::admit(Accepted accepted) {
     link->socket().assign(protocol, accepted.fd.get());
     accepted.fd.release();
     Id id = next_id_++;
-    connected_.emplace(id, Connected{link, std::move(source), {}, {}});
+    connected_.emplace(id, Connected{link, std::move(source), {}, false, {}});
     asio::co_spawn(io_->context(), greet(id, link), asio::detached);
+}
+
+// Where all places are taken, the connection that has gone longest without proving anything leaves: a flood of silent
+// ones cannot keep an operator out, whose proof takes milliseconds. False: all of them are sessions.
+bool Server::Impl::make_room() {
+    auto staying = std::ranges::count_if(connected_, [](const auto& it) { return !it.second.leaving; });
+    if (static_cast<size_t>(staying) < options_.max_connections)
+        return true;
+    for (auto& [id, connected] : connected_) { // ids grow: the oldest first
+        if (connected.leaving || connected.session.joinable())
+            continue;
+        connected.leaving = true;
+        connected.link->close_at(std::chrono::steady_clock::now());
+        return true;
+    }
+    return false;
 }
 
 asio::awaitable<void> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {

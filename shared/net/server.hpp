@@ -16,7 +16,7 @@ namespace waggle::net {
 struct ServerOptions {
     std::vector<std::string> listen;               // addresses, or names of interfaces
     std::uint16_t port = 9244;                     // 0: any free one (tests)
-    size_t max_connections = 64;                   // in all, authenticated or not
+    size_t max_connections = 64;                   // in all; when full, the oldest without a session makes room
     size_t max_connections_per_address = 8;        // an IPv4 address or an IPv6 network of 64 bits
     size_t max_sessions = 8;                       // authenticated ones; each has a thread
     std::chrono::milliseconds hello_timeout{5000}; // for TCP, TLS, WebSocket and hello together

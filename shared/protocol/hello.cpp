@@ -69,7 +69,7 @@ Nonce parse_challenge(std::string_view message) {
     return nonce;
 }
 
-std::string sign_hello(const Hello& hello, const ssh::PrivateKey& key) {
+std::string sign_hello(const Hello& hello, const ssh::Signer& key) {
     auto payload = dump_json({{"v", 1},
                               {"type", "hello"},
                               {"role", operator_role},

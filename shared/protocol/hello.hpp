@@ -36,7 +36,7 @@ struct Hello {
 };
 
 // The message: {"payload": base64 of the JSON, "signature": base64 of the SSHSIG over it}.
-std::string sign_hello(const Hello& hello, const ssh::PrivateKey& key);
+std::string sign_hello(const Hello& hello, const ssh::Signer& key);
 
 struct VerifiedHello {
     Hello hello;

@@ -20,7 +20,7 @@ DeploymentId SignedDocument::id() const {
     return DeploymentId{sha256(payload)};
 }
 
-SignedDocument sign(const Deployment& deployment, const ssh::PrivateKey& key) {
+SignedDocument sign(const Deployment& deployment, const ssh::Signer& key) {
     auto payload = to_payload(deployment);
     auto signature = ssh::sshsig_sign(key, deployment_namespace, payload);
     return {std::move(payload), {std::move(signature)}};

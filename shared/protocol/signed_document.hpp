@@ -20,7 +20,7 @@ struct SignedDocument {
     DeploymentId id() const;
 };
 
-SignedDocument sign(const Deployment& deployment, const ssh::PrivateKey& key);
+SignedDocument sign(const Deployment& deployment, const ssh::Signer& key);
 
 Json to_json(const SignedDocument& document);
 // Throws BadDocument; at most 8 signatures.

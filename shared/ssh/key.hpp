@@ -49,11 +49,36 @@ private:
     std::array<std::uint8_t, 32> raw_;
 };
 
-// An Ed25519 private key; its bytes are wiped at the end of its life.
-class PrivateKey {
+// Signs as one Ed25519 key, wherever its private part is. For any thread.
+class Signer {
 public:
-    // An unencrypted "openssh-key-v1" file. Throws BadKey, naming the file: no file, another type, a passphrase,
-    // parts that contradict each other, bytes after the end.
+    virtual ~Signer() = default;
+    virtual PublicKey public_key() const = 0;
+    virtual std::array<std::uint8_t, 64> sign(std::string_view message) const = 0;
+
+protected:
+    Signer() = default;
+    Signer(const Signer&) = default;
+    Signer(Signer&&) = default;
+    Signer& operator=(const Signer&) = default;
+    Signer& operator=(Signer&&) = default;
+};
+
+// A private key file that a passphrase protects; its public key is readable all the same.
+class PassphraseNeeded : public BadKey {
+public:
+    PassphraseNeeded(const std::string& message, const PublicKey& key) : BadKey(message), key_(key) {}
+    const PublicKey& public_key() const { return key_; }
+
+private:
+    PublicKey key_;
+};
+
+// An Ed25519 private key; its bytes are wiped at the end of its life.
+class PrivateKey : public Signer {
+public:
+    // An unencrypted "openssh-key-v1" file. Throws BadKey, naming the file: no file, another type, a passphrase
+    // (PassphraseNeeded), parts that contradict each other, bytes after the end.
     static PrivateKey load(const std::filesystem::path& path);
     static PrivateKey parse(std::string_view text, std::string_view name_for_errors);
     static PrivateKey generate();
@@ -61,8 +86,8 @@ public:
     // What `load` reads, for the one case in which an agent makes a key.
     std::string to_openssh(std::string_view comment) const;
 
-    PublicKey public_key() const { return public_key_; }
-    std::array<std::uint8_t, 64> sign(std::string_view message) const;
+    PublicKey public_key() const override { return public_key_; }
+    std::array<std::uint8_t, 64> sign(std::string_view message) const override;
     EVP_PKEY* get() const { return key_.get(); }
 
 private:

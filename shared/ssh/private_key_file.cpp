@@ -138,8 +138,12 @@ PrivateKey PrivateKey::parse(std::string_view text, std::string_view name_for_er
             fail(name_for_errors, fmt::format("one private key is expected in the file, it says {}", keys));
         auto public_key = read_public_part(reader.string(), name_for_errors);
         if (cipher != "none" || derivation != "none" || !derivation_options.empty())
-            fail(name_for_errors, "the private key is protected by a passphrase, which Waggle does not ask for; "
-                                  "give a key without one");
+            throw PassphraseNeeded(
+                fmt::format(
+                    "{}: the private key is protected by a passphrase, which Waggle does not ask for; add it to "
+                    "your ssh-agent with `ssh-add {}`, or give a key without one",
+                    name_for_errors, name_for_errors),
+                public_key);
         auto section = reader.string();
         reader.end();
 

@@ -28,7 +28,7 @@ std::string signed_bytes(std::string_view name_space, std::string_view message) 
 
 } // namespace
 
-std::string sshsig_sign(const PrivateKey& key, std::string_view name_space, std::string_view message) {
+std::string sshsig_sign(const Signer& key, std::string_view name_space, std::string_view message) {
     if (name_space.empty())
         throw Error("an SSH signature needs a namespace");
     std::string signature;

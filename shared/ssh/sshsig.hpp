@@ -15,7 +15,7 @@ public:
 
 // SSHSIG (OpenSSH PROTOCOL.sshsig) with SHA-512 as the binary blob, without armor; what
 // `ssh-keygen -Y sign -n NAMESPACE` makes, byte for byte.
-std::string sshsig_sign(const PrivateKey& key, std::string_view name_space, std::string_view message);
+std::string sshsig_sign(const Signer& key, std::string_view name_space, std::string_view message);
 
 // The key that made the signature. The caller decides whether it trusts that key. Throws BadSignature.
 PublicKey sshsig_verify(std::string_view blob, std::string_view name_space, std::string_view message);

@@ -39,10 +39,12 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
         return build(global, options.build, interrupt);
 
     // What is missing on this side is said before anything that takes time.
-    const ssh::PrivateKey identity = load_identity(options.connect.identity);
-    const std::vector<KnownHostsFile> known_hosts = read_known_hosts(options.connect.known_hosts);
+    const Identity identity = load_identity(options.connect.identity, IdentityPlaces::of_this_process());
+    KnownHostsFiles known_hosts(options.connect.known_hosts);
 
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    if (identity.warning)
+        reporter->note(*identity.warning);
     Preparation preparation(global, options.build.select, interrupt, *reporter);
     std::vector<EvaluatedNode> nodes = preparation.evaluate(preparation.select(false));
     nodes = preparation.build(deployable(std::move(nodes), *reporter));
@@ -50,8 +52,10 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
         preparation.keep_results(nodes);
 
     std::map<std::string, DeploymentOptions> targets;
-    for (const EvaluatedNode& node : nodes)
+    for (EvaluatedNode& node : nodes) {
+        node.deployment.agent_via_ssh = options.connect.via_ssh.value_or(node.deployment.agent_via_ssh);
         targets[node.name] = node.deployment;
+    }
     const RolloutPlan plan{.intent = {.goal = options.goal,
                                       .force = options.force,
                                       .remove_agent = options.remove_agent,
@@ -63,7 +67,8 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                                           [&](std::string_view text) { reporter->note(text); })},
                            .parallel = options.connect.parallel,
                            .pins = find_pins(targets, known_hosts)};
-    std::vector<NodeReport> reports = roll_out(nodes, plan, preparation.store(), identity, interrupt, *reporter);
+    std::vector<NodeReport> reports =
+        roll_out(nodes, plan, preparation.store(), *identity.signer, interrupt, *reporter);
     reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());
     std::sort(reports.begin(), reports.end(), [](const auto& a, const auto& b) { return a.node < b.node; });
 

@@ -35,6 +35,7 @@ struct ConnectOptions {
     size_t parallel = 10; // 0: all nodes at once
     std::optional<std::filesystem::path> identity;
     std::vector<std::filesystem::path> known_hosts;
+    std::optional<bool> via_ssh; // instead of deployment.agent.via
 };
 
 struct ApplyOptions {
@@ -49,6 +50,11 @@ struct ApplyOptions {
 };
 
 struct StatusOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+};
+
+struct WhoamiOptions {
     SelectOptions select;
     ConnectOptions connect;
 };

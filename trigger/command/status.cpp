@@ -28,7 +28,7 @@ struct Answer {
     std::optional<Facts> facts;
 };
 
-Answer ask(const NodeAddress& node, const Pins& pins, Dialer& dialer, const ssh::PrivateKey& identity,
+Answer ask(const NodeAddress& node, const Pins& pins, Dialer& dialer, const ssh::Signer& identity,
            const Interrupt& interrupt) {
     Answer answer{.node = node.name, .outcome = Outcome::ok, .problem = {}, .facts = {}};
     const auto problem = [&](Outcome outcome, std::string text) {
@@ -36,12 +36,12 @@ Answer ask(const NodeAddress& node, const Pins& pins, Dialer& dialer, const ssh:
         answer.problem = std::move(text);
     };
     if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
-        problem(Outcome::refused, refusal->second);
+        problem(Outcome::refused, dialer.with_line_to_add(refusal->second, node, pins));
         return answer;
     }
     try {
         const Dialer::Talk talk(dialer);
-        Session session = open_session(dialer.connector(node, pins.keys.at(node.name)), node, identity, interrupt);
+        Session session = open_session(dialer.connector(node, pins.nodes.at(node.name)), node, identity, interrupt);
         session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
         answer.facts = std::move(session.facts);
     } catch (const RefusedByNode& refused) {
@@ -104,10 +104,12 @@ std::vector<std::string> row(const Answer& answer, bool brief) {
 } // namespace
 
 int status(const GlobalOptions& global, const StatusOptions& options, const Interrupt& interrupt) {
-    const ssh::PrivateKey identity = load_identity(options.connect.identity);
-    const std::vector<KnownHostsFile> known_hosts = read_known_hosts(options.connect.known_hosts);
+    const Identity identity = load_identity(options.connect.identity, IdentityPlaces::of_this_process());
+    KnownHostsFiles known_hosts(options.connect.known_hosts);
     const bool color = use_color(global.color, stderr_is_terminal());
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, color);
+    if (identity.warning)
+        reporter->note(*identity.warning);
     Preparation preparation(global, options.select, interrupt, *reporter);
     std::vector<NodeAddress> nodes = preparation.addresses(preparation.select(true));
     std::erase_if(nodes, [&](const NodeAddress& node) {
@@ -118,15 +120,17 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     });
 
     std::map<std::string, DeploymentOptions> targets;
-    for (const NodeAddress& node : nodes)
+    for (NodeAddress& node : nodes) {
+        node.deployment.agent_via_ssh = options.connect.via_ssh.value_or(node.deployment.agent_via_ssh);
         targets[node.name] = node.deployment;
+    }
     const Pins pins = find_pins(targets, known_hosts);
     std::vector<Answer> answers(nodes.size());
     {
         Dialer dialer(interrupt);
         in_parallel(nodes.size(), options.connect.parallel, [&](size_t i) {
             reporter->step(nodes[i].name, Step::connecting);
-            answers[i] = ask(nodes[i], pins, dialer, identity, interrupt);
+            answers[i] = ask(nodes[i], pins, dialer, *identity.signer, interrupt);
             reporter->ended(nodes[i].name, answers[i].outcome,
                             answers[i].problem.substr(0, answers[i].problem.find('\n')));
         });

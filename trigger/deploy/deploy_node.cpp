@@ -60,7 +60,7 @@ private:
         const Clock::time_point began = Clock::now();
         Session session = open();
         report_.connect_time = Clock::now() - began;
-        if (const auto reason = objection(node_, session.facts))
+        if (const auto reason = objection(node_, session.facts, now()))
             return end(Outcome::refused, "other-system", *reason);
 
         surroundings_.reporter.step(node_.name, Step::deploying);

@@ -28,7 +28,7 @@ struct Surroundings {
     Connect connect;
     std::function<std::shared_ptr<const Closure>()> closure; // of the node's toplevel
     std::function<ReadNar()> nar_reader;
-    const ssh::PrivateKey& identity;
+    const ssh::Signer& identity;
     const Interrupt& interrupt;
     Reporter& reporter;
     Patience patience;

@@ -1,5 +1,7 @@
 #include "trigger/deploy/dialer.hpp"
 
+#include "trigger/deploy/ssh_tunnel.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
@@ -12,10 +14,11 @@ namespace {
 
 constexpr auto goodbye_time = std::chrono::seconds(6); // a little more than an agent is given to answer a cancel
 
-std::string wrong_key_sentence(const NodeAddress& address, const std::vector<ssh::PublicKey>& pins,
-                               const ssh::PublicKey& observed) {
+constexpr auto look_time = std::chrono::seconds(3); // at a node that is refused in any case
+
+std::string wrong_key_sentence(const NodeAddress& address, const KnownNode& known, const ssh::PublicKey& observed) {
     std::vector<std::string> expected;
-    for (const ssh::PublicKey& pin : pins)
+    for (const ssh::PublicKey& pin : known.keys)
         expected.push_back(pin.fingerprint());
     return fmt::format("{} shows the host key {}, but {} is expected ({}); nothing was signed or sent. Either another "
                        "machine answers at "
@@ -47,16 +50,37 @@ Dialer::~Dialer() {
     watcher_.join();
 }
 
-Connect Dialer::connector(const NodeAddress& address, std::vector<ssh::PublicKey> pins) {
-    return [this, &address, pins = std::move(pins)](Deadline deadline) {
+Connect Dialer::connector(const NodeAddress& address, const KnownNode& known) {
+    return [this, &address, &known](Deadline deadline) {
         const Counted counted(connecting_);
         interrupt_.check();
         try {
-            return client_.connect(*address.deployment.target_host, address.deployment.agent_port, pins, deadline);
+            const std::uint16_t port = address.deployment.agent_port;
+            if (!address.deployment.agent_via_ssh)
+                return client_.connect(known.destination.host, port, known.keys, deadline);
+            const std::string& host = *address.deployment.target_host;
+            return connect_through_ssh({host, address.deployment.target_port, port}, [&](Fd socket) {
+                return client_.connect_over(std::move(socket), host, port, known.keys, deadline);
+            });
         } catch (const net::WrongHostKey& error) {
-            throw net::WrongHostKey(wrong_key_sentence(address, pins, error.observed()), error.observed());
+            throw net::WrongHostKey(wrong_key_sentence(address, known, error.observed()), error.observed());
         }
     };
+}
+
+std::string Dialer::with_line_to_add(const std::string& refusal, const NodeAddress& address, const Pins& pins) {
+    const auto found = pins.unknown.find(address.name);
+    if (found == pins.unknown.end() || address.deployment.agent_via_ssh)
+        return refusal;
+    try {
+        const Counted counted(connecting_);
+        client_.connect(found->second.host, address.deployment.agent_port, {}, deadline_in(look_time));
+    } catch (const net::WrongHostKey& error) { // no key is the right one
+        return refusal + "\n" + line_to_add(found->second, error.observed());
+    } catch (const Error&) {
+        return refusal; // it stands without the node's answer
+    }
+    return refusal;
 }
 
 void Dialer::watch() {

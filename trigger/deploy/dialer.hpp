@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.hpp"
 #include "shared/net/client.hpp"
+#include "trigger/deploy/rollout.hpp"
 #include "trigger/deploy/session.hpp"
 
 #include <atomic>
@@ -28,8 +29,12 @@ public:
         Dialer& dialer_;
     };
 
-    // Connects to the node; `address` must outlive what is returned.
-    Connect connector(const NodeAddress& address, std::vector<ssh::PublicKey> pins);
+    // Connects to the node; `address` and `known` must outlive what is returned.
+    Connect connector(const NodeAddress& address, const KnownNode& known);
+
+    // The refusal of a node; where its key is just not known, with the line for known_hosts, by the key that it shows
+    // to anybody who connects. Nothing is signed or sent.
+    std::string with_line_to_add(const std::string& refusal, const NodeAddress& address, const Pins& pins);
 
 private:
     void watch();

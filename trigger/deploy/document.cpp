@@ -14,6 +14,8 @@ namespace {
 constexpr auto session_expiry = std::chrono::hours(1); // of the start; the finish may be later
 // The node holds notBefore against the later of its clock and the hello, which is a moment older than the document.
 constexpr auto clock_tolerance = std::chrono::minutes(5);
+// As far ahead as a node lets a sequence be.
+constexpr auto max_jump = std::chrono::days(2 * 365);
 
 } // namespace
 
@@ -26,10 +28,16 @@ std::optional<std::string> objection(const EvaluatedNode& node, const Intent& in
     return std::nullopt;
 }
 
-std::optional<std::string> objection(const EvaluatedNode& node, const Facts& facts) {
+std::optional<std::string> objection(const EvaluatedNode& node, const Facts& facts, Time now) {
     if (facts.system != node.system)
         return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
                            node.system, facts.system);
+    // Our next one would be greater, and refused.
+    if (facts.last_sequence > unix_ms(now + max_jump))
+        return fmt::format(
+            "it says that sequence {} was the last it admitted, which is years ahead of this machine's clock "
+            "({}): correct this clock, or look at the node's console, for it has lost its state or lies",
+            facts.last_sequence, to_rfc3339(now));
     return std::nullopt;
 }
 

@@ -21,7 +21,7 @@ struct Intent {
 
 // Why this node must not be asked to become what was evaluated; nullopt when nothing speaks against it.
 std::optional<std::string> objection(const EvaluatedNode& node, const Intent& intent);
-std::optional<std::string> objection(const EvaluatedNode& node, const protocol::Facts& facts);
+std::optional<std::string> objection(const EvaluatedNode& node, const protocol::Facts& facts, Time now);
 
 // The deployment that follows what the agent said of itself.
 protocol::Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, const protocol::Facts& facts,

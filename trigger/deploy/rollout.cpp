@@ -11,16 +11,53 @@ namespace waggle::trigger {
 
 using protocol::Outcome;
 
-Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, std::span<const KnownHostsFile> known_hosts) {
-    Pins pins;
-    for (const auto& [name, deployment] : nodes) {
+namespace {
+
+constexpr size_t ssh_processes = 8;
+
+} // namespace
+
+Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHostsFiles& known_hosts) {
+    // One `ssh -G` a node, which takes some milliseconds.
+    struct Question {
+        std::string name;
+        const DeploymentOptions* deployment = nullptr;
+        SshDestination destination;
+        std::string problem;
+    };
+    std::vector<Question> questions;
+    for (const auto& [name, deployment] : nodes)
+        questions.push_back({name, &deployment, {}, {}});
+    in_parallel(questions.size(), ssh_processes, [&](size_t i) {
+        Question& question = questions[i];
         try {
-            pins.keys[name] = choose_pins(deployment, known_hosts);
-        } catch (const NoPin& reason) {
-            pins.refusals[name] = reason.what();
+            question.destination =
+                find_destination(question.deployment->target_host.value_or(""), question.deployment->target_port);
+        } catch (const std::exception& error) {
+            question.problem = error.what();
+        }
+    });
+
+    Pins pins;
+    std::map<std::string, std::vector<ssh::PublicKey>> keys;
+    for (Question& question : questions) {
+        if (!question.problem.empty()) {
+            pins.refusals[question.name] = question.problem;
+            continue;
+        }
+        try {
+            keys[question.name] =
+                choose_pins(*question.deployment, question.destination, known_hosts.of(question.destination));
+            require_not_revoked(keys[question.name], question.destination);
+            pins.nodes[question.name] = {question.destination, keys[question.name]};
+        } catch (const UnknownHost& reason) {
+            pins.refusals[question.name] = reason.what();
+            pins.unknown[question.name] = question.destination;
+        } catch (const Error& reason) {
+            pins.refusals[question.name] = reason.what();
         }
     }
-    pins.refusals.merge(find_shared_keys(pins.keys));
+    pins.refusals.merge(find_shared_keys(keys));
     return pins;
 }
 
@@ -39,7 +76,7 @@ void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)
 }
 
 std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const RolloutPlan& plan, Store& store,
-                                 const ssh::PrivateKey& identity, const Interrupt& interrupt, Reporter& reporter) {
+                                 const ssh::Signer& identity, const Interrupt& interrupt, Reporter& reporter) {
     Dialer dialer(interrupt);
     std::vector<NodeReport> reports(nodes.size());
     in_parallel(nodes.size(), plan.parallel, [&](size_t i) {
@@ -49,11 +86,11 @@ std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const Rol
             report.node = node.name;
             report.outcome = Outcome::refused;
             report.code = "no-pin";
-            report.message = refusal->second;
+            report.message = dialer.with_line_to_add(refusal->second, node, plan.pins);
         } else {
             const Dialer::Talk talk(dialer);
             report = deploy_node(node, plan.intent,
-                                 {.connect = dialer.connector(node, plan.pins.keys.at(node.name)),
+                                 {.connect = dialer.connector(node, plan.pins.nodes.at(node.name)),
                                   .closure = [&] { return store.closure(node.toplevel); },
                                   .nar_reader = [] { return Store::nar_reader(); },
                                   .identity = identity,

@@ -15,12 +15,19 @@
 
 namespace waggle::trigger {
 
-// The pins of all nodes, and for those that must not be connected to the sentence why.
-struct Pins {
-    std::map<std::string, std::vector<ssh::PublicKey>> keys;
-    std::map<std::string, std::string> refusals;
+// How a node is reached, and the keys of which it must show one.
+struct KnownNode {
+    SshDestination destination;
+    std::vector<ssh::PublicKey> keys;
 };
-Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, std::span<const KnownHostsFile> known_hosts);
+
+// All nodes that are known, and for those that must not be connected to the sentence why.
+struct Pins {
+    std::map<std::string, KnownNode> nodes;
+    std::map<std::string, std::string> refusals;
+    std::map<std::string, SshDestination> unknown; // those of the refusals whose key is just not listed anywhere
+};
+Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHostsFiles& known_hosts);
 
 // Calls `work` with 0 … count-1 from at most `parallel` threads (0: as many as there is work), and returns when all is
 // done. `work` must not throw.
@@ -34,6 +41,6 @@ struct RolloutPlan {
 
 // Deploys the nodes side by side; none stops another. Their reports are in the order of the nodes.
 std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const RolloutPlan& plan, Store& store,
-                                 const ssh::PrivateKey& identity, const Interrupt& interrupt, Reporter& reporter);
+                                 const ssh::Signer& identity, const Interrupt& interrupt, Reporter& reporter);
 
 } // namespace waggle::trigger

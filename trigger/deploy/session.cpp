@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <variant>
 
 namespace waggle::trigger {
@@ -17,7 +18,9 @@ using Clock = std::chrono::steady_clock;
 constexpr auto connect_time = std::chrono::seconds(10);
 constexpr auto hello_time = std::chrono::seconds(10);  // the agent gives us 5 for all of it
 constexpr auto restart_time = std::chrono::seconds(2); // in which an agent that restarts itself is back
-constexpr auto restart_pause = std::chrono::milliseconds(100);
+constexpr auto flood_time = std::chrono::seconds(15);  // in which one gets through to a node that is flooded
+constexpr auto first_pause = std::chrono::milliseconds(100);
+constexpr auto longest_pause = std::chrono::milliseconds(1600);
 
 std::string receive_message(net::Connection& connection, Deadline deadline) {
     std::optional<std::string> message = connection.receive(deadline);
@@ -26,22 +29,7 @@ std::string receive_message(net::Connection& connection, Deadline deadline) {
     return std::move(*message);
 }
 
-net::NodeConnection connect_patiently(const Connect& connect, const Interrupt& interrupt) {
-    const auto last_try = Clock::now() + restart_time;
-    for (;;) {
-        interrupt.check();
-        try {
-            return connect(deadline_in(connect_time));
-        } catch (const net::Unreachable&) {
-            interrupt.check();
-            if (Clock::now() >= last_try)
-                throw;
-        }
-        pause(restart_pause, interrupt);
-    }
-}
-
-Facts say_hello(const net::NodeConnection& link, const NodeAddress& address, const ssh::PrivateKey& identity) {
+Facts say_hello(const net::NodeConnection& link, const NodeAddress& address, const ssh::Signer& identity) {
     const Deadline deadline = deadline_in(hello_time);
     Hello hello{.exporter = link.exporter,
                 .nonce = protocol::parse_challenge(receive_message(*link.connection, deadline)),
@@ -70,11 +58,27 @@ void pause(std::chrono::milliseconds duration, const Interrupt& interrupt) {
     interrupt.check();
 }
 
-Session open_session(const Connect& connect, const NodeAddress& address, const ssh::PrivateKey& identity,
+Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
                      const Interrupt& interrupt) {
-    net::NodeConnection link = connect_patiently(connect, interrupt);
-    Facts facts = say_hello(link, address, identity);
-    return {std::move(link), std::move(facts)};
+    const auto began = Clock::now();
+    for (auto wait = first_pause;; wait = std::min(2 * wait, longest_pause)) {
+        interrupt.check();
+        try {
+            net::NodeConnection link = connect(deadline_in(connect_time));
+            Facts facts = say_hello(link, address, identity);
+            return {std::move(link), std::move(facts)};
+        } catch (const net::TurnedAway&) {
+            if (Clock::now() >= began + flood_time)
+                throw;
+        } catch (const net::ConnectionLost&) { // it has made room for another connection before our proof was there
+            if (Clock::now() >= began + flood_time)
+                throw;
+        } catch (const net::Unreachable&) {
+            if (Clock::now() >= began + restart_time)
+                throw;
+        }
+        pause(wait, interrupt);
+    }
 }
 
 } // namespace waggle::trigger

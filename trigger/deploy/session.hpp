@@ -30,9 +30,10 @@ struct Session {
 // Opens a connection to the node, in which it has shown a pinned key. Throws what net::Client::connect throws.
 using Connect = std::function<net::NodeConnection(Deadline)>;
 
-// Connects and proves who we are. An agent that restarts itself refuses connections for a moment, so a refusal is tried
-// again for a short while. Throws what `connect` throws, RefusedByNode, net::ConnectionLost, TimedOut, BadDocument.
-Session open_session(const Connect& connect, const NodeAddress& address, const ssh::PrivateKey& identity,
+// Connects and proves who we are. An agent that restarts itself refuses connections for a moment, and one that is
+// flooded may close ours, so both are tried again for a while, with growing pauses. Throws what `connect` throws,
+// RefusedByNode, net::ConnectionLost, TimedOut, BadDocument.
+Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
                      const Interrupt& interrupt);
 
 // Waits until the time is over; throws Interrupted when that is asked for first.

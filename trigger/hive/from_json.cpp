@@ -69,6 +69,7 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
     options.agent_enable = agent.boolean("enable");
     options.agent_port = port(agent, "port");
     options.agent_host_key = optional_string(agent, "hostKey");
+    options.agent_via_ssh = optional_string(agent, "via") == "ssh";
     if (fields.has("rollback")) {
         Fields rollback(fields.object("rollback"), "deployment.rollback");
         options.rollback.enable = rollback.boolean("enable");

@@ -27,6 +27,7 @@ struct DeploymentOptions {
     bool agent_enable = true;
     std::uint16_t agent_port = 9244;
     std::optional<std::string> agent_host_key; // "ssh-ed25519 AAAA…"
+    bool agent_via_ssh = false;                // its port is reached by `ssh -W`
     protocol::Rollback rollback;
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
 };

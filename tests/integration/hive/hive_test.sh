@@ -78,7 +78,7 @@ NIX
 ask '.deployments [ "a" "b" "c" ]'
 check "a list of modules, defaults, the argument name" satisfies \
     '.a.targetHost == "a" and .a.targetPort == null and (.a.tags | sort) == ["a", "common", "list"] and
-     .a.agent == {"enable": true, "port": 9244, "hostKey": null}'
+     .a.agent == {"enable": true, "port": 9244, "hostKey": null, "via": "direct"}'
 check "the argument nodes, and what a node says of itself" satisfies \
     '.b.targetHost == "10.0.0.2" and .b.targetPort == 2222 and .b.agent.port == 9245 and (.b.agent.hostKey | startswith("ssh-ed25519 AAAA"))
      and .b.tags == ["a", "a", "b", "broken", "c"]'

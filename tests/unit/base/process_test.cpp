@@ -99,6 +99,17 @@ TEST(Child, TalksThroughItsPipes) {
     EXPECT_TRUE(child.wait(deadline).success());
 }
 
+TEST(Child, TalksThroughOneSocket) {
+    auto deadline = deadline_in(10s);
+    Child child({{"cat"}, {}}, {.socket_stdio = true});
+    write_all(child.stdin_pipe(), "both ways", deadline);
+    std::string answer(9, ' ');
+    read_exactly(child.stdin_pipe(), std::as_writable_bytes(std::span(answer)), deadline);
+    EXPECT_EQ(answer, "both ways");
+    child.stdin_pipe().close();
+    EXPECT_TRUE(child.wait(deadline).success());
+}
+
 TEST(Command, IsPrintedSoThatItCanBeCopied) {
     Command command{.argv = {"nix-store", "--option", "a b", ""}, .extra_environment = {}};
     EXPECT_EQ(command.to_string(), "nix-store --option 'a b' ''");

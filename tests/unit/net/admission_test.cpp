@@ -1,8 +1,11 @@
 #include "tests/unit/net/raw_client.hpp"
+#include "tests/unit/net/recorder.hpp"
 #include "tests/unit/net/test_node.hpp"
 
 #include <gmock/gmock.h>
+#include <poll.h>
 
+#include <atomic>
 #include <future>
 #include <list>
 
@@ -159,28 +162,70 @@ TEST(Admission, OneAddressCannotKeepAnOperatorOut) {
 TEST(Admission, ConnectionsInAllAreLimited) {
     ServerOptions options = loopback();
     options.max_connections = 3;
-    options.hello_timeout = milliseconds(500);
+    options.hello_timeout = std::chrono::minutes(1);
     TestNode node(echo, options);
     std::list<RawClient> half_open;
     for (std::uint8_t i = 0; i < 3; ++i)
         half_open.emplace_back(node.server.port(), static_cast<std::uint8_t>(2 + i));
+    RawClient fourth(node.server.port(), 9);
+    EXPECT_EQ(half_open.front().receive_all(), ""); // the oldest has made room, long before its time
+    std::vector<pollfd> others;
+    for (auto raw = std::next(half_open.begin()); raw != half_open.end(); ++raw)
+        others.push_back({raw->fd().get(), POLLIN, 0});
+    EXPECT_EQ(::poll(others.data(), others.size(), 0), 0) << "the others stay";
+}
+
+TEST(Admission, SessionsMakeNoRoom) {
+    ServerOptions options = loopback();
+    options.max_connections = 2;
+    TestNode node(echo, options);
     Client client;
-    try {
-        node.connect(client);
-        FAIL() << "there are three connections already";
-    } catch (const Unreachable& unreachable) {
-        EXPECT_THAT(unreachable.what(), HasSubstr("closed the connection"));
+    std::vector<NodeConnection> sessions;
+    for (int i = 0; i < 2; ++i) {
+        sessions.push_back(node.open_session(client));
+        sessions.back().connection->send("in", soon());
+        EXPECT_EQ(sessions.back().connection->receive(soon()), "in");
     }
-    for (RawClient& raw : half_open)
-        raw.receive_all(); // ends with the hello timeout
-    EXPECT_TRUE(eventually([&] {
-        try {
-            node.open_session(client);
-            return true;
-        } catch (const Unreachable&) {
-            return false;
-        }
-    }));
+    EXPECT_THROW(node.connect(client), TurnedAway);
+    sessions.front().connection->send("still in", soon());
+    EXPECT_EQ(sessions.front().connection->receive(soon()), "still in");
+}
+
+TEST(Admission, SilentConnectionsFromEverywhereDoNotKeepAnOperatorOut) {
+    ServerOptions options = loopback();
+    options.hello_timeout = std::chrono::minutes(1);
+    TestNode node(echo, options);
+    std::list<RawClient> silent;
+    for (int i = 0; i < 500; ++i)
+        silent.emplace_back(node.server.port(), static_cast<std::uint8_t>(2 + i % 250));
+    Client client;
+    NodeConnection session = node.open_session(client);
+    session.connection->send("in", soon());
+    EXPECT_EQ(session.connection->receive(soon()), "in");
+}
+
+// Somebody has listened to a whole session and says the same bytes again.
+TEST(Admission, ARecordedSessionPlayedAgainIsNothing) {
+    std::atomic<int> sessions = 0;
+    TestNode node([&](Session session) {
+        ++sessions;
+        echo(std::move(session));
+    });
+    Recorder recorder(node.server.port());
+    {
+        Client client;
+        NodeConnection session = client.connect("127.0.0.1", recorder.port(), {node.host_key.public_key()}, soon());
+        session.connection->send(protocol::sign_hello(node.hello(session), node.operator_key), soon());
+        session.connection->send("dance", soon());
+        EXPECT_EQ(session.connection->receive(soon()), "dance");
+        session.connection->finish(soon());
+    }
+    const std::string recorded = recorder.said_by_client();
+    EXPECT_GT(recorded.size(), 500u);
+    RawClient again(node.server.port());
+    again.send(recorded);
+    EXPECT_EQ(again.receive_all().find("dance"), std::string::npos);
+    EXPECT_EQ(sessions, 1);
 }
 
 TEST(Admission, AnOperatorTooManyIsToldThatTheNodeIsBusy) {

@@ -69,6 +69,26 @@ TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
                                              "line starting web.service"));
 }
 
+TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
+    FakeAgent agent({[](AgentSide& side) { side.close(); }, // it makes room for another
+                     [](AgentSide& side) {
+                         side.send_raw(protocol::to_message(random_bytes<32>()));
+                         side.receive();
+                         side.break_off();
+                     },
+                     [](AgentSide& side) { side.greet(sample_facts()); }});
+    int turned_away = 0;
+    const Connect connect = [&, connector = agent.connector()](Deadline deadline) {
+        if (turned_away++ == 0)
+            throw net::TurnedAway("closed at once");
+        return connector(deadline);
+    };
+    const ssh::PrivateKey identity = ssh::PrivateKey::generate();
+    const Interrupt interrupt;
+    open_session(connect, sample_node("alpha"), identity, interrupt);
+    EXPECT_EQ(agent.connections(), 3);
+}
+
 TEST_F(DeployNode, ARefusedSessionIsARefusal) {
     FakeAgent agent({[](AgentSide& side) {
         side.send_raw(protocol::to_message(random_bytes<32>()));

@@ -66,9 +66,20 @@ TEST(Objection, ToANodeThatWouldLoseItsAgent) {
 
 TEST(Objection, ToAnotherSystem) {
     protocol::Facts facts = sample_facts();
-    EXPECT_FALSE(objection(sample_node("alpha"), facts));
+    EXPECT_FALSE(objection(sample_node("alpha"), facts, now()));
     facts.system = "aarch64-linux";
-    EXPECT_THAT(objection(sample_node("alpha"), facts).value_or(""), HasSubstr("aarch64-linux"));
+    EXPECT_THAT(objection(sample_node("alpha"), facts, now()).value_or(""), HasSubstr("aarch64-linux"));
+}
+
+TEST(Objection, ToANodeThatSaysItIsYearsAhead) {
+    const Time time = parse_rfc3339("2026-11-22T10:00:00Z");
+    protocol::Facts facts = sample_facts();
+    facts.last_sequence = unix_ms(time + std::chrono::days(365));
+    EXPECT_FALSE(objection(sample_node("alpha"), facts, time));
+    for (const std::int64_t lie : {unix_ms(time + std::chrono::days(3 * 365)), protocol::max_safe_integer}) {
+        facts.last_sequence = lie;
+        EXPECT_THAT(objection(sample_node("alpha"), facts, time).value_or(""), HasSubstr("years ahead"));
+    }
 }
 
 } // namespace

@@ -1,0 +1,13 @@
+#include "shared/nix/store_path.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using waggle::nix::StorePath;
+
+void try_input(std::string_view input) {
+    waggle::fuzz::accepted([&] {
+        const StorePath path = StorePath::parse(input);
+        waggle::fuzz::require(path.hash_part().size() == 32);
+        waggle::fuzz::require(path.absolute().find("/..") == std::string::npos);
+        waggle::fuzz::require(StorePath::parse_absolute(path.absolute()) == path);
+    });
+}

@@ -1,0 +1,45 @@
+// What a daemon says: handshake, log messages, then each of the answers that we read.
+
+#include "shared/nix/worker_connection.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+using namespace waggle;
+
+namespace {
+
+constexpr size_t max_input_bytes = 64 << 10; // what a socket takes without a reader
+constexpr size_t max_paths = 1000;
+
+void read_answers(Fd ours) {
+    nix::WorkerConnection connection(std::move(ours), std::chrono::seconds(5));
+    connection.await_answer();
+    const nix::StorePath path = nix::StorePath::parse("00000000000000000000000000000000-fuzz");
+    for (;;) {
+        switch (connection.reader().number(4, "a choice")) {
+        case 0: connection.reader().path_info(path); break;
+        case 1: connection.reader().paths(max_paths); break;
+        case 2: connection.reader().string(max_paths); break;
+        case 3: connection.reader().boolean(); break;
+        default: connection.await_answer(); break;
+        }
+    }
+}
+
+} // namespace
+
+void try_input(std::string_view input) {
+    std::array<int, 2> ends{};
+    fuzz::require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    Fd ours(ends[0]);
+    const Fd theirs(ends[1]);
+    const std::string_view said = input.substr(0, max_input_bytes);
+    fuzz::require(write(theirs.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size()));
+    shutdown(theirs.get(), SHUT_WR);
+    const bool ended = fuzz::accepted([&] { read_answers(std::move(ours)); });
+    fuzz::require(!ended); // the stream's end, if nothing else
+}

@@ -1,0 +1,24 @@
+// A list that its summary fits, in pieces: what is taken must say the same when it is written again.
+
+#include "shared/base/hash.hpp"
+#include "shared/protocol/closure_list.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+#include <algorithm>
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    const auto lines = static_cast<std::uint64_t>(std::count(input.begin(), input.end(), '\n'));
+    const protocol::ClosureSummary summary{sha256(input), input.size(), lines};
+    const nix::StorePath toplevel = nix::StorePath::parse("00000000000000000000000000000000-system");
+    fuzz::accepted([&] {
+        protocol::ClosureListReader reader(summary, toplevel);
+        const size_t half = input.size() / 2;
+        reader.update(input.substr(0, half));
+        reader.update(input.substr(half));
+        const protocol::ClosureList list = reader.finish();
+        fuzz::require(list.size() == lines);
+        fuzz::require(protocol::to_text(list) == input);
+    });
+}

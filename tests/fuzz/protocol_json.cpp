@@ -1,0 +1,12 @@
+#include "shared/protocol/json.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    fuzz::accepted([&] {
+        const std::string once = protocol::dump_json(protocol::parse_json(input, "input"));
+        fuzz::require(protocol::dump_json(protocol::parse_json(once, "output")) == once);
+    });
+    protocol::in_quotes(input);
+}

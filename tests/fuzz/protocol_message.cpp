@@ -1,0 +1,17 @@
+// What either side may be sent within a session.
+
+#include "shared/protocol/messages.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    fuzz::accepted([&] {
+        const protocol::Incoming incoming = protocol::decode(input);
+        if (const auto* message = std::get_if<protocol::Message>(&incoming)) {
+            const std::string once = protocol::encode(*message);
+            const protocol::Incoming again = protocol::decode(once); // the parser must take what we would send
+            fuzz::require(protocol::encode(std::get<protocol::Message>(again)) == once);
+        }
+    });
+}

@@ -1,0 +1,13 @@
+#include "shared/protocol/signed_document.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    fuzz::accepted([&] {
+        const auto document = protocol::signed_document_from_json(protocol::parse_json(input, "input"));
+        protocol::valid_signers(document);
+        const auto again = protocol::signed_document_from_json(protocol::to_json(document));
+        fuzz::require(again.id() == document.id());
+    });
+}

@@ -1,0 +1,65 @@
+// Gives a fuzzer its seeds, and each of them cut and changed in a few ways: what a test run without libFuzzer does.
+//
+//     fuzz_NAME FOLDER
+
+#include "shared/base/file.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace {
+
+constexpr size_t max_seed_bytes = 4 << 20;
+constexpr size_t changes_per_seed = 400;
+
+// A small generator with the same numbers in every run (xorshift64, Marsaglia 2003).
+class Numbers {
+public:
+    size_t below(size_t limit) {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return static_cast<size_t>(state_ % limit);
+    }
+
+private:
+    std::uint64_t state_ = 88172645463325252;
+};
+
+void try_changed(const std::string& seed, Numbers& numbers) {
+    for (size_t i = 0; i < changes_per_seed && !seed.empty(); ++i) {
+        try_input(std::string_view(seed).substr(0, numbers.below(seed.size())));
+        std::string changed = seed;
+        const size_t at = numbers.below(changed.size());
+        switch (i % 3) {
+        case 0: changed[at] = static_cast<char>(numbers.below(256)); break;
+        case 1: changed.erase(at, numbers.below(16)); break;
+        default: changed.insert(at, seed.substr(numbers.below(seed.size()), 16)); break;
+        }
+        try_input(changed);
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        fmt::print(stderr, "usage: {} FOLDER\n", argv[0]);
+        return 2;
+    }
+    size_t count = 0;
+    Numbers numbers;
+    try_input("");
+    for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
+        const std::string seed = waggle::read_file(entry.path(), max_seed_bytes);
+        try_input(seed);
+        try_changed(seed, numbers);
+        ++count;
+    }
+    fmt::print("{} seeds\n", count);
+    return count == 0 ? 1 : 0;
+}

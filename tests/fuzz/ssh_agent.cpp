@@ -1,0 +1,11 @@
+// What an ssh-agent answers.
+
+#include "shared/ssh/agent.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    fuzz::accepted([&] { ssh::parse_agent_keys(input); });
+    fuzz::accepted([&] { ssh::parse_agent_signature(input); });
+}

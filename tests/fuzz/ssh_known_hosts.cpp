@@ -1,0 +1,14 @@
+#include "shared/ssh/known_hosts.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+#include <algorithm>
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    for (const int port : {22, 2222}) {
+        const ssh::KnownHost found = ssh::find_known_host(input, "alpha.hive", static_cast<std::uint16_t>(port));
+        for (const ssh::PublicKey& key : found.keys)
+            fuzz::require(std::find(found.revoked.begin(), found.revoked.end(), key) == found.revoked.end());
+    }
+}

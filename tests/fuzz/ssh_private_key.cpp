@@ -1,0 +1,23 @@
+// A key file as it is, and the bytes between its marks.
+
+#include "shared/base/bytes.hpp"
+#include "shared/ssh/key.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+namespace {
+
+void try_file(std::string_view text) {
+    fuzz::accepted([&] {
+        const ssh::PrivateKey key = ssh::PrivateKey::parse(text, "input");
+        fuzz::require(ssh::PrivateKey::parse(key.to_openssh("x"), "output").public_key() == key.public_key());
+    });
+}
+
+} // namespace
+
+void try_input(std::string_view input) {
+    try_file(input);
+    try_file("-----BEGIN OPENSSH PRIVATE KEY-----\n" + to_base64(input) + "\n-----END OPENSSH PRIVATE KEY-----\n");
+}

@@ -1,0 +1,12 @@
+#include "shared/ssh/key.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+using namespace waggle;
+
+void try_input(std::string_view input) {
+    fuzz::accepted([&] {
+        const ssh::PublicKey key = ssh::PublicKey::parse(input);
+        fuzz::require(ssh::PublicKey::parse(key.to_string()) == key);
+    });
+    fuzz::accepted([&] { fuzz::require(ssh::PublicKey::from_wire(input).wire() == input); });
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# A minute of 500 connections that never say hello, from 64 addresses, again and again: the agent stays small and a deployment
+# succeeds meanwhile.
+set -euo pipefail
+here=$(dirname "$0")
+# shellcheck source=SCRIPTDIR/laptop.sh
+source "$here/laptop.sh"
+laptop_enter "$@"
+# shellcheck source=SCRIPTDIR/fleet.sh
+source "$here/fleet.sh"
+
+fleet_start alpha
+word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+change alpha <<<'{ environment.etc.word.text = "one"; }'
+
+flood_seconds=${WAGGLE_FLOOD_SECONDS:-60}
+sources=64
+per_source=8 # more from one address are closed at once
+
+index=$(cat "$run/nodes/alpha/index")
+for ((i = 1; i <= sources; i++)); do
+    ip addr add "10.84.0.$i/32" dev "node$index"
+done
+
+# The kernel takes the source of a new connection from the route.
+flood() {
+    local end=$((SECONDS + flood_seconds)) i j fd fds=()
+    ulimit -n 4096
+    while ((SECONDS < end)); do
+        for ((i = 1; i <= sources; i++)); do
+            ip route replace "$(node_address alpha)/32" dev "node$index" src "10.84.0.$i"
+            for ((j = 0; j < per_source; j++)); do
+                if { exec {fd}<>"/dev/tcp/$(node_address alpha)/$agent_port"; } 2>/dev/null; then fds+=("$fd"); fi
+            done
+        done
+        echo "${#fds[@]}" >>"$run/rounds"
+        for fd in "${fds[@]}"; do exec {fd}>&-; done
+        fds=()
+    done
+}
+
+agent_pid() { node_run alpha systemctl show -P MainPID waggle-agent; }
+agent_rss_kib() { node_run alpha sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(agent_pid)/status"; }
+# The greatest seen so far, one look at a time.
+watch_rss() {
+    local now greatest=0
+    while [[ ! -e $run/over ]]; do
+        now=$(agent_rss_kib 2>/dev/null) || continue
+        if ((now > greatest)); then greatest=$now && echo "$greatest" >"$run/rss"; fi
+        sleep 0.2
+    done
+}
+
+section "a flood of silent connections from everywhere"
+flood &
+flooder=$!
+watch_rss &
+watcher=$!
+first_round() { [[ -s $run/rounds ]]; }
+wait_until 30 "the first 500 connections were made" first_round
+check "they were 500" at_least "$(head -n 1 "$run/rounds")" 500
+waggle apply --on alpha
+check "a deployment succeeds meanwhile" equal "$status" 0
+check "alpha is deployed" equal "$(word alpha)" one
+check "the flood is still on" kill -0 "$flooder"
+waggle status --on alpha
+check "and the operator still gets through" equal "$status" 0
+wait "$flooder" || true
+touch "$run/over"
+wait "$watcher" || true
+echo "$(wc -l <"$run/rounds") rounds of $((sources * per_source)) connections; the agent's RSS was at most $(cat "$run/rss") KiB"
+check "the agent stays under 20 MiB" at_most "$(cat "$run/rss")" 20480
+waggle status --on alpha
+check "afterwards all is as before" equal "$status" 0
