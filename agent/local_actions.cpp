@@ -68,7 +68,7 @@ bool LocalActions::has_check(const nix::StorePath& toplevel) {
     const auto script = read_file(switch_program(toplevel), max_script_bytes);
     // As a word of its own: usage texts and comparisons write it so; "checks" or "NIXOS_NO_CHECK" are something else.
     for (const std::string_view word :
-         {"|check|", "| check|", "| check |", "\"check\"", "'check'", "check)", "|check)"})
+         {"[check|", "|check|", "| check|", "| check |", "\"check\"", "'check'", "check)", "|check)"})
         if (script.find(word) != std::string::npos)
             return true;
     return false;
