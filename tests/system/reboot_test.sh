@@ -86,6 +86,8 @@ describe beta six "$failing"
 waggle apply boot --on beta
 node_reboot beta
 wait_until 60 "beta is back in the old system" runs beta five
+ended() { node_run "$1" grep -q '"state": "rolled-back"' /var/lib/waggle-agent/state.json; }
+wait_until 30 "that deployment has ended" ended beta # before that it holds the node
 fleet_wait beta
 
 section "waggle reboot"
