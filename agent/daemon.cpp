@@ -122,10 +122,14 @@ std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey&
     }
 }
 
+// A moment later, so that the trigger hears of it first, and systemd has answered before it goes down.
 void ask_for_reboot() {
     RunOptions options;
     options.deadline = deadline_in(std::chrono::seconds(30));
-    const auto result = run({.argv = {"systemctl", "--no-block", "reboot"}, .extra_environment = {}}, options);
+    const auto result = run({.argv = {"systemd-run", "--quiet", "--collect", "--on-active=1s",
+                                      "--timer-property=AccuracySec=100ms", "systemctl", "reboot"},
+                             .extra_environment = {}},
+                            options);
     if (!result.status.success())
         throw Error("systemctl reboot: " + result.err_tail);
 }

@@ -94,7 +94,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         return protocol::Refused{"state-not-written", error.what()};
     }
     if (world_.archive != nullptr)
-        world_.archive->keep_document(id, document);
+        world_.archive->keep_document(document.id(), document);
     newest_ = run;
     return Started{.run = std::move(run), .attached = false, .store = std::move(store)};
 }

@@ -22,7 +22,7 @@ NIX
 failing='{ deployment.healthChecks.cmd = [ { cmd = [ "/bin/sh" "-c" "echo no honey >&2; exit 1" ]; description = "honey"; period = 1; deadline = 1; } ]; }'
 well='{ deployment.healthChecks.cmd = [ { cmd = [ "/bin/test" "-e" "/etc/word" ]; description = "word"; period = 1; deadline = 5; } ]; }'
 runs() { [[ $(word "$1") == "$2" ]]; }
-committed() { node_run "$1" cat /var/lib/waggle-agent/state.json | grep -q '"state":"committed"'; }
+committed() { [[ $(node_profile "$1") == "$(node_system "$1")" ]]; }
 
 section "health checks decide whether a switch is kept"
 describe alpha good "$well"
@@ -86,6 +86,8 @@ describe beta six "$failing"
 waggle apply boot --on beta
 node_reboot beta
 wait_until 60 "beta is back in the old system" runs beta five
+ended() { node_run "$1" grep -q '"state": "rolled-back"' /var/lib/waggle-agent/state.json; }
+wait_until 30 "that deployment has ended" ended beta # before that it holds the node
 fleet_wait beta
 
 section "waggle reboot"

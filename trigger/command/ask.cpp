@@ -49,9 +49,11 @@ NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Aske
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                   const std::function<NodeReport(const Asked&)>& ask) {
-    const ssh::PrivateKey identity = load_identity(connect.identity);
-    const std::vector<KnownHostsFile> known_hosts = read_known_hosts(connect.known_hosts);
+    const Identity identity = load_identity(connect.identity, IdentityPlaces::of_this_process());
+    KnownHostsFiles known_hosts(connect.known_hosts);
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    if (identity.warning)
+        reporter->note(*identity.warning);
     Preparation preparation(global, select, interrupt, *reporter);
     std::vector<NodeAddress> nodes = preparation.addresses(preparation.select(all_allowed));
     std::erase_if(nodes, [&](const NodeAddress& node) {
@@ -61,8 +63,10 @@ std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptio
         return skipped;
     });
     std::map<std::string, DeploymentOptions> targets;
-    for (const NodeAddress& node : nodes)
+    for (NodeAddress& node : nodes) {
+        node.deployment.agent_via_ssh = connect.via_ssh.value_or(node.deployment.agent_via_ssh);
         targets[node.name] = node.deployment;
+    }
     const Pins pins = find_pins(targets, known_hosts);
     std::vector<NodeReport> reports(nodes.size());
     {
@@ -71,12 +75,12 @@ std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptio
             const NodeAddress& node = nodes[i];
             reporter->step(node.name, Step::connecting);
             if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
-                reports[i] = ended(node.name, Outcome::refused, refusal->second);
+                reports[i] = ended(node.name, Outcome::refused, dialer.with_line_to_add(refusal->second, node, pins));
             } else {
                 const Dialer::Talk talk(dialer);
                 reports[i] = ask_one({.address = node,
-                                      .connect = dialer.connector(node, pins.keys.at(node.name)),
-                                      .identity = identity,
+                                      .connect = dialer.connector(node, pins.nodes.at(node.name)),
+                                      .identity = *identity.signer,
                                       .interrupt = interrupt,
                                       .reporter = *reporter},
                                      ask);

@@ -15,7 +15,7 @@ namespace waggle::trigger {
 struct Asked {
     const NodeAddress& address;
     Connect connect;
-    const ssh::PrivateKey& identity;
+    const ssh::Signer& identity;
     const Interrupt& interrupt;
     Reporter& reporter;
 };

@@ -45,16 +45,16 @@ public:
               pollfd entry{.fd = listener_.fd.get(), .events = POLLIN, .revents = 0};
               ::poll(&entry, 1, 10'000);
               const auto accepted = accept_from(listener_.fd.get());
-              if (!accepted)
+              if (!accepted.fd)
                   return;
               std::array<std::byte, 4096> buffer;
               while (request.find("\r\n\r\n") == std::string::npos) {
-                  const size_t size = read_some(accepted->fd, buffer, deadline_in(10s));
+                  const size_t size = read_some(accepted.fd, buffer, deadline_in(10s));
                   if (size == 0)
                       return;
                   request.append(reinterpret_cast<const char*>(buffer.data()), size);
               }
-              write_all(accepted->fd, answer, deadline_in(10s));
+              write_all(accepted.fd, answer, deadline_in(10s));
           }) {}
 
     int ask(HttpGet get = {}) {
