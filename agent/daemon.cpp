@@ -170,6 +170,7 @@ int run_daemon(const std::filesystem::path& config_file) {
     try {
         serve(config, stop);
     } catch (const Interrupted&) {
+        spdlog::debug("asked to stop while something was awaited");
     }
     spdlog::info("stopping");
     return 0;

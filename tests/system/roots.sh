@@ -10,7 +10,7 @@
 set -euo pipefail
 
 cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
-recipe_version=1  # raise it when something other than a package list changes how a root is made
+recipe_version=2  # raise it when something other than a package list changes how a root is made
 
 say() { printf 'roots: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -89,6 +89,7 @@ make_root() { # KIND SUITE TARGET
         die "debootstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
     fi
     rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
+    mkdir -p "$target/nix"  # to mount on: not every Nix makes it when it is installed
     # Booted copies make their own identity.
     rm -f "$target"/etc/machine-id "$target"/var/lib/dbus/machine-id "$target"/etc/ssh/ssh_host_*
     : >"$target/etc/machine-id"

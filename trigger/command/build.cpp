@@ -34,7 +34,7 @@ int build(const GlobalOptions& global, const BuildOptions& options, const Interr
         fmt::print("{} {}\n", padded(node.name, width), (options.dry_run ? node.drv : node.toplevel).absolute());
     std::fflush(stdout);
     if (!preparation.failed.empty())
-        fmt::print(stderr, "\n{}", format_summary(preparation.failed, color));
+        fmt::print(stderr, "{}", format_failures(preparation.failed, color));
     if (options.timings)
         write_timings(*options.timings, preparation.timings, {});
     return protocol::exit_code(worst_outcome(preparation.failed));

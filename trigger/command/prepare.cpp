@@ -30,13 +30,14 @@ private:
 
 } // namespace
 
-size_t chunk_limit(const std::string& text) {
-    if (text == "auto")
+size_t chunk_limit(const std::string& eval_node_limit) {
+    if (eval_node_limit == "auto")
         return automatic_chunk_limit(available_memory_bytes());
     size_t limit = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
-    if (error != std::errc() || end != text.data() + text.size())
-        throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", text));
+    const auto [end, error] =
+        std::from_chars(eval_node_limit.data(), eval_node_limit.data() + eval_node_limit.size(), limit);
+    if (error != std::errc() || end != eval_node_limit.data() + eval_node_limit.size())
+        throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", eval_node_limit));
     return limit;
 }
 

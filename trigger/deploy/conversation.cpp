@@ -1,7 +1,5 @@
 #include "trigger/deploy/conversation.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 namespace waggle::trigger {
@@ -65,7 +63,8 @@ Conversation::Ending Conversation::follow() {
     Deadline silence_deadline = deadline_in(surroundings_.patience.silence);
     try {
         while (!ending) {
-            if ((ending = handle_interrupt()))
+            ending = handle_interrupt();
+            if (ending)
                 break;
             if (!surroundings_.interrupt.requested())
                 check_outbox();

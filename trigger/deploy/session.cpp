@@ -1,6 +1,5 @@
 #include "trigger/deploy/session.hpp"
 
-#include <fmt/format.h>
 #include <poll.h>
 
 #include <algorithm>

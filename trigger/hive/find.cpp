@@ -13,7 +13,7 @@ namespace {
 constexpr const char* hive_file_name = "hive.nix";
 
 fs::path named_hive(const fs::path& named, const fs::path& folder) {
-    const fs::path path = (folder / named).lexically_normal();
+    fs::path path = (folder / named).lexically_normal();
     if (!fs::exists(path))
         throw Error(fmt::format("there is no hive at {}", path.string()));
     if (!fs::is_directory(path))

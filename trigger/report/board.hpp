@@ -19,11 +19,11 @@ public:
 
     explicit Board(Instant started) : started_(started) {}
 
-    void step(const std::string& node, Step step, Instant now);
-    void line(const std::string& node, std::string safe_text);
-    void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total);
+    void step(const std::string& name, Step step, Instant now);
+    void line(const std::string& name, std::string safe_text);
+    void transfer(const std::string& name, std::uint64_t bytes_done, std::uint64_t bytes_total);
     void activity(std::string safe_text) { activity_ = std::move(safe_text); }
-    void ended(const std::string& node, protocol::Outcome outcome, std::string safe_message, Instant now);
+    void ended(const std::string& name, protocol::Outcome outcome, std::string safe_message, Instant now);
 
     // At most `rows` lines of at most `width` columns each. Where there are more nodes than rows, those that work come
     // first.

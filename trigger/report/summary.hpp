@@ -13,7 +13,7 @@ struct Column {
     std::string title;
     bool right = false;
 };
-std::string format_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows);
+std::string format_table(const std::vector<Column>& header, const std::vector<std::vector<std::string>>& rows);
 
 // For every report with something to say: the reason, and for failures the last lines of the log.
 std::string format_failures(std::span<const NodeReport> reports, bool color);

@@ -84,11 +84,6 @@ RawTlsClient::RawTlsClient(std::uint16_t port, const RawTlsOptions& options)
     connected_ = SSL_connect(tls_.get()) == 1;
 }
 
-void RawTlsClient::write(std::string_view bytes) {
-    if (SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())) <= 0)
-        throw Error("TLS write failed");
-}
-
 std::string RawTlsClient::read_until(std::string_view text) {
     std::string all;
     std::array<char, 4096> buffer{};
@@ -102,9 +97,12 @@ std::string RawTlsClient::read_until(std::string_view text) {
 }
 
 std::string RawTlsClient::read_challenge() {
-    write("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-          "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    constexpr std::string_view upgrade = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                         "Sec-WebSocket-Version: 13\r\n"
+                                         "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    if (SSL_write(tls_.get(), upgrade.data(), static_cast<int>(upgrade.size())) <= 0)
+        return "";
     return read_until("challenge");
 }
 

@@ -40,11 +40,10 @@ struct RawTlsOptions {
 // TLS by OpenSSL alone, without any of our settings, and the WebSocket handshake by hand.
 class RawTlsClient {
 public:
-    RawTlsClient(std::uint16_t port, const RawTlsOptions& options = {});
+    explicit RawTlsClient(std::uint16_t port, const RawTlsOptions& options = {});
 
     bool connected() const { return connected_; }
     SSL* tls() { return tls_.get(); }
-    void write(std::string_view bytes);
     // Everything until the text appears or the peer closes.
     std::string read_until(std::string_view text);
     // Upgrades and waits for the challenge: whatever TLS says after its handshake has then been read, too.

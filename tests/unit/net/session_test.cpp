@@ -48,7 +48,7 @@ TEST(Session, TellsTheHandlerWhoAndWhen) {
     NodeConnection connection = node.connect(client);
     protocol::Hello hello = node.hello(connection);
     connection.connection->send(protocol::sign_hello(hello, node.operator_key), soon());
-    Session session = handed.get_future().get();
+    Session session = get_soon(handed.get_future());
     EXPECT_EQ(session.operator_key, node.operator_key.public_key());
     EXPECT_EQ(session.hello_time, hello.time);
     EXPECT_EQ(session.version, 1);
@@ -77,7 +77,7 @@ TEST(Session, FinishSendsWhatIsQueuedAndThePeerSeesAnOrderlyEnd) {
     for (int i = 0; i < 50; ++i)
         session.connection->send(std::string(100000, 'x'), soon());
     session.connection->finish(soon());
-    EXPECT_EQ(received.get_future().get(), 50U);
+    EXPECT_EQ(get_soon(received.get_future()), 50U);
     EXPECT_THROW(session.connection->send("more", soon()), ConnectionLost);
 }
 
@@ -205,7 +205,7 @@ TEST(Session, ASlowReaderHoldsTheSenderBackAndLosesNothing) {
                 return false;
         return true;
     });
-    EXPECT_TRUE(reader.get());
+    EXPECT_TRUE(get_soon(std::move(reader)));
 }
 
 TEST(Session, APeerThatSaysNothingIsLost) {
@@ -223,7 +223,7 @@ TEST(Session, APeerThatSaysNothingIsLost) {
         options);
     Client client(KeepAlive{std::chrono::hours(1), std::chrono::hours(1), std::chrono::hours(1)});
     NodeConnection session = node.open_session(client);
-    EXPECT_THAT(end.get_future().get(), HasSubstr("no sign of life"));
+    EXPECT_THAT(get_soon(end.get_future()), HasSubstr("no sign of life"));
 }
 
 TEST(Session, AnIdlePeerThatLivesIsNotLost) {

@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -25,6 +26,14 @@ inline bool eventually(const std::function<bool()>& question) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     return false;
+}
+
+// What another thread promised; throws TimedOut after 20 s.
+template <class T>
+T get_soon(std::future<T> future) {
+    if (future.wait_until(soon()) != std::future_status::ready)
+        throw TimedOut("it did not happen");
+    return future.get();
 }
 
 // A gate that one thread waits at until another opens it.
