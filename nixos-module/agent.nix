@@ -158,8 +158,8 @@ in
           };
           maxConnections = mkOption {
             type = types.ints.between 1 4096;
-            default = 64;
-            description = "Connections at a time.";
+            default = 32;
+            description = "Connections at a time; when there are more, the oldest that has not proved anything is closed.";
           };
           maxConnectionsPerAddress = mkOption {
             type = types.ints.between 1 4096;

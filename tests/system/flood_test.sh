@@ -18,6 +18,7 @@ sources=64
 per_source=8 # more from one address are closed at once
 
 index=$(cat "$run/nodes/alpha/index")
+address=$(node_address alpha)
 for ((i = 1; i <= sources; i++)); do
     ip addr add "10.84.0.$i/32" dev "node$index"
 done
@@ -28,9 +29,9 @@ flood() {
     ulimit -n 4096
     while ((SECONDS < end)); do
         for ((i = 1; i <= sources; i++)); do
-            ip route replace "$(node_address alpha)/32" dev "node$index" src "10.84.0.$i"
+            ip route replace "$address/32" dev "node$index" src "10.84.0.$i"
             for ((j = 0; j < per_source; j++)); do
-                if { exec {fd}<>"/dev/tcp/$(node_address alpha)/$agent_port"; } 2>/dev/null; then fds+=("$fd"); fi
+                if { exec {fd}<>"/dev/tcp/$address/$agent_port"; } 2>/dev/null; then fds+=("$fd"); fi
             done
         done
         echo "${#fds[@]}" >>"$run/rounds"
@@ -57,7 +58,7 @@ flooder=$!
 watch_rss &
 watcher=$!
 first_round() { [[ -s $run/rounds ]]; }
-wait_until 30 "the first 500 connections were made" first_round
+wait_until 60 "the first 500 connections were made" first_round
 check "they were 500" at_least "$(head -n 1 "$run/rounds")" 500
 waggle apply --on alpha
 check "a deployment succeeds meanwhile" equal "$status" 0

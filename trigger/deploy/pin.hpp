@@ -47,7 +47,7 @@ private:
 // The keys of which the node must show one: deployment.agent.hostKey, else what known_hosts lists for it. A key that is
 // marked @revoked never is one, whoever lists it; a hostKey that known_hosts contradicts is refused.
 std::vector<ssh::PublicKey> choose_pins(const DeploymentOptions& deployment, const SshDestination& destination,
-                                        std::span<const KnownHostsFile> known_hosts);
+                                        std::span<const KnownHostsFile> files);
 
 // Throws NoPin when one of the keys is in a file of RevokedHostKeys (ssh_config(5)), or ssh-keygen cannot tell.
 void require_not_revoked(const std::vector<ssh::PublicKey>& keys, const SshDestination& destination);

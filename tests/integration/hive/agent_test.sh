@@ -54,7 +54,7 @@ agent '{ }'
 check "the configuration file" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
     "port": 9244, "operators": ["'"$key"' op"], "identityFile": "/var/lib/waggle-agent/ssh_host_ed25519_key",
     "generateIdentity": true, "stateDir": "/var/lib/waggle-agent",
-    "settings": {"logLevel": "info", "maxConnections": 64, "maxConnectionsPerAddress": 8} }'
+    "settings": {"logLevel": "info", "maxConnections": 32, "maxConnectionsPerAddress": 8} }'
 check "what the unit runs" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
 check "starts at boot" of_system '.wantedBy == ["multi-user.target"]'
 check "its commands are there for the person at the console" of_system '.programs | length == 1'

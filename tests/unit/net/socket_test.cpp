@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <cstring>
 
 namespace waggle::net {
@@ -123,7 +124,8 @@ TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
     try { // take what is left below the limit
         while (true)
             fillers.push_back(open_tcp_socket(AF_INET));
-    } catch (const SystemError&) {
+    } catch (const SystemError& error) {
+        EXPECT_EQ(error.error_number(), EMFILE);
     }
     rusage start{};
     getrusage(RUSAGE_SELF, &start);

@@ -173,7 +173,8 @@ Connect FakeAgent::connector() {
             AgentSide side(link);
             try {
                 script(side);
-            } catch (const net::ConnectionLost&) { // the trigger left
+            } catch (const net::ConnectionLost&) {
+                return; // the trigger left
             } catch (const std::exception& error) {
                 ADD_FAILURE() << "the fake agent: " << error.what();
                 link->break_off();
