@@ -27,6 +27,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -37,6 +38,7 @@ namespace waggle::agent {
 namespace {
 
 constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
+constexpr std::chrono::seconds departure_time{2};
 
 // Where the unit's file really is: another place in the store when a new system changed it or the configuration it
 // names.
@@ -78,6 +80,14 @@ public:
             return;
         spdlog::info("the committed system has another agent unit; making room for it");
         stop_.request();
+    }
+
+    // Gives triggers the time to hear how a deployment ended, and to leave.
+    void await_departures() const {
+        constexpr std::chrono::milliseconds glance{20};
+        const auto deadline = deadline_in(departure_time);
+        while (sessions_ > 0 && !deployments_->busy() && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(glance);
     }
 
 private:
@@ -173,6 +183,8 @@ void serve(const Config& config, Interrupt& stop) {
     while (::poll(&fd, 1, -1) < 0 && errno == EINTR) {
     }
     notify_service_manager("STOPPING=1");
+    deployments.stop();
+    succession.await_departures();
 }
 
 } // namespace

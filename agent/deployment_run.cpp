@@ -310,6 +310,9 @@ void DeploymentRun::follow(const Interrupt& interrupt) {
                 interrupt);
             publish(*last); // after the units' last words
         } catch (const Interrupted&) {
+            // An activation's last act may be our restart: how it ended is written by then, and is passed on.
+            if (const auto record = world_.state.get().deployment; record && record->id == id_ && record->outcome)
+                publish(*record);
             throw;
         } catch (const std::exception& error) {
             spdlog::error("following deployment {}: {}", id_.brief(), error.what());

@@ -27,6 +27,10 @@ Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operator
     : self_(std::move(self)), operators_(std::move(operators)), world_(world), on_end_(std::move(on_end)) {}
 
 Deployments::~Deployments() {
+    stop();
+}
+
+void Deployments::stop() {
     stop_.request();
     if (activation_.joinable())
         activation_.join();

@@ -32,6 +32,9 @@ public:
     // An activation under way goes on in its unit; we only stop watching it.
     ~Deployments();
 
+    // Follows no deployment any more; what runs on the node goes on. To be called once, before the end.
+    void stop();
+
     // Takes up what an agent before this one left.
     void resume();
 

@@ -96,16 +96,17 @@ protected:
     void start_agent() {
         deployments.reset();
         state = std::make_unique<StateKeeper>(folder.path());
-        world = std::make_unique<World>(World{.host = host,
-                                              .units = *units,
-                                              .state = *state,
-                                              .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
-                                                  if (content.away)
-                                                      throw Error("connection refused");
-                                                  return std::make_unique<FakeStore>(content);
-                                              },
-                                              .clock = [] { return test_time; },
-                                              .state_dir = folder.path()});
+        world =
+            std::make_unique<World>(World{.host = host,
+                                          .units = *units,
+                                          .state = *state,
+                                          .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
+                                              if (content.away)
+                                                  throw Error("connection refused");
+                                              return std::make_unique<FakeStore>(content);
+                                          },
+                                          .clock = [] { return test_time; },
+                                          .state_dir = folder.path()});
         deployments =
             std::make_unique<Deployments>(NodeIdentity{"demo", "alpha", "x86_64-linux", node_key.public_key()},
                                           std::vector<ssh::PublicKey>{operator_key.public_key()}, *world, [] {});
