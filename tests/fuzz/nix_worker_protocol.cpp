@@ -8,7 +8,9 @@
 
 #include <array>
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace nix = waggle::nix;
+using waggle::Fd;
 
 namespace {
 

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace nix = waggle::nix;
+namespace protocol = waggle::protocol;
+using waggle::sha256;
 
 void try_input(std::string_view input) {
     const auto lines = static_cast<std::uint64_t>(std::count(input.begin(), input.end(), '\n'));

@@ -1,7 +1,8 @@
 #include "shared/protocol/deployment.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace protocol = waggle::protocol;
 
 void try_input(std::string_view input) {
     fuzz::accepted([&] {

@@ -5,7 +5,10 @@
 #include "shared/ssh/sshsig.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace protocol = waggle::protocol;
+namespace ssh = waggle::ssh;
+using waggle::to_base64;
 
 void try_input(std::string_view input) {
     static const ssh::PrivateKey key = ssh::PrivateKey::generate();

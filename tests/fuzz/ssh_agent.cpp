@@ -3,7 +3,8 @@
 #include "shared/ssh/agent.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace ssh = waggle::ssh;
 
 void try_input(std::string_view input) {
     fuzz::accepted([&] { ssh::parse_agent_keys(input); });

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace ssh = waggle::ssh;
 
 void try_input(std::string_view input) {
     for (const int port : {22, 2222}) {

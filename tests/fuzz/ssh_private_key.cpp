@@ -4,7 +4,9 @@
 #include "shared/ssh/key.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace ssh = waggle::ssh;
+using waggle::to_base64;
 
 namespace {
 

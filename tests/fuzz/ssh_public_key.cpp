@@ -1,7 +1,8 @@
 #include "shared/ssh/key.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-using namespace waggle;
+namespace fuzz = waggle::fuzz;
+namespace ssh = waggle::ssh;
 
 void try_input(std::string_view input) {
     fuzz::accepted([&] {

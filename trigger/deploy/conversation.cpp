@@ -19,7 +19,7 @@ Step step_of(DeploymentState state) {
     case DeploymentState::received: return Step::deploying;
     case DeploymentState::fetching: return Step::fetching;
     case DeploymentState::staged: return Step::staged;
-    case DeploymentState::activating: return Step::activating;
+    case DeploymentState::activating:
     case DeploymentState::awaiting_reboot: return Step::activating;
     case DeploymentState::activated:
     case DeploymentState::committing: return Step::activated;

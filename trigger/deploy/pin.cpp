@@ -69,15 +69,21 @@ ssh::PublicKey key_of_the_hive(const std::string& line) {
     }
 }
 
+// nullopt for a comment, or a key of another type.
+std::optional<ssh::PublicKey> key_in(std::string_view line) {
+    try {
+        return ssh::PublicKey::parse(line);
+    } catch (const ssh::BadKey&) {
+        return std::nullopt;
+    }
+}
+
 // Whether a list of public keys, one a line, has this one.
 bool lists(std::string_view text, const ssh::PublicKey& key) {
     while (!text.empty()) {
         const size_t end = std::min(text.find('\n'), text.size());
-        try {
-            if (ssh::PublicKey::parse(text.substr(0, end)) == key)
-                return true;
-        } catch (const ssh::BadKey&) { // a comment, or a key of another type
-        }
+        if (key_in(text.substr(0, end)) == key)
+            return true;
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     return false;

@@ -47,8 +47,8 @@ TEST(SshDestination, IsListedUnderItsPort) {
 // The real ssh, with a configuration of our own.
 class FindDestination : public testing::Test {
 protected:
-    FindDestination() { ::setenv("SSH_CONFIG_FILE", (folder_.path() / "config").c_str(), 1); }
-    ~FindDestination() override { ::unsetenv("SSH_CONFIG_FILE"); }
+    void SetUp() override { ::setenv("SSH_CONFIG_FILE", (folder_.path() / "config").c_str(), 1); }
+    void TearDown() override { ::unsetenv("SSH_CONFIG_FILE"); }
 
     void configure(const std::string& text) { write_file_atomically(folder_.path() / "config", text, 0600); }
 
