@@ -38,6 +38,9 @@ make_hive() {
     cp -r "$source_dir/tests/hives/demo" "$run/hive"
     chmod -R u+w "$run/hive"
     ssh-keygen -q -t ed25519 -N '' -C you@laptop -f "$HOME/.ssh/id_ed25519"
+    # ssh finds ~ in the password database, not in HOME, and its known_hosts would be the developer's own.
+    echo "UserKnownHostsFile $HOME/.ssh/known_hosts" >"$HOME/.ssh/config"
+    export SSH_CONFIG_FILE=$HOME/.ssh/config
     printf '[ "%s" ]\n' "$(cat "$HOME/.ssh/id_ed25519.pub")" >"$run/hive/operators.nix"
     printf '"%s"\n' "$(realpath "$WAGGLE_BUILD_DIR/agent/waggle-agent")" >"$run/hive/agent-binary.nix"
 }
