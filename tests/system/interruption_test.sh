@@ -159,7 +159,8 @@ node_kill alpha
 node_boot alpha
 fleet_wait alpha
 waggle_wait
-check "the exit code says unknown" equal "$status" 8
+check "the exit code says rolled back, by the agent that came up again" equal "$status" 6
+check "the reason is the power" says "lost power"
 check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
 check "with its files" equal "$(word alpha)" four
 node_run alpha touch /run/go
