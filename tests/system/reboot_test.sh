@@ -10,7 +10,7 @@ source "$here/fleet.sh"
 
 fleet_start alpha beta
 
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+word() { node_run_deadline=5 node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 describe() { # NODE WORD [MODULE TEXT]
     change "$1" <<NIX
 { pkgs, lib, ... }: {
@@ -85,6 +85,7 @@ check "and boots it from now on" equal "$(node_profile beta)" "$(node_system bet
 describe beta six "$failing"
 waggle apply boot --on beta
 node_reboot beta
+node_wait_reboot beta "$(node_boot_id beta)" # the agent goes back by a reboot of its own
 wait_until 60 "beta is back in the old system" runs beta five
 ended() { node_run "$1" grep -q '"state": "rolled-back"' /var/lib/waggle-agent/state.json; }
 wait_until 30 "that deployment has ended" ended beta # before that it holds the node
