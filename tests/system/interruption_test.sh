@@ -93,6 +93,9 @@ wait_until 30 "alpha is back at the old system" runs_old
 check "and boots it" equal "$(node_profile alpha)" "$old"
 has_ended() { node_run alpha /run/current-system/sw/bin/waggle-agent status | grep -q 'outcome *rolled-back'; }
 wait_until 30 "the deployment has ended" has_ended
+# The agent has read the last words of its units by then, too.
+is_free() { waggle status --on alpha; [[ $(awk '$1 == "alpha" && $2 == "reachable" { print $NF }' "$run/out") == - ]]; }
+wait_until 10 "alpha is free" is_free
 confirm_timeout=60 describe_slow alpha two
 waggle apply --on alpha
 check "with somebody to confirm it, it is kept" equal "$status" 0
