@@ -2,6 +2,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/protocol/json.hpp"
+#include "shared/protocol/name.hpp"
 
 #include <fmt/format.h>
 
@@ -159,6 +160,25 @@ std::optional<GitRevision> read_git(Fields& fields) {
     return git;
 }
 
+std::optional<std::string> read_specialisation(Fields& fields) {
+    if (fields.is_null("specialisation"))
+        return std::nullopt;
+    auto name = fields.string("specialisation");
+    if (!name.empty() && !is_name(name))
+        fields.fail("specialisation", fmt::format("is not the name of one: {}", in_quotes(name)));
+    return name;
+}
+
+std::vector<BootFile> read_boot_files(Fields& fields) {
+    std::vector<BootFile> files;
+    for (const auto& item : fields.array("bootFiles", max_boot_files)) {
+        Fields file(item, "deployment, field \"bootFiles\"");
+        files.push_back({file.string("name"), count(file, "bytes", max_boot_file_bytes)});
+        file.end();
+    }
+    return files;
+}
+
 // What no field can say alone.
 void check_consistency(const Deployment& deployment, const Fields& fields) {
     if (deployment.goal == Goal::build)
@@ -242,7 +262,13 @@ std::string to_payload(const Deployment& deployment) {
         {"localContent", text_of(local_contents, deployment.local_content)},
         {"retry", deployment.retry},
         {"git", nullptr},
+        {"specialisation", nullptr},
+        {"bootFiles", Json::array()},
     };
+    for (const auto& file : deployment.boot_files)
+        json["bootFiles"].push_back({{"name", file.name}, {"bytes", file.bytes}});
+    if (deployment.specialisation)
+        json["specialisation"] = *deployment.specialisation;
     if (deployment.toplevel)
         json["toplevel"] = deployment.toplevel->absolute();
     if (deployment.closure)
@@ -284,6 +310,8 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.local_content = one_of(fields, "localContent", local_contents);
     deployment.retry = fields.boolean("retry");
     deployment.git = read_git(fields);
+    deployment.specialisation = read_specialisation(fields);
+    deployment.boot_files = read_boot_files(fields);
     fields.end();
     check_consistency(deployment, fields);
     return deployment;

@@ -67,6 +67,13 @@ std::string_view to_string(Reboot reboot); // "never", "always", "ifNeeded"
 std::optional<Reboot> parse_reboot(std::string_view text);
 enum class LocalContent { trust_node, exact };
 
+// A file of the system that a boot loader copies to /boot: kernel, initrd.
+struct BootFile {
+    std::string name; // below /nix/store, '/' as '-': "4f1…-linux-6.1.0-bzImage", as boot loaders of NixOS name it
+    std::uint64_t bytes = 0;
+    bool operator==(const BootFile&) const = default;
+};
+
 // One signed intent for one node. Field by field in docs/protocol.md.
 struct Deployment {
     std::string hive;
@@ -89,12 +96,17 @@ struct Deployment {
     LocalContent local_content = LocalContent::trust_node;
     bool retry = false;
     std::optional<GitRevision> git;
+    // Of the system, to be switched to: nullopt: the one that runs now, if the new system has it; "": none.
+    std::optional<std::string> specialisation;
+    std::vector<BootFile> boot_files; // as far as the operator's machine knows them
 
     bool operator==(const Deployment&) const = default;
 };
 
 inline constexpr size_t max_payload_bytes = 64 << 10;
 inline constexpr size_t max_node_keys = 8;
+inline constexpr size_t max_boot_files = 64;
+inline constexpr std::uint64_t max_boot_file_bytes = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t max_closure_paths = 1'000'000;
 inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
 inline constexpr std::uint64_t max_secret_bundle_bytes = 16 << 20;

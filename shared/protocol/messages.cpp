@@ -1,6 +1,7 @@
 #include "shared/protocol/messages.hpp"
 
 #include "shared/protocol/json.hpp"
+#include "shared/protocol/message_fields.hpp"
 
 #include <fmt/format.h>
 
@@ -9,10 +10,6 @@
 namespace waggle::protocol {
 
 namespace {
-
-constexpr size_t max_code_bytes = 64;
-constexpr size_t max_word_bytes = 256; // a version, a system, a fingerprint
-constexpr size_t max_path_bytes = 4096;
 
 constexpr char json_message = 'J';
 constexpr char closure_list_message = 'L';
@@ -48,26 +45,12 @@ constexpr std::array kinds = {
     KindWord{Event::Kind::note, "note"},
 };
 
-// Cuts what may be long, so that the other side's caps never refuse it. What is not UTF-8 takes three times the room
-// when it is sent (U+FFFD for each byte): text() allows for that.
-std::string_view cut(std::string_view text, size_t max_bytes = max_text_bytes) {
-    return text.substr(0, max_bytes);
-}
-
-std::string text(Fields& fields, std::string_view key, size_t max_bytes = max_text_bytes) {
-    return fields.string(key, 3 * max_bytes);
-}
-
 Json or_null(const std::optional<std::string>& value) {
     return value ? Json(cut(*value, max_path_bytes)) : Json();
 }
 
 std::optional<std::string> optional_path(Fields& fields, std::string_view key) {
     return fields.is_null(key) ? std::nullopt : std::optional(text(fields, key, max_path_bytes));
-}
-
-std::uint64_t number(Fields& fields, std::string_view key, std::uint64_t min = 0) {
-    return static_cast<std::uint64_t>(fields.integer(key, static_cast<std::int64_t>(min)));
 }
 
 DeploymentId id(Fields& fields, std::string_view key = "id") {
@@ -263,88 +246,9 @@ Message read_confirm(Fields& fields) {
     return Confirm{id(fields)};
 }
 
-Json to_json(const CheckHealth&) {
-    return {{"type", "checkHealth"}};
-}
-
-Message read_check_health(Fields&) {
-    return CheckHealth{};
-}
-
-Json to_json(const HealthReport& report) {
-    return {{"type", "healthReport"}, {"healthy", report.healthy}, {"text", cut(report.text)}};
-}
-
-Message read_health_report(Fields& fields) {
-    return HealthReport{fields.boolean("healthy"), text(fields, "text")};
-}
-
-Json to_json(const RebootNode&) {
-    return {{"type", "reboot"}};
-}
-
-Message read_reboot_node(Fields&) {
-    return RebootNode{};
-}
-
-Json to_json(const Rebooting& rebooting) {
-    return {{"type", "rebooting"}, {"bootId", cut(rebooting.boot_id, max_word_bytes)}};
-}
-
-Message read_rebooting(Fields& fields) {
-    return Rebooting{text(fields, "bootId", max_word_bytes)};
-}
-
-Json to_json(const GetHistory& get) {
-    return {{"type", "getHistory"}, {"limit", get.limit}};
-}
-
-Message read_get_history(Fields& fields) {
-    return GetHistory{number(fields, "limit", 1)};
-}
-
-Json to_json(const History& history) {
-    if (history.entries.size() > max_history_entries)
-        throw Error(fmt::format("a history message takes {} entries at most", max_history_entries));
-    Json entries = Json::array();
-    for (const auto& entry : history.entries)
-        entries.push_back(protocol::to_json(entry));
-    return {{"type", "history"}, {"entries", entries}};
-}
-
-Message read_history(Fields& fields) {
-    History history;
-    for (const auto& item : fields.array("entries", max_history_entries))
-        history.entries.push_back(history_entry_from_json(item));
-    return history;
-}
-
-Json to_json(const Recall& recall) {
-    return {{"type", "recall"}, {"generation", recall.generation ? Json(*recall.generation) : Json()}};
-}
-
-Message read_recall(Fields& fields) {
-    Recall recall;
-    if (!fields.is_null("generation"))
-        recall.generation = number(fields, "generation", 1);
-    return recall;
-}
-
-Json to_json(const Recalled& recalled) {
-    return {{"type", "recalled"},
-            {"generation", recalled.generation},
-            {"document", protocol::to_json(recalled.document)},
-            {"listBytes", recalled.list_bytes}};
-}
-
-Message read_recalled(Fields& fields) {
-    Recalled recalled;
-    recalled.generation = number(fields, "generation", 1);
-    recalled.document = signed_document_from_json(fields.object("document"));
-    recalled.list_bytes = number(fields, "listBytes", 1);
-    if (recalled.list_bytes > max_closure_list_bytes)
-        fields.fail("listBytes", "is more than a closure list may have");
-    return recalled;
+template <class Question>
+Message read(Fields& fields) {
+    return Question::from(fields);
 }
 
 struct Reader {
@@ -362,14 +266,14 @@ constexpr std::array readers = {
     Reader{"attach", read_attach},
     Reader{"cancel", read_cancel},
     Reader{"confirm", read_confirm},
-    Reader{"checkHealth", read_check_health},
-    Reader{"healthReport", read_health_report},
-    Reader{"reboot", read_reboot_node},
-    Reader{"rebooting", read_rebooting},
-    Reader{"getHistory", read_get_history},
-    Reader{"history", read_history},
-    Reader{"recall", read_recall},
-    Reader{"recalled", read_recalled},
+    Reader{"checkHealth", read<CheckHealth>},
+    Reader{"healthReport", read<HealthReport>},
+    Reader{"reboot", read<RebootNode>},
+    Reader{"rebooting", read<Rebooting>},
+    Reader{"getHistory", read<GetHistory>},
+    Reader{"history", read<History>},
+    Reader{"recall", read<Recall>},
+    Reader{"recalled", read<Recalled>},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "shared/protocol/history.hpp"
 #include "shared/protocol/outcome.hpp"
+#include "shared/protocol/questions.hpp"
 #include "shared/protocol/signed_document.hpp"
 
 #include <cstdint>
@@ -128,38 +128,6 @@ struct Cancel {
 // takes this (Facts.awaits_confirmation); others answer refused "not-awaited".
 struct Confirm {
     DeploymentId id;
-};
-
-// trigger → agent: run the health checks of the system that runs. Answered by HealthReport.
-struct CheckHealth {};
-struct HealthReport {
-    bool healthy = true;
-    std::string text; // what the checks said, line by line
-};
-
-// trigger → agent: reboot the node, if nothing is under way. Answered by Rebooting, or refused "busy".
-struct RebootNode {};
-struct Rebooting {
-    std::string boot_id; // of the boot that ends
-};
-
-// trigger → agent: what has been deployed? Answered by History, the newest first.
-struct GetHistory {
-    std::uint64_t limit = 20;
-};
-struct History {
-    std::vector<HistoryEntry> entries;
-};
-
-// trigger → agent: give me back what made a generation (nullopt: the one before the one that runs). Answered by
-// Recalled, then by its closure list in 'L' messages; or refused "unknown-generation".
-struct Recall {
-    std::optional<std::uint64_t> generation;
-};
-struct Recalled {
-    std::uint64_t generation = 0;
-    SignedDocument document;
-    std::uint64_t list_bytes = 0;
 };
 
 using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm,

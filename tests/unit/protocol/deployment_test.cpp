@@ -51,7 +51,8 @@ TEST(Deployment, HasExactlyTheDocumentedFields) {
     EXPECT_THAT(keys(json), testing::UnorderedElementsAre("v", "type", "hive", "node", "nodeKeys", "system", "goal",
                                                           "toplevel", "closure", "secrets", "sequence", "parent",
                                                           "created", "notBefore", "expires", "delivery", "rollback",
-                                                          "reboot", "removeAgent", "localContent", "retry", "git"));
+                                                          "reboot", "removeAgent", "localContent", "retry", "git",
+                                                          "specialisation", "bootFiles"));
     EXPECT_THAT(keys(json["closure"]), testing::UnorderedElementsAre("sha256", "bytes", "paths"));
     EXPECT_THAT(keys(json["secrets"]), testing::UnorderedElementsAre("replace", "sha256", "bytes"));
     EXPECT_THAT(keys(json["rollback"]),

@@ -36,6 +36,8 @@ Deployment sample_deployment() {
     deployment.local_content = LocalContent::exact;
     deployment.retry = true;
     deployment.git = GitRevision{std::string(40, 'c'), true};
+    deployment.specialisation = "loud";
+    deployment.boot_files = {{"0000-linux-6.1-bzImage", 1000}, {"0000-initrd-initrd", 2000}};
     return deployment;
 }
 

@@ -79,6 +79,10 @@ TEST(SignedDocument, WithAnyFieldChangedHasNoSigner) {
         {"retry", [](Deployment& d) { d.retry = false; }},
         {"git.rev", [](Deployment& d) { d.git->rev[0] = 'd'; }},
         {"git.dirty", [](Deployment& d) { d.git->dirty = false; }},
+        {"specialisation", [](Deployment& d) { d.specialisation = ""; }},
+        {"no specialisation", [](Deployment& d) { d.specialisation.reset(); }},
+        {"bootFiles.name", [](Deployment& d) { d.boot_files[0].name = "x"; }},
+        {"bootFiles.bytes", [](Deployment& d) { ++d.boot_files[1].bytes; }},
         {"no git", [](Deployment& d) { d.git.reset(); }},
     };
     const auto deployment = sample_deployment();
