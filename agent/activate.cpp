@@ -36,7 +36,7 @@ public:
         default:
             if (starts_by_boot(record_, actions_))
                 return boot();
-            actions_.boot_loader().forget_once(); // what an earlier deployment prepared
+            forget_earlier_boot();
             if (!may_switch() || !test() || !is_healthy())
                 return;
             if (record_.remove_agent || !record_.rollback.enable)
@@ -56,7 +56,7 @@ private:
     }
 
     void dry_activate() {
-        const auto result = actions_.switch_to_configuration(*record_.toplevel, "dry-activate", limits());
+        const auto result = actions_.switch_to_configuration(*system_of(record_), "dry-activate", limits());
         if (result.success())
             end_untouched(LifeEvent::dry_activated, Outcome::ok, "", "");
         else
@@ -65,15 +65,21 @@ private:
     }
 
     void boot() {
-        actions_.boot_loader().forget_once();
+        forget_earlier_boot();
         if (may_switch())
             prepare_boot(actions_);
     }
 
+    // What an earlier deployment prepared.
+    void forget_earlier_boot() {
+        actions_.boot_loader().forget_once();
+        actions_.remove_boot_watch();
+    }
+
     bool may_switch() {
-        if (!actions_.has_check(*record_.toplevel))
+        if (!actions_.has_check(*system_of(record_)))
             return true;
-        const auto result = actions_.switch_to_configuration(*record_.toplevel, "check", limits());
+        const auto result = actions_.switch_to_configuration(*system_of(record_), "check", limits());
         if (result.success())
             return true;
         end_untouched(LifeEvent::nothing_activated, Outcome::refused, "pre-switch-check",
@@ -82,7 +88,7 @@ private:
     }
 
     bool test() {
-        const auto result = actions_.switch_to_configuration(*record_.toplevel, "test", limits());
+        const auto result = actions_.switch_to_configuration(*system_of(record_), "test", limits());
         if (result.success() || result.code == units_failed)
             return true; // which units, and whether they failed before, is looked at next
         if (result.code == refused_before_activation)

@@ -37,6 +37,7 @@ public:
         add_unit("activate", run_activation);
         add_unit("commit", run_commit);
         add_unit("take-up", take_up);
+        add_watch();
     }
 
     int run(int argc, const char* const* argv) {
@@ -123,6 +124,19 @@ private:
             [this, part] { chosen_ = [this, part] { return part(state_dir_, protocol::DeploymentId::parse(id_)); }; });
     }
 
+    void add_watch() {
+        auto* command = app_.add_subcommand("watch", "")->group("");
+        command->add_option("--state-dir", state_dir_)->required();
+        command->add_option("--id", id_)->required();
+        command->add_option("--system", system_)->required();
+        command->callback([this] {
+            chosen_ = [this] {
+                return run_boot_watch(state_dir_, protocol::DeploymentId::parse(id_),
+                                      nix::StorePath::parse_absolute(system_));
+            };
+        });
+    }
+
     static std::optional<std::filesystem::path> given(const std::string& text) {
         return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
     }
@@ -133,6 +147,7 @@ private:
     std::string state_dir_;
     std::string id_;
     std::string caller_;
+    std::string system_;
 };
 
 } // namespace

@@ -28,6 +28,7 @@ Ending good_end(const DeploymentRecord& record, std::optional<std::uint64_t> gen
 std::optional<Problem> set_profile_and_boot_loader(const DeploymentRecord& record, SystemActions& actions) {
     if (const auto result = actions.set_profile(*record.toplevel); !result.success())
         return Problem{"profile-failed", fmt::format("setting the system profile: {}", result.text)};
+    actions.drop_old_generations(record); // before the boot menu is written: it has what is left
     if (const auto result = actions.switch_to_configuration(*record.toplevel, "boot", {}); !result.success())
         return Problem{"boot-loader-failed", fmt::format("switch-to-configuration boot: {}", result.text)};
     return std::nullopt;
@@ -40,6 +41,7 @@ void forget_once(SystemActions& actions) {
     } catch (const std::exception& error) {
         actions.say(fmt::format("the boot loader's entry for one boot was not removed: {}", error.what()));
     }
+    actions.remove_boot_watch();
 }
 
 void commit_or_fail(SystemActions& actions) {
@@ -77,17 +79,22 @@ void commit(SystemActions& actions) {
 
 bool is_superseded(const DeploymentRecord& record, SystemActions& actions) {
     const auto current = actions.current_system();
-    const bool ours = !current || current == record.toplevel || current == record.previous_system;
+    // The profile's is what a reboot starts where a specialisation ran.
+    const bool ours = !current || current == record.toplevel || current == system_of(record) ||
+                      current == record.previous_system || current == record.previous_profile;
     // Once we have begun to set the profile it may be ours, too.
     const bool profile_is_ours = actions.profile_link() == record.previous_profile_link ||
                                  (record.state != DeploymentState::activated && actions.profile() == record.toplevel);
     // A system that is activated is no longer replaced by the one before it, unless somebody did so.
-    const bool undone =
-        record.state == DeploymentState::activated && record.boot_id == actions.boot_id() && current != record.toplevel;
+    const bool undone = record.state == DeploymentState::activated && record.boot_id == actions.boot_id() &&
+                        current != system_of(record);
     return !ours || !profile_is_ours || undone;
 }
 
 void leave_to_others(SystemActions& actions) {
+    if (actions.record().state == DeploymentState::awaiting_reboot)
+        forget_once(actions);
+    actions.remove_boot_watch();
     const auto current = actions.current_system();
     const auto sentence = fmt::format("superseded: somebody else has switched this node, which now runs {}; it is left "
                                       "as it is",

@@ -75,6 +75,8 @@ Config parse_config(std::string_view text, std::string_view name_for_errors) {
     config.identity_file = path_field(fields, "identityFile");
     config.generate_identity = fields.boolean("generateIdentity");
     config.state_dir = path_field(fields, "stateDir");
+    if (fields.has("keep") && !fields.is_null("keep"))
+        config.keep_generations = static_cast<size_t>(fields.integer("keep", 1, 1'000'000));
     config.settings = parse_settings(fields.object("settings"), name_for_errors);
     fields.end();
     return config;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ struct Config {
     std::filesystem::path identity_file;
     bool generate_identity = false;
     std::filesystem::path state_dir;
+    std::optional<size_t> keep_generations; // of the system profile; nullopt: all
     Settings settings;
 };
 

@@ -55,19 +55,25 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
     const LifeLock lock(state.folder(), deadline_in(lock_timeout));
     LocalActions actions(state);
     const auto& previous = record.previous_system;
-    if (!previous || actions.current_system() != record.toplevel)
+    if (!previous || actions.current_system() != system_of(record))
         throw Error(
             fmt::format("deployment {} is {} and is not what runs here: to run another generation, use `nix-env "
                         "--profile /nix/var/nix/profiles/system --switch-generation N` and its "
                         "bin/switch-to-configuration switch",
                         record.id.brief(), to_string(record.state)));
-    if (record.state == DeploymentState::committed)
-        if (const auto result = actions.set_profile(*previous); !result.success())
+    const auto run = [&](const nix::StorePath& system, const char* action) {
+        const auto result = actions.switch_to_configuration(system, action, {.no_check = true});
+        if (!result.success() && result.code != units_failed)
+            throw Error(fmt::format("switch-to-configuration {}: {}", action, result.text));
+    };
+    if (record.state == DeploymentState::committed) {
+        // Where a specialisation ran, the profile is the system that it belongs to.
+        const auto& profile = record.previous_profile ? *record.previous_profile : *previous;
+        if (const auto result = actions.set_profile(profile); !result.success())
             throw Error(fmt::format("setting the system profile: {}", result.text));
-    const auto action = record.state == DeploymentState::committed ? "switch" : "test";
-    const auto result = actions.switch_to_configuration(*previous, action, {.no_check = true});
-    if (!result.success() && result.code != units_failed)
-        throw Error(fmt::format("switch-to-configuration {}: {}", action, result.text));
+        run(profile, "boot");
+    }
+    run(*previous, "test");
     actions.restart_agent();
     return say(fmt::format("{} runs again", previous->absolute()));
 }

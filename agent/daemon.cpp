@@ -180,8 +180,13 @@ void serve(const Config& config, Interrupt& stop) {
                  identity.public_key().fingerprint(), config.operators.size());
     notify_service_manager("READY=1");
     pollfd fd{.fd = stop.fd(), .events = POLLIN, .revents = 0};
-    while (::poll(&fd, 1, -1) < 0 && errno == EINTR) {
-    }
+    // Once a day it is looked whether something in the store was kept for long enough.
+    int ready = 0;
+    do {
+        if (ready == 0)
+            deployments.tidy();
+        ready = ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(std::chrono::days(1)).count()));
+    } while (ready == 0 || (ready < 0 && errno == EINTR));
     notify_service_manager("STOPPING=1");
     deployments.stop();
     succession.await_departures();

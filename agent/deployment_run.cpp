@@ -1,5 +1,7 @@
 #include "agent/deployment_run.hpp"
 
+#include "agent/gc_roots.hpp"
+#include "agent/specialisation.hpp"
 #include "shared/base/error.hpp"
 #include "shared/net/connection.hpp"
 
@@ -7,7 +9,6 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -15,7 +16,6 @@
 namespace waggle::agent {
 
 using protocol::DeploymentState;
-using protocol::Event;
 using protocol::Goal;
 using protocol::Outcome;
 
@@ -24,68 +24,49 @@ namespace {
 constexpr std::chrono::seconds follow_retry{5};
 constexpr std::chrono::seconds replay_time{60}; // in which a trigger comes back to a restarted agent
 
-Event new_event(Time time, Event::Kind kind, DeploymentState state, std::string text = {}) {
-    Event event;
-    event.time = time;
-    event.kind = kind;
-    event.state = state;
-    event.text = std::move(text);
-    return event;
-}
-
-protocol::Result result_of(const DeploymentRecord& record) {
-    return {.id = record.id,
-            .outcome = record.outcome.value_or(Outcome::unknown),
-            .code = record.code,
-            .message = record.message,
-            .generation = record.generation,
-            .fetched_paths = record.fetched_paths,
-            .fetched_bytes = record.fetched_bytes};
-}
-
 } // namespace
 
 DeploymentRun::DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id,
                              std::string operator_key)
     : world_(world), id_(id), deployment_(std::move(deployment)), operator_key_(std::move(operator_key)),
-      since_(world.clock()) {}
+      story_(id, world.clock()) {}
 
 namespace {
 
 // An agent that was started while the activation ran is of the old system, or will be restarted at its end.
 bool is_started_by_new_system(const World& world, const DeploymentRecord& record) {
     return record.state == DeploymentState::activated && !record.outcome && world.host.boot_id() == record.boot_id &&
-           world.host.current_system() == record.toplevel;
-}
-
-// What an agent before this one has told already.
-size_t told_before(const DeploymentRecord& record) {
-    const auto activation = std::ranges::find(record.trail, DeploymentState::activating, &TrailEntry::state);
-    return static_cast<size_t>(activation - record.trail.begin());
+           world.host.current_system() == system_of(record);
 }
 
 // Its trigger may not have heard all of its output: the way back ends with a restart of the agent.
 bool ended_just_now(const World& world, const DeploymentRecord& record) {
-    return record.outcome && told_before(record) < record.trail.size() && world.clock() - record.since < replay_time;
+    return record.outcome && DeploymentStory::told_before(record) < record.trail.size() &&
+           world.clock() - record.since < replay_time;
 }
 
 } // namespace
 
 DeploymentRun::DeploymentRun(World& world, const DeploymentRecord& record)
-    : world_(world), id_(record.id), operator_key_(record.operator_key),
-      started_by_new_system_(is_started_by_new_system(world, record)), told_(told_before(record)), state_(record.state),
-      since_(record.since), activation_begun_(true) {
+    : world_(world), id_(record.id), operator_key_(record.operator_key), story_(record),
+      started_by_new_system_(is_started_by_new_system(world, record)), activation_begun_(true) {
     deployment_.goal = record.goal;
     deployment_.toplevel = record.toplevel;
     fetched_.paths_done = record.fetched_paths;
     fetched_.bytes_done = record.fetched_bytes;
     if (!ended_just_now(world, record))
-        publish(record);
+        story_.tell(record);
 }
 
 protocol::Running DeploymentRun::running() const {
-    const std::lock_guard lock(mutex_);
-    return {.id = id_, .state = state_, .since = since_, .operator_key = operator_key_};
+    return {.id = id_, .state = story_.state(), .since = story_.since(), .operator_key = operator_key_};
+}
+
+bool DeploymentRun::has_ended() const {
+    if (story_.ended())
+        return true;
+    const auto record = world_.state.get().deployment;
+    return record && record->id == id_ && record->outcome;
 }
 
 void DeploymentRun::begin() {
@@ -99,14 +80,14 @@ void DeploymentRun::begin() {
         record.rollback = deployment_.rollback;
         record.reboot = deployment_.reboot;
         record.remove_agent = deployment_.remove_agent;
-        record.since = since_;
-        record.trail = {{DeploymentState::received, since_}};
+        record.since = story_.since();
+        record.trail = {{DeploymentState::received, record.since}};
         record.operator_key = operator_key_;
         all.deployment = std::move(record);
     });
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel->absolute(), operator_key_);
-    publish(*state.deployment);
+    story_.tell(*state.deployment);
 }
 
 void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit) {
@@ -120,7 +101,7 @@ void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRec
             edit(*all.deployment);
         advance(*all.deployment, event, now);
     });
-    publish(*state.deployment);
+    story_.tell(*state.deployment);
 }
 
 // Ends the deployment before anything was activated.
@@ -132,49 +113,37 @@ void DeploymentRun::give_up(LifeEvent event, const Ending& ending) {
         spdlog::error("the end of deployment {} was not written: {}", id_.brief(), error.what());
         DeploymentRecord record;
         record.id = id_;
+        record.state = DeploymentState::failed;
+        record.since = world_.clock();
         record.fetched_paths = fetched_.paths_done;
         record.fetched_bytes = fetched_.bytes_done;
         agent::end(record, ending);
-        events_.end(result_of(record));
+        story_.tell(record);
     }
 }
 
-void DeploymentRun::publish(const DeploymentRecord& record) {
-    const std::lock_guard lock(mutex_);
-    for (; told_ < record.trail.size(); ++told_) {
-        const auto& [state, at] = record.trail[told_];
-        events_.add(new_event(at, Event::Kind::state, state));
-        spdlog::info("deployment {}: {}", id_.brief(), to_string(state));
-    }
-    state_ = record.state;
-    since_ = record.since;
-    if (record.outcome && !events_.ended()) {
-        spdlog::info("deployment {}: {}{}{}", id_.brief(), to_string(*record.outcome),
-                     record.message.empty() ? "" : ": ", record.message);
-        events_.end(result_of(record));
-    }
-}
-
-void DeploymentRun::note(std::string text) {
-    events_.add(new_event(world_.clock(), Event::Kind::note, running().state, std::move(text)));
-}
-
-void DeploymentRun::progress(const FetchProgress& progress) {
+void DeploymentRun::on_progress(const FetchProgress& progress) {
     fetched_ = progress;
-    auto event = new_event(world_.clock(), Event::Kind::progress, DeploymentState::fetching);
-    event.paths_done = progress.paths_done;
-    event.paths_total = progress.paths_total;
-    event.bytes_done = progress.bytes_done;
-    event.bytes_total = progress.bytes_total;
-    events_.add(std::move(event));
+    story_.progress(world_.clock(), progress);
 }
 
 bool DeploymentRun::unchanged() const {
     if (deployment_.goal != Goal::switch_ && deployment_.goal != Goal::boot && deployment_.goal != Goal::test)
         return false;
-    if (world_.host.current_system() != deployment_.toplevel)
-        return false;
-    return deployment_.goal == Goal::test || world_.host.profile() == deployment_.toplevel;
+    return runs_already() && (deployment_.goal == Goal::test || world_.host.profile() == deployment_.toplevel);
+}
+
+bool DeploymentRun::runs_already() const {
+    const auto& toplevel = *deployment_.toplevel;
+    const auto current = world_.host.current_system();
+    if (deployment_.goal == Goal::boot || world_.host.specialisations(toplevel).empty())
+        return current == toplevel;
+    try {
+        return current ==
+               choose_specialisation(world_.host, toplevel, deployment_.specialisation).system.value_or(toplevel);
+    } catch (const Stopped&) {
+        return false; // said when everything is there
+    }
 }
 
 bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
@@ -213,6 +182,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     const bool any_content = deployment_.local_content == protocol::LocalContent::trust_node;
     if (any_content && unchanged())
         return end_unchanged(); // the closure list that follows is not asked for
+    if (sets_profile(deployment_.goal))
+        check_boot_room(deployment_.boot_files, world_.host.boot_room());
 
     take(LifeEvent::fetch);
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
@@ -221,31 +192,28 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     fetched_ = fetch(list, *store, feed,
                      {.local_content = deployment_.local_content,
                       .free_bytes = world_.host.free_store_bytes(),
-                      .on_progress = [&](const FetchProgress& now) { progress(now); },
-                      .on_note = [&](const std::string& text) { note(text); }});
+                      .on_progress = [&](const FetchProgress& now) { on_progress(now); },
+                      .on_note = [&](const std::string& text) { story_.note(world_.clock(), text); }});
     if (unchanged())
         return end_unchanged();
-    root(*store);
+    GcRoots(world_.state_dir).add(*store, id_, toplevel, world_.host.current_system(), own_package());
     store.reset();
 
     if (activates(deployment_.goal) && !world_.host.is_system(toplevel))
         throw Stopped(Outcome::failed_before_activation, "not-a-system",
                       fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
     const bool activate = activates(deployment_.goal);
+    if (activate && deployment_.goal != Goal::boot) {
+        auto choice = choose_specialisation(world_.host, toplevel, deployment_.specialisation);
+        if (!choice.note.empty())
+            story_.note(world_.clock(), choice.note);
+        target_ = std::move(choice.system);
+    }
     take(LifeEvent::stage, [&](DeploymentRecord& record) {
         if (!activate)
             agent::end(record, {});
     });
     return activate;
-}
-
-// What the way there and back needs must not be collected as garbage.
-void DeploymentRun::root(Store& store) {
-    store.add_root(root_link(), *deployment_.toplevel);
-    if (const auto previous = world_.host.current_system())
-        store.add_root(root_link("-previous"), *previous);
-    if (const auto agent = own_package())
-        store.add_root(root_link("-agent"), *agent);
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {
@@ -267,6 +235,7 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
             record.agent = own_program();
             record.boot_id = world_.host.boot_id();
             record.failed_units = failed_units;
+            record.target = target_;
         });
         begun = true;
         start_units();
@@ -291,28 +260,22 @@ void DeploymentRun::start_units() {
 }
 
 void DeploymentRun::follow(const Interrupt& interrupt) {
-    const auto on_line = [&](std::string_view line) {
-        events_.add(new_event(world_.clock(), Event::Kind::log, running().state,
-                              std::string(line.substr(0, EventLog::max_text_bytes + 1))));
-    };
-    while (!events_.ended()) {
+    const auto on_line = [&](std::string_view line) { story_.log(world_.clock(), line); };
+    while (!story_.ended()) {
         try {
-            const auto record = world_.state.get().deployment;
-            if (!record)
-                throw Error("the record of the deployment is gone");
-            std::optional<DeploymentRecord> last;
+            auto last = look(true);
             world_.units.watch(
-                *record, on_line,
+                last, on_line,
                 [&](bool working) {
                     last = look(working);
-                    return last->outcome.has_value();
+                    return last.outcome.has_value();
                 },
                 interrupt);
-            publish(*last); // after the units' last words
+            story_.tell(last); // after the units' last words
         } catch (const Interrupted&) {
             // An activation's last act may be our restart: how it ended is written by then, and is passed on.
             if (const auto record = world_.state.get().deployment; record && record->id == id_ && record->outcome)
-                publish(*record);
+                story_.tell(*record);
             throw;
         } catch (const std::exception& error) {
             spdlog::error("following deployment {}: {}", id_.brief(), error.what());
@@ -321,18 +284,27 @@ void DeploymentRun::follow(const Interrupt& interrupt) {
             interrupt.check();
         }
     }
-    if (running().state == DeploymentState::committed)
-        drop_old_roots();
+    if (story_.state() == DeploymentState::committed)
+        if (const auto record = world_.state.get().deployment)
+            GcRoots(world_.state_dir).tidy(*record, world_.host, world_.clock());
 }
 
 // What the units have written. A step that none of them works on any more is taken up.
 DeploymentRecord DeploymentRun::look(bool working) {
     auto record = world_.state.get().deployment;
-    if (!record || record->id != id_)
-        throw Error("the record of the deployment is gone");
+    if (!record || record->id != id_) {
+        // Put aside at the console, or unreadable: there is nothing to wait for.
+        record.emplace();
+        record->id = id_;
+        record->state = DeploymentState::failed;
+        record->since = world_.clock();
+        agent::end(*record, {.outcome = Outcome::unknown,
+                             .code = "forgotten",
+                             .message = "this node's record of the deployment is gone: look at what runs there"});
+    }
     if (record->outcome)
         return std::move(*record);
-    publish(*record);
+    story_.tell(*record);
     if (!working && is_stuck(*record)) {
         spdlog::warn("deployment {} is {}, and nothing works on it: taking it up", id_.brief(),
                      to_string(record->state));
@@ -346,14 +318,14 @@ bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
     case RestartRule::roll_back:
     case RestartRule::finish: return true;
     case RestartRule::await_word:
-        return world_.host.boot_id() != record.boot_id || world_.host.current_system() != record.toplevel;
+        return world_.host.boot_id() != record.boot_id || world_.host.current_system() != system_of(record);
     case RestartRule::look_at_boot: return world_.host.boot_id() != record.boot_id;
     default: return false;
     }
 }
 
 void DeploymentRun::resume(const Interrupt& interrupt) {
-    if (events_.ended())
+    if (story_.ended())
         return;
     const auto record = world_.state.get().deployment;
     if (record && !record->outcome && restart_rule(record->state) == RestartRule::give_up)
@@ -362,12 +334,12 @@ void DeploymentRun::resume(const Interrupt& interrupt) {
             {.outcome = Outcome::failed_before_activation,
              .code = "agent-restarted",
              .message = "the agent was restarted before the activation; what has arrived stays, apply again to go on"});
-    spdlog::info("deployment {} was {} when this agent was started", id_.brief(), to_string(running().state));
+    spdlog::info("deployment {} was {} when this agent was started", id_.brief(), to_string(story_.state()));
     follow(interrupt);
 }
 
 bool DeploymentRun::awaits_confirmation() const {
-    return started_by_new_system_ && !confirmed_ && running().state == DeploymentState::activated && !events_.ended();
+    return started_by_new_system_ && !confirmed_ && story_.state() == DeploymentState::activated && !story_.ended();
 }
 
 void DeploymentRun::confirm() {
@@ -392,22 +364,7 @@ void DeploymentRun::cancel() {
             cancelled_ = true;
     }
     if (too_late)
-        note("the activation has begun and runs to its end");
-}
-
-std::filesystem::path DeploymentRun::root_link(std::string_view suffix) const {
-    return world_.state_dir / "gcroots" / fmt::format("{}{}", id_.brief(), suffix);
-}
-
-void DeploymentRun::drop_old_roots() noexcept {
-    try {
-        std::filesystem::create_directories(world_.state_dir / "gcroots");
-        for (const auto& entry : std::filesystem::directory_iterator(world_.state_dir / "gcroots"))
-            if (!entry.path().filename().string().starts_with(id_.brief()))
-                std::filesystem::remove(entry.path());
-    } catch (const std::exception& error) {
-        spdlog::warn("old GC roots were not removed: {}", error.what());
-    }
+        story_.note(world_.clock(), "the activation has begun and runs to its end");
 }
 
 } // namespace waggle::agent

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/archive.hpp"
-#include "agent/event_log.hpp"
+#include "agent/deployment_story.hpp"
 #include "agent/fetch.hpp"
 #include "agent/host.hpp"
 #include "agent/life.hpp"
@@ -18,8 +18,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <string_view>
 
 namespace waggle::agent {
 
@@ -40,7 +40,7 @@ struct World {
 // The daemon's part in the life of one deployment. It is carried out in two parts: `prepare` on the thread of the
 // session that brought it, and, when that is done, `activate`, which needs no session any more: it starts the unit that
 // changes the system and tells what that and later units write into the state. Every step is persisted before it is
-// acted on. Sessions read `events`.
+// acted on. Sessions read its story.
 class DeploymentRun {
 public:
     DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id, std::string operator_key);
@@ -48,8 +48,10 @@ public:
     DeploymentRun(World& world, const DeploymentRecord& record);
 
     const protocol::DeploymentId& id() const { return id_; }
-    const EventLog& events() const { return events_; }
+    const EventLog& events() const { return story_.events(); }
     protocol::Running running() const;
+    // Whether it has ended, though sessions may not have been told yet: its units' last words are read before that.
+    bool has_ended() const;
 
     // Persists that this deployment was admitted; it has then begun. Throws when it cannot be written.
     void begin();
@@ -75,34 +77,28 @@ private:
     // Takes the step, persisted, and tells of it.
     void take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit = {});
     void give_up(LifeEvent event, const Ending& ending);
-    void publish(const DeploymentRecord& record);
-    void note(std::string text);
-    void progress(const FetchProgress& progress);
+    void on_progress(const FetchProgress& progress);
     bool unchanged() const;
+    bool runs_already() const;
     // Fetch, root, last looks. False: there is nothing to activate.
     bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
-    void root(Store& store);
     void start_units();
     void follow(const Interrupt& interrupt);
     DeploymentRecord look(bool working);
     bool is_stuck(const DeploymentRecord& record) const;
-    void drop_old_roots() noexcept;
-    std::filesystem::path root_link(std::string_view suffix = "") const;
 
     World& world_;
     protocol::DeploymentId id_;
     protocol::Deployment deployment_; // of one left by another agent: only goal and toplevel
     std::string operator_key_;
-    EventLog events_;
+    DeploymentStory story_;
     std::atomic<bool> cancelled_ = false;
+    std::optional<nix::StorePath> target_; // the specialisation that is switched to
     FetchProgress fetched_;
     const bool started_by_new_system_ = false;
     std::atomic<bool> confirmed_ = false;
 
     mutable std::mutex mutex_; // for what follows
-    size_t told_ = 0;          // states of the trail that are in `events_`
-    protocol::DeploymentState state_ = protocol::DeploymentState::received;
-    Time since_;
     bool activation_begun_ = false;
 };
 

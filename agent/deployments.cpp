@@ -1,5 +1,6 @@
 #include "agent/deployments.hpp"
 
+#include "agent/gc_roots.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -18,7 +19,8 @@ namespace {
 
 // A daemon that waits for another process's lock on a path, or for a disk that spins up, says nothing for a while.
 constexpr std::chrono::minutes store_stall_timeout{10};
-constexpr std::chrono::seconds version_timeout{5}; // to say hello
+constexpr std::chrono::seconds version_timeout{5};    // to say hello
+constexpr std::chrono::seconds last_words_timeout{5}; // the journal is given two to have the last line
 
 } // namespace
 
@@ -59,7 +61,7 @@ Admission Deployments::consider(const protocol::SignedDocument& document, Time s
                             .condition = world_.state.condition(),
                             .state_problem = world_.state.problem(),
                             .last_admitted = world_.state.get().last_admitted,
-                            .running = running(),
+                            .running = holder(),
                             .own_clock = world_.clock(),
                             .session_clock = session_clock});
     if (admission.kind == Admission::Kind::attach && (!newest_ || newest_->id() != document.id())) {
@@ -72,6 +74,7 @@ Admission Deployments::consider(const protocol::SignedDocument& document, Time s
 }
 
 Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document, Time session_clock) {
+    await_last_words();
     std::unique_ptr<Store> store;
     std::unique_lock lock(mutex_);
     auto admission = consider(document, session_clock);
@@ -92,6 +95,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         return Started{.run = newest_, .attached = true, .store = nullptr};
     auto run = std::make_shared<DeploymentRun>(world_, *admission.deployment, document.id(),
                                                admission.operator_key->fingerprint());
+    remember_end();
     try {
         run->begin();
     } catch (const std::exception& error) {
@@ -128,16 +132,37 @@ void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun:
     });
 }
 
+void Deployments::await_last_words() const {
+    std::shared_ptr<DeploymentRun> run;
+    {
+        const std::lock_guard lock(mutex_);
+        run = newest_;
+    }
+    if (run && run->has_ended())
+        run->events().await_end(deadline_in(last_words_timeout));
+}
+
 void Deployments::ended() noexcept {
 #ifdef __GLIBC__
     ::malloc_trim(0); // a closure list and its store queries took some MiB; an idle agent has no use for them
 #endif
+    remember_end();
     try {
-        if (const auto record = world_.state.get().deployment; record && world_.archive != nullptr)
-            world_.archive->note(*record);
         on_end_();
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
+    }
+}
+
+// Before the record makes room for the next one, too: the thread that followed the old one may not have come to it.
+void Deployments::remember_end() noexcept {
+    if (world_.archive == nullptr)
+        return;
+    try {
+        if (const auto record = world_.state.get().deployment)
+            world_.archive->note(*record);
+    } catch (const std::exception& error) {
+        spdlog::error("the end of a deployment is not in the history: {}", error.what());
     }
 }
 
@@ -146,15 +171,25 @@ std::shared_ptr<DeploymentRun> Deployments::find(const protocol::DeploymentId& i
     return newest_ && newest_->id() == id ? newest_ : nullptr;
 }
 
-std::optional<protocol::Running> Deployments::running() const {
+std::optional<protocol::Running> Deployments::holder() const {
     if (!newest_ || newest_->events().ended())
         return std::nullopt;
     return newest_->running();
 }
 
+std::optional<protocol::Running> Deployments::running() const {
+    return newest_ && newest_->has_ended() ? std::nullopt : holder();
+}
+
 bool Deployments::busy() const {
     const std::lock_guard lock(mutex_);
-    return running().has_value();
+    return holder().has_value();
+}
+
+void Deployments::tidy() const {
+    const auto record = world_.state.get().deployment;
+    if (record && !busy())
+        GcRoots(world_.state_dir).tidy(*record, world_.host, world_.clock());
 }
 
 std::optional<protocol::Refused> Deployments::confirm(const protocol::DeploymentId& id) {
@@ -203,7 +238,7 @@ std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional
     if (world_.archive == nullptr)
         return protocol::Refused{"unknown-generation", "this agent keeps no archive"};
     if (!generation)
-        generation = world_.archive->previous(world_.host.current_system());
+        generation = world_.archive->previous(world_.host.profile());
     if (!generation)
         return protocol::Refused{"unknown-generation", "no deployment before the one that runs is known here"};
     if (auto kept = world_.archive->find(*generation))

@@ -46,6 +46,8 @@ public:
     // The deployment with this id, if it is the newest one.
     std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
     bool busy() const;
+    // Lets go of GC roots that are due (agent/retention.hpp).
+    void tidy() const;
     // The node was reached after the activation of this deployment: keeps the new system. nullopt: under way.
     std::optional<protocol::Refused> confirm(const protocol::DeploymentId& id);
 
@@ -60,9 +62,15 @@ public:
 private:
     // With the mutex held.
     Admission consider(const protocol::SignedDocument& document, Time session_clock) const;
+    // The one that holds the node against another: also one that has ended and whose last words are being read.
+    std::optional<protocol::Running> holder() const;
+    // The one that has not ended.
     std::optional<protocol::Running> running() const;
+    // One that has ended a moment ago does not keep the next from being admitted.
+    void await_last_words() const;
     void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
     void ended() noexcept;
+    void remember_end() noexcept;
 
     const NodeIdentity self_;
     const std::vector<ssh::PublicKey> operators_;

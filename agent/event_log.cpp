@@ -45,6 +45,11 @@ bool EventLog::ended() const {
     return result_.has_value();
 }
 
+bool EventLog::await_end(Deadline deadline) const {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_until(lock, deadline, [&] { return result_.has_value(); });
+}
+
 std::optional<EventLog::Item> EventLog::next(std::uint64_t after, std::stop_token stop) const {
     std::unique_lock lock(mutex_);
     if (after > last_number_)

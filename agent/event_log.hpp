@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/time.hpp"
 #include "shared/protocol/messages.hpp"
 
 #include <condition_variable>
@@ -27,6 +28,8 @@ public:
     // The last word; later events are ignored.
     void end(protocol::Result result);
     bool ended() const;
+    // Waits for the last word; whether it was said in time.
+    bool await_end(Deadline deadline) const;
 
     // The first kept event after number `after`, or, when there is none and there will be none, the result. Waits for
     // it; nullopt when `stop` is requested first. A number that this log never gave (an agent before this one did)

@@ -18,7 +18,8 @@ namespace {
 constexpr size_t max_boot_id_bytes = 256;
 constexpr std::chrono::seconds systemctl_timeout{30};
 
-// The store path that a symbolic link ends at.
+} // namespace
+
 std::optional<nix::StorePath> store_path_behind(const std::filesystem::path& link) {
     std::error_code error;
     const auto target = std::filesystem::canonical(link, error);
@@ -30,8 +31,6 @@ std::optional<nix::StorePath> store_path_behind(const std::filesystem::path& lin
         return std::nullopt;
     }
 }
-
-} // namespace
 
 std::optional<nix::StorePath> LocalHost::current_system() const {
     return store_path_behind("/run/current-system");
@@ -84,6 +83,15 @@ std::uint64_t LocalHost::free_store_bytes() const {
     if (::statvfs("/nix/store", &info) != 0)
         throw SystemError("asking for the free space of /nix/store");
     return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+}
+
+std::map<std::string, nix::StorePath> LocalHost::specialisations(const nix::StorePath& toplevel) const {
+    std::map<std::string, nix::StorePath> found;
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(toplevel.absolute() + "/specialisation", none))
+        if (auto system = store_path_behind(entry.path()))
+            found.emplace(entry.path().filename().string(), std::move(*system));
+    return found;
 }
 
 bool LocalHost::is_system(const nix::StorePath& toplevel) const {

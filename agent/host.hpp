@@ -1,9 +1,11 @@
 #pragma once
 
+#include "agent/boot_room.hpp"
 #include "shared/nix/store_path.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +30,9 @@ public:
     // Units that failed, or that systemd is about to start again after a failure; sorted.
     virtual std::vector<std::string> failed_units() const = 0;
     virtual std::uint64_t free_store_bytes() const = 0;
+    virtual std::optional<BootRoom> boot_room() const = 0; // see agent/boot_room.hpp
+    // Of a system in the store, by name.
+    virtual std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const = 0;
     // Whether the path can be switched to.
     virtual bool is_system(const nix::StorePath& toplevel) const = 0;
 };
@@ -42,12 +47,16 @@ public:
     std::string boot_id() const override;
     std::vector<std::string> failed_units() const override;
     std::uint64_t free_store_bytes() const override;
+    std::optional<BootRoom> boot_room() const override { return find_boot_room(); }
+    std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override;
     bool is_system(const nix::StorePath& toplevel) const override;
 };
 
 // The program of this process, with all links resolved, and the store path that it is in, if it is in one.
 std::string own_program();
 std::optional<nix::StorePath> own_package();
+// The store path that a symbolic link ends at.
+std::optional<nix::StorePath> store_path_behind(const std::filesystem::path& link);
 // TOPLEVEL/bin/switch-to-configuration
 std::filesystem::path switch_program(const nix::StorePath& toplevel);
 // The number in "system-12-link".

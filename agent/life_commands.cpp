@@ -89,6 +89,21 @@ int run_recovery(const std::filesystem::path& state_dir, const protocol::Deploym
     return run_part(state_dir, id, [&](SystemActions& actions) { recover(actions, caller); });
 }
 
+int run_boot_watch(const std::filesystem::path& state_dir, const protocol::DeploymentId& id,
+                   const nix::StorePath& system) {
+    StateKeeper state(state_dir);
+    if (state.condition() == StateKeeper::Condition::known)
+        return run_recovery(state_dir, id, Caller::boot_watch);
+    // The state directory may be what this system fails to mount. What boots next is the old system.
+    LocalActions actions(state);
+    if (actions.current_system() == system) {
+        actions.say("the state of this node cannot be read in the system that was booted once; rebooting into the old "
+                    "one");
+        actions.reboot();
+    }
+    return 0;
+}
+
 int take_up(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
     const StateKeeper state(state_dir);
     const auto record = state.get().deployment;

@@ -1,7 +1,11 @@
 #include "agent/local_actions.hpp"
 
+#include "agent/boot_watch.hpp"
+#include "agent/config.hpp"
+#include "agent/console.hpp"
 #include "agent/health_check.hpp"
 #include "agent/reboot.hpp"
+#include "agent/retention.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 
@@ -9,7 +13,10 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <set>
 #include <thread>
+#include <vector>
 
 namespace waggle::agent {
 
@@ -92,6 +99,32 @@ SystemActions::End LocalActions::set_profile(const nix::StorePath& toplevel) {
         profile_timeout);
 }
 
+void LocalActions::drop_old_generations(const DeploymentRecord& record) noexcept {
+    try {
+        const auto config = config_of_unit();
+        const auto keep = config ? load_config(*config).keep_generations : std::nullopt;
+        if (!keep)
+            return;
+        const std::filesystem::path folder = std::filesystem::path(system_profile).parent_path();
+        std::vector<Generation> generations;
+        for (const auto& entry : std::filesystem::directory_iterator(folder))
+            if (const auto number = generation_of_link(entry.path().filename().string()))
+                generations.push_back({*number, store_path_behind(entry.path())});
+        std::set<nix::StorePath> needed;
+        for (const auto& path : {host_.booted_system(), host_.current_system(), host_.profile(), record.toplevel,
+                                 record.previous_system, record.previous_profile})
+            if (path)
+                needed.insert(*path);
+        const auto drop = generations_to_drop(generations, *keep, needed);
+        for (const auto number : drop)
+            remove_file(folder / fmt::format("system-{}-link", number));
+        if (!drop.empty())
+            say(fmt::format("let go of {} old generations (services.waggle-agent.keep = {})", drop.size(), *keep));
+    } catch (const std::exception& error) {
+        say(fmt::format("old generations stay: {}", error.what()));
+    }
+}
+
 void LocalActions::restore_profile_link(const std::string& link) {
     if (link.empty())
         remove_file(system_profile);
@@ -100,7 +133,7 @@ void LocalActions::restore_profile_link(const std::string& link) {
 }
 
 std::optional<std::string> LocalActions::health_problem() {
-    const auto checks = load_health_checks(*record().toplevel);
+    const auto checks = load_health_checks(*system_of(record()));
     const auto verdict = run_health_checks(checks, [this](std::string_view line) { say(line); });
     return verdict.healthy ? std::nullopt : std::optional(verdict.problem);
 }
@@ -149,6 +182,24 @@ BootLoader& LocalActions::boot_loader() {
     if (!boot_loader_)
         boot_loader_ = find_boot_loader();
     return *boot_loader_;
+}
+
+void LocalActions::set_boot_watch(const DeploymentRecord& record) {
+    const char* path = std::getenv("PATH");
+    BootWatch().set(record, state_.folder(), path == nullptr ? "" : path);
+}
+
+void LocalActions::remove_boot_watch() noexcept {
+    try {
+        const BootWatch watch;
+        if (!watch.is_set())
+            return;
+        watch.remove();
+        systemctl({"stop", boot_watch_timer}); // of this boot
+        systemctl({"daemon-reload"});          // forgets both units
+    } catch (const std::exception& error) {
+        say(fmt::format("the watch over the boot was not removed: {}", error.what()));
+    }
 }
 
 bool LocalActions::needs_reboot(const nix::StorePath& toplevel) {

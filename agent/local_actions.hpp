@@ -29,6 +29,7 @@ public:
     End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
                                 const Switch& options) override;
     End set_profile(const nix::StorePath& toplevel) override;
+    void drop_old_generations(const DeploymentRecord& record) noexcept override;
     void restore_profile_link(const std::string& link) override;
     std::optional<std::string> health_problem() override;
 
@@ -39,6 +40,8 @@ public:
     void start_default_target() noexcept override;
     void reboot() override;
     BootLoader& boot_loader() override;
+    void set_boot_watch(const DeploymentRecord& record) override;
+    void remove_boot_watch() noexcept override;
     bool needs_reboot(const nix::StorePath& toplevel) override;
 
 private:

@@ -94,14 +94,23 @@ void prepare_boot(SystemActions& actions) {
         return make_default(actions, false);
     }
     try {
+        actions.set_boot_watch(record);
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("no watch over the new system's boot could be set ({}): if its agent does not start, "
+                                "somebody must reboot the node",
+                                error.what()));
+    }
+    try {
         loader.boot_once(*record.toplevel);
     } catch (const std::exception& error) {
         loader.forget_once();
+        actions.remove_boot_watch();
         return end_untouched(actions, Outcome::failed_before_activation, "boot-loader-failed",
                              fmt::format("the boot loader ({}): {}", loader.name(), error.what()));
     }
     actions.change([&](DeploymentRecord& all) {
         advance(all, LifeEvent::boot_prepared, actions.clock());
+        all.target.reset(); // a boot starts the system itself
         if (!now)
             end(all, {.outcome = Outcome::ok,
                       .code = "awaits-reboot",
@@ -128,6 +137,8 @@ void look_at_boot(SystemActions& actions, Caller caller) {
     if (is_superseded(record, actions))
         return leave_to_others(actions);
     const auto current = actions.current_system();
+    if (caller == Caller::boot_watch && current == record.toplevel)
+        return reboot_into_old(actions, why_going_back(record, caller, true));
     if (current != record.toplevel)
         return fail(actions, {"not-booted", fmt::format("the node booted {} instead of the new system",
                                                         current ? current->base_name() : "no known system")});

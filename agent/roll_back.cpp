@@ -1,7 +1,9 @@
 #include "agent/roll_back.hpp"
 
 #include "agent/boot_loader.hpp"
+#include "agent/boot_watch.hpp"
 #include "agent/commit.hpp"
+#include "agent/host.hpp"
 #include "agent/life.hpp"
 #include "agent/reboot.hpp"
 #include "shared/base/error.hpp"
@@ -30,6 +32,7 @@ constexpr std::array callers = {
     CallerWord{Caller::activation_timer, "activation-timer"},
     CallerWord{Caller::confirm_timer, "confirm-timer"},
     CallerWord{Caller::agent, "agent"},
+    CallerWord{Caller::boot_watch, "boot-watch"},
     CallerWord{Caller::person, "person"},
 };
 
@@ -54,15 +57,23 @@ void begin_to_go_back(DeploymentRecord& record, const Problem& problem, Time now
 }
 
 // `unwritten`: of a record that could not be written before.
-void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten) {
+// `menu_problem`: why the boot loader may start the new system.
+void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten, std::string menu_problem) {
+    if (!menu_problem.empty()) {
+        menu_problem = fmt::format("; but {}: when its reason is gone, run {}/bin/switch-to-configuration boot on the "
+                                   "node, before it reboots",
+                                   menu_problem, system_profile);
+        actions.say(menu_problem.substr(2));
+    }
     actions.change([&](DeploymentRecord& record) {
         if (unwritten)
             begin_to_go_back(record, *unwritten, actions.clock());
         advance(record, LifeEvent::reverted, actions.clock());
         end(record, {.outcome = Outcome::rolled_back,
                      .code = record.problem_code,
-                     .message = fmt::format("{}; {} runs again", record.problem,
-                                            record.previous_system ? record.previous_system->base_name() : "nothing")});
+                     .message = fmt::format("{}; {} runs again{}", record.problem,
+                                            record.previous_system ? record.previous_system->base_name() : "nothing",
+                                            menu_problem)});
     });
     actions.disarm();
 }
@@ -74,14 +85,19 @@ bool may_have_changed(const DeploymentRecord& record, SystemActions& actions) {
     return actions.boot_id() == record.boot_id && record.goal != protocol::Goal::boot;
 }
 
+// The old menu, where a commit may have written another. Empty when that is done.
+std::string problem_with_boot_loader(const DeploymentRecord& record, SystemActions& actions) {
+    if (!was_in(record, DeploymentState::committing))
+        return "";
+    // Where a specialisation ran, the menu is of the system that it belongs to.
+    const auto& old = record.previous_profile ? *record.previous_profile : *record.previous_system;
+    const auto result = actions.switch_to_configuration(old, "boot", back);
+    return result.success() ? "" : fmt::format("the old system's switch-to-configuration boot: {}", result.text);
+}
+
 // Empty when the old system runs again, else why it does not.
 std::string make_old_system_run(const DeploymentRecord& record, SystemActions& actions) {
     const auto& old = *record.previous_system;
-    if (actions.profile_link() != record.previous_profile_link)
-        actions.restore_profile_link(record.previous_profile_link);
-    if (was_in(record, DeploymentState::committing))
-        if (const auto result = actions.switch_to_configuration(old, "boot", back); !result.success())
-            return fmt::format("the old system's switch-to-configuration boot: {}", result.text);
     if (may_have_changed(record, actions)) {
         const auto result = actions.switch_to_configuration(old, "test", back);
         if (!result.success() && result.code != units_failed)
@@ -101,16 +117,24 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     if (!record.previous_system)
         return end_lost(actions, "there is no system that ran before");
     std::string problem;
+    std::string menu_problem;
     try {
         if (was_in(record, DeploymentState::awaiting_reboot) || record.goal == protocol::Goal::boot)
             actions.boot_loader().forget_once();
+        actions.remove_boot_watch();
+        if (actions.profile_link() != record.previous_profile_link)
+            actions.restore_profile_link(record.previous_profile_link);
+        menu_problem = problem_with_boot_loader(record, actions);
         problem = make_old_system_run(record, actions);
+        if (!menu_problem.empty() && problem.empty()) // it may have made the room
+            menu_problem = problem_with_boot_loader(record, actions);
     } catch (const std::exception& error) {
         problem = error.what();
     }
     if (problem.empty()) {
         const bool rebooted = actions.boot_id() != record.boot_id; // the old agent was started by the boot
-        end_rolled_back(actions, unwritten);
+        // A reboot would not help here: what it starts is what the menu says now.
+        end_rolled_back(actions, unwritten, menu_problem);
         if (!rebooted)
             actions.restart_agent();
         return;
@@ -141,6 +165,10 @@ std::optional<Caller> parse_caller(std::string_view text) {
 Problem why_going_back(const DeploymentRecord& record, Caller caller, bool rebooted) {
     if (record.problem_code == "activation-timeout" || record.problem_code == "console")
         return {record.problem_code, record.problem}; // written before the activation was killed
+    if (caller == Caller::boot_watch && record.state == DeploymentState::awaiting_reboot)
+        return {"agent-not-started", fmt::format("the new system was booted, and no agent of it took the deployment up "
+                                                 "within {} s",
+                                                 boot_time(record).count())};
     if (rebooted)
         return {"rebooted", fmt::format("the node was rebooted or lost power while the deployment was {}",
                                         to_string(record.state))};
@@ -153,6 +181,7 @@ Problem why_going_back(const DeploymentRecord& record, Caller caller, bool reboo
                                              "agent that it started",
                                              record.rollback.confirm_timeout.count())};
     case Caller::person: return {"console", "somebody asked for it at the node's console"};
+    case Caller::boot_watch:
     case Caller::agent: break;
     }
     return {"cut-off", fmt::format("it was cut off while it was {}", to_string(record.state))};
@@ -186,8 +215,10 @@ void recover(SystemActions& actions, Caller caller) {
     const auto record = actions.record();
     if (record.state == DeploymentState::awaiting_reboot)
         return look_at_boot(actions, caller);
-    if (record.outcome)
+    if (record.outcome) {
+        actions.remove_boot_watch();
         return actions.disarm();
+    }
     const bool rebooted = record.boot_id != actions.boot_id();
     switch (restart_rule(record.state)) {
     case RestartRule::roll_back:
@@ -198,11 +229,11 @@ void recover(SystemActions& actions, Caller caller) {
     case RestartRule::await_word:
         if (is_superseded(record, actions))
             return leave_to_others(actions);
-        if (caller == Caller::agent && !rebooted)
+        if ((caller == Caller::agent || caller == Caller::boot_watch) && !rebooted)
             return; // the timer says when it has waited long enough
         return fail(actions, why_going_back(record, caller, rebooted));
     case RestartRule::finish:
-        if (actions.current_system() == record.toplevel || record.goal == protocol::Goal::boot)
+        if (actions.current_system() == system_of(record) || record.goal == protocol::Goal::boot)
             return commit(actions);
         return fail(actions, why_going_back(record, caller, rebooted));
     case RestartRule::look_at_boot:

@@ -20,7 +20,6 @@ using protocol::Json;
 
 namespace {
 
-constexpr int state_version = 1;
 constexpr size_t max_state_bytes = 1 << 20;
 constexpr size_t max_message_text_bytes = 64 << 10;
 constexpr size_t max_failed_units = 4096;
@@ -44,38 +43,41 @@ Json to_json(const LastAdmitted& last) {
             {"operator", last.operator_key}};
 }
 
-Json to_json(const DeploymentRecord& record) {
+Json to_json(const DeploymentRecord& record, int version) {
     auto trail = Json::array();
     for (const auto& entry : record.trail)
         trail.push_back({{"state", to_string(entry.state)}, {"at", to_rfc3339(entry.at)}});
-    return {{"id", record.id.to_string()},
-            {"goal", std::string(to_string(record.goal))},
-            {"toplevel", or_null(record.toplevel)},
-            {"rollback",
-             {{"enable", record.rollback.enable},
-              {"confirmTimeout", record.rollback.confirm_timeout.count()},
-              {"activationTimeout", record.rollback.activation_timeout.count()},
-              {"keepOnFailedUnits", record.rollback.keep_on_failed_units}}},
-            {"reboot", to_string(record.reboot)},
-            {"removeAgent", record.remove_agent},
-            {"state", std::string(to_string(record.state))},
-            {"since", to_rfc3339(record.since)},
-            {"trail", std::move(trail)},
-            {"operator", record.operator_key},
-            {"previousSystem", or_null(record.previous_system)},
-            {"previousProfile", or_null(record.previous_profile)},
-            {"previousProfileLink", record.previous_profile_link},
-            {"agent", record.agent},
-            {"bootId", record.boot_id},
-            {"failedUnits", record.failed_units},
-            {"problemCode", record.problem_code},
-            {"problem", record.problem},
-            {"outcome", record.outcome ? Json(std::string(to_string(*record.outcome))) : Json()},
-            {"code", record.code},
-            {"message", record.message},
-            {"generation", record.generation ? Json(*record.generation) : Json()},
-            {"fetchedPaths", record.fetched_paths},
-            {"fetchedBytes", record.fetched_bytes}};
+    Json json = {{"id", record.id.to_string()},
+                 {"goal", std::string(to_string(record.goal))},
+                 {"toplevel", or_null(record.toplevel)},
+                 {"rollback",
+                  {{"enable", record.rollback.enable},
+                   {"confirmTimeout", record.rollback.confirm_timeout.count()},
+                   {"activationTimeout", record.rollback.activation_timeout.count()},
+                   {"keepOnFailedUnits", record.rollback.keep_on_failed_units}}},
+                 {"reboot", to_string(record.reboot)},
+                 {"removeAgent", record.remove_agent},
+                 {"state", std::string(to_string(record.state))},
+                 {"since", to_rfc3339(record.since)},
+                 {"trail", std::move(trail)},
+                 {"operator", record.operator_key},
+                 {"previousSystem", or_null(record.previous_system)},
+                 {"previousProfile", or_null(record.previous_profile)},
+                 {"previousProfileLink", record.previous_profile_link},
+                 {"agent", record.agent},
+                 {"bootId", record.boot_id},
+                 {"failedUnits", record.failed_units},
+                 {"problemCode", record.problem_code},
+                 {"problem", record.problem},
+                 {"outcome", record.outcome ? Json(std::string(to_string(*record.outcome))) : Json()},
+                 {"code", record.code},
+                 {"message", record.message},
+                 {"generation", record.generation ? Json(*record.generation) : Json()},
+                 {"fetchedPaths", record.fetched_paths},
+                 {"fetchedBytes", record.fetched_bytes}};
+    if (version >= 2)
+        json["target"] = or_null(record.target);
+    return json;
 }
 
 LastAdmitted parse_last_admitted(const Json& json, std::string_view name) {
@@ -107,7 +109,7 @@ DeploymentState parse_state_word(Fields& fields) {
     return *state;
 }
 
-DeploymentRecord parse_record(const Json& json, std::string_view name) {
+DeploymentRecord parse_record(const Json& json, int version, std::string_view name) {
     Fields fields(json, fmt::format("{}: deployment", name));
     DeploymentRecord record;
     record.id = protocol::DeploymentId::parse(fields.string("id"));
@@ -154,6 +156,8 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
         record.generation = static_cast<std::uint64_t>(fields.integer("generation"));
     record.fetched_paths = static_cast<std::uint64_t>(fields.integer("fetchedPaths"));
     record.fetched_bytes = static_cast<std::uint64_t>(fields.integer("fetchedBytes"));
+    if (version >= 2)
+        record.target = path_or_null(fields, "target");
     fields.end();
     return record;
 }
@@ -161,9 +165,9 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
 } // namespace
 
 std::string to_text(const State& state) {
-    const Json json = {{"v", state_version},
+    const Json json = {{"v", state.version},
                        {"lastAdmitted", state.last_admitted ? to_json(*state.last_admitted) : Json()},
-                       {"deployment", state.deployment ? to_json(*state.deployment) : Json()}};
+                       {"deployment", state.deployment ? to_json(*state.deployment, state.version) : Json()}};
     // A log line of someone else's program may be in a message: what is not UTF-8 is replaced, never a reason to fail.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -171,13 +175,16 @@ std::string to_text(const State& state) {
 State parse_state_text(std::string_view text, std::string_view name_for_errors) {
     const auto json = protocol::parse_json(text, name_for_errors);
     Fields fields(json, name_for_errors);
-    if (const auto version = fields.integer("v"); version != state_version)
-        fields.fail("v", fmt::format("is {}, this agent reads version {}", version, state_version));
+    const auto version = fields.integer("v");
+    if (version < oldest_state_version || version > newest_state_version)
+        fields.fail("v", fmt::format("is {}, this agent reads versions {} to {}", version, oldest_state_version,
+                                     newest_state_version));
     State state;
+    state.version = static_cast<int>(version);
     if (!fields.is_null("lastAdmitted"))
         state.last_admitted = parse_last_admitted(fields.object("lastAdmitted"), name_for_errors);
     if (!fields.is_null("deployment"))
-        state.deployment = parse_record(fields.object("deployment"), name_for_errors);
+        state.deployment = parse_record(fields.object("deployment"), state.version, name_for_errors);
     fields.end();
     return state;
 }
@@ -245,7 +252,13 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
     auto content = read();
     if (content.condition == Condition::corrupt)
         throw Error(content.problem);
+    const auto is_committed = [&] {
+        return content.state.deployment && content.state.deployment->state == protocol::DeploymentState::committed;
+    };
+    const bool was_committed = is_committed();
     edit(content.state);
+    if (!was_committed && is_committed())
+        content.state.version = newest_state_version;
     write_file_atomically(file_in(folder_), to_text(content.state), 0600);
     return std::move(content.state);
 }

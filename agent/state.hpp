@@ -52,6 +52,7 @@ struct DeploymentRecord {
     std::string agent;                     // the program that began the activation, and that goes back
     std::string boot_id;                   // of the boot in which it was activated
     std::vector<std::string> failed_units; // failed already, so no fault of the new system
+    std::optional<nix::StorePath> target;  // the specialisation of the toplevel that is switched to; nullopt: itself
     std::string problem;                   // why it is being rolled back: the message of the end
     std::string problem_code;
     std::optional<protocol::Outcome> outcome; // set when it has ended
@@ -62,13 +63,24 @@ struct DeploymentRecord {
     std::uint64_t fetched_bytes = 0;
 };
 
+// What runs when the record's deployment is activated.
+inline const std::optional<nix::StorePath>& system_of(const DeploymentRecord& record) {
+    return record.target ? record.target : record.toplevel;
+}
+
+// Of the file's form. 1: up to 0.1.0. 2: with "target".
+inline constexpr int oldest_state_version = 1;
+inline constexpr int newest_state_version = 2;
+
 struct State {
+    int version = newest_state_version; // of the file it was read from
     std::optional<LastAdmitted> last_admitted;
     std::optional<DeploymentRecord> deployment;
 };
 
+// In the form of the state's version: what that does not know is left out.
 std::string to_text(const State& state);
-// Throws protocol::BadDocument for anything that this version did not write.
+// Throws protocol::BadDocument for anything that no version up to this one wrote.
 State parse_state_text(std::string_view text, std::string_view name_for_errors);
 
 // state.json in the agent's state directory. The file is the truth: the daemon and the units that change the system all
@@ -89,7 +101,8 @@ public:
     State get() const; // empty when there is none or it is corrupt
 
     // Changes the state: what `edit` throws is passed on, and nothing is changed then. Throws, and changes nothing,
-    // when the state is corrupt or cannot be written.
+    // when the state is corrupt or cannot be written. The file keeps the form that it has until a deployment is
+    // committed: the agent of before may have to read it.
     State change(const std::function<void(State&)>& edit);
 
     // Forgets a corrupt state (moves the file aside, to state.json.corrupt): for a person at the console.

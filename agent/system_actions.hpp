@@ -50,6 +50,8 @@ public:
     virtual End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
                                         const Switch& options) = 0;
     virtual End set_profile(const nix::StorePath& toplevel) = 0;
+    // Generations that services.waggle-agent.keep does not keep.
+    virtual void drop_old_generations(const DeploymentRecord& record) noexcept = 0;
     virtual void restore_profile_link(const std::string& link) = 0; // throws Error
     // Runs the deployment's health checks; nullopt when all of them succeed, else which one did not.
     virtual std::optional<std::string> health_problem() = 0;
@@ -63,6 +65,10 @@ public:
     virtual void reboot() = 0;
 
     virtual BootLoader& boot_loader() = 0;
+    // What brings the node back from a system that is booted once and has no agent (agent/boot_watch.hpp). Throws
+    // Error.
+    virtual void set_boot_watch(const DeploymentRecord& record) = 0;
+    virtual void remove_boot_watch() noexcept = 0;
     // Whether the system has another kernel, initrd or modules than the one that was booted.
     virtual bool needs_reboot(const nix::StorePath& toplevel) = 0;
 };

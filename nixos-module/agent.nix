@@ -20,7 +20,7 @@ let
 
   configFile = pkgs.writeText "waggle-agent.json" (builtins.toJSON {
     v = 1;
-    inherit (cfg) hive node listen port operators stateDir settings;
+    inherit (cfg) hive node listen port operators stateDir keep settings;
     inherit (pkgs.stdenv.hostPlatform) system;
     identityFile = toString cfg.identityFile;
     generateIdentity = generatesKey;
@@ -121,6 +121,16 @@ in
       apply = toString;
       default = "/var/lib/waggle-agent";
       description = "What the agent must not forget: the last admitted deployment, and with it what may not be replayed.";
+    };
+
+    keep = mkOption {
+      type = types.nullOr (types.ints.between 1 1000000);
+      default = 20;
+      description = ''
+        How many generations of the system profile are kept, by whomever they were made; older ones are let go of when a
+        deployment is committed. The booted system, the one that runs and the one to go back to always stay. null: all are
+        kept.
+      '';
     };
 
     nixPackage = mkOption {

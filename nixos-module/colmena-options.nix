@@ -54,7 +54,10 @@ in
     replaceUnknownProfiles = mkOption {
       type = types.bool;
       default = true;
-      description = "Not used yet.";
+      description = ''
+        false: refuse to deploy when the node's system is not in the store of the machine that deploys, unless
+        --force-replace-unknown-profiles is said.
+      '';
     };
   };
 }

@@ -123,6 +123,15 @@ in
       };
     };
 
+    specialisation = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = ''
+        The specialisation that a switch runs; "" is the system itself. null: the one that runs on the node now, if the new
+        system has it, too. A reboot always starts the system itself.
+      '';
+    };
+
     localContent = mkOption {
       type = types.enum [ "trust-node" "exact" ];
       default = "trust-node";

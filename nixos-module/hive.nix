@@ -137,7 +137,7 @@ let
   nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
 
   deployment = config: {
-    inherit (config.deployment) tags targetHost targetPort localContent;
+    inherit (config.deployment) tags targetHost targetPort localContent replaceUnknownProfiles specialisation;
     agent = { inherit (config.deployment.agent) enable port hostKey via; };
     rollback = { inherit (config.deployment.rollback) enable confirmTimeout activationTimeout onFailedUnits; };
   };
@@ -173,7 +173,7 @@ in
     deployment = deployment node.config;
     inherit (node.pkgs.stdenv.hostPlatform) system;
     agentEnabled = node.config.services.waggle-agent.enable;
-    inherit (node.config.services.waggle-agent) hive node;
+    inherit (node.config.services.waggle-agent) hive node operators;
     drvPath = withoutContext node.config.system.build.toplevel.drvPath;
     toplevel = withoutContext node.config.system.build.toplevel.outPath;
   });

@@ -53,7 +53,7 @@ section "defaults, without OpenSSH"
 agent '{ }'
 check "the configuration file" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
     "port": 9244, "operators": ["'"$key"' op"], "identityFile": "/var/lib/waggle-agent/ssh_host_ed25519_key",
-    "generateIdentity": true, "stateDir": "/var/lib/waggle-agent",
+    "generateIdentity": true, "stateDir": "/var/lib/waggle-agent", "keep": 20,
     "settings": {"logLevel": "info", "maxConnections": 32, "maxConnectionsPerAddress": 8} }'
 check "what the unit runs" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
 check "starts at boot" of_system '.wantedBy == ["multi-user.target"]'

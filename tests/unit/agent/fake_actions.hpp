@@ -110,6 +110,7 @@ public:
         }
         return end;
     }
+    void drop_old_generations(const DeploymentRecord&) noexcept override {}
     void restore_profile_link(const std::string& to) override {
         done.push_back("restore " + to);
         link = to;
@@ -124,9 +125,12 @@ public:
     void start_default_target() noexcept override { done.emplace_back("default.target"); }
     void reboot() override { done.emplace_back("reboot"); }
     BootLoader& boot_loader() override { return loader; }
+    void set_boot_watch(const DeploymentRecord&) override { watched = true; }
+    void remove_boot_watch() noexcept override { watched = false; }
     bool needs_reboot(const nix::StorePath&) override { return needs_reboot_; }
 
     bool disarmed = false;
+    bool watched = false; // its next boot
 
 private:
     End act(const std::string& step) {

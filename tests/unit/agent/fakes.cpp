@@ -107,6 +107,11 @@ void FakeUnits::watch(const DeploymentRecord&, const std::function<void(std::str
                 end(*all.deployment, *part->ending);
         });
     }
+    while (mumble) {
+        pollfd fd{.fd = interrupt.fd(), .events = POLLIN, .revents = 0};
+        ::poll(&fd, 1, 5);
+        interrupt.check();
+    }
 }
 
 void FakeUnits::write(std::vector<LifeEvent> events, std::optional<Ending> ending) {

@@ -72,6 +72,8 @@ struct FakeHost : Host {
     std::string boot = "boot-1";
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
+    std::optional<BootRoom> room;
+    std::map<nix::StorePath, std::map<std::string, nix::StorePath>> special;
 
     std::optional<nix::StorePath> current_system() const override { return current; }
     std::optional<nix::StorePath> booted_system() const override { return current; }
@@ -81,6 +83,11 @@ struct FakeHost : Host {
     std::string boot_id() const override { return boot; }
     std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
+    std::optional<BootRoom> boot_room() const override { return room; }
+    std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override {
+        const auto found = special.find(toplevel);
+        return found == special.end() ? std::map<std::string, nix::StorePath>{} : found->second;
+    }
     bool is_system(const nix::StorePath&) const override { return system; }
 };
 
@@ -106,6 +113,7 @@ public:
     void roll_back(std::string code, std::string message);
     void die() { working_ = false; } // without a word
     std::vector<std::string> started() const;
+    std::atomic<bool> mumble = false; // while it is set, their last words are not to be read
     std::string start_error; // when set, starting the activation throws it
 
 private:

@@ -27,6 +27,55 @@ TEST(Reboot, GoalBootWaitsForSomebodyToReboot) {
     EXPECT_EQ(actions.record_.outcome, Outcome::ok) << "it does not hold the node until then";
 }
 
+TEST(Reboot, IsWatchedFromOutsideUntilTheSystemIsKept) {
+    auto actions = with(Goal::boot, Reboot::never);
+    activate(actions);
+    EXPECT_TRUE(actions.watched);
+    actions.boot = "boot-2";
+    actions.current = FakeActions::new_system;
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.record_.state, DeploymentState::committed);
+    EXPECT_FALSE(actions.watched);
+}
+
+TEST(Reboot, IntoASystemWithoutAnAgentIsEndedByTheWatch) {
+    auto actions = with(Goal::boot, Reboot::always);
+    activate(actions);
+    actions.done.clear();
+    actions.boot = "boot-2";
+    actions.current = FakeActions::new_system;
+    recover(actions, Caller::boot_watch);
+    EXPECT_EQ(actions.done, Steps{"reboot"});
+    EXPECT_EQ(actions.record_.problem_code, "agent-not-started");
+    EXPECT_TRUE(actions.watched) << "nothing is over yet";
+
+    actions.boot = "boot-3";
+    actions.current = FakeActions::old_system;
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.record_.code, "agent-not-started");
+    EXPECT_FALSE(actions.watched);
+}
+
+TEST(Reboot, ItsWatchLeavesASystemAloneThatAwaitsItsConfirmation) {
+    auto actions = with(Goal::boot, Reboot::always);
+    activate(actions);
+    actions.boot = "boot-2";
+    actions.current = FakeActions::new_system;
+    recover(actions, Caller::agent);
+    ASSERT_EQ(actions.record_.state, DeploymentState::activated);
+    recover(actions, Caller::boot_watch);
+    EXPECT_EQ(actions.record_.state, DeploymentState::activated);
+}
+
+TEST(Reboot, ItsWatchDoesNothingBeforeIt) {
+    auto actions = with(Goal::boot, Reboot::never);
+    activate(actions);
+    recover(actions, Caller::boot_watch);
+    EXPECT_EQ(actions.record_.state, DeploymentState::awaiting_reboot);
+    EXPECT_EQ(actions.done, Steps{"boot once new"});
+}
+
 TEST(Reboot, HappensAtOnceWhenItIsAskedFor) {
     auto actions = with(Goal::switch_, Reboot::always);
     activate(actions);

@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace waggle::agent {
 namespace {
 
@@ -65,6 +67,38 @@ TEST(Commit, GoesBackWithProfileAndBootLoaderWhenTheBootLoaderFails) {
                                    "old test unchecked", "default.target", "restart agent"}));
     EXPECT_EQ(actions.trail(), (Steps{"activating", "activated", "committing", "rolling-back", "rolled-back"}));
     EXPECT_EQ(actions.record_.code, "boot-loader-failed");
+}
+
+TEST(Commit, SaysThatTheMenuCouldNotBeWrittenBackInsteadOfRebootingIntoIt) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.exit_codes = {{"new boot", 1}, {"old boot unchecked", 1}};
+    commit(actions);
+    EXPECT_EQ(actions.current, FakeActions::old_system);
+    EXPECT_EQ(std::ranges::count(actions.done, "old boot unchecked"), 2) << "the switch may have made room";
+    EXPECT_EQ(std::ranges::count(actions.done, "reboot"), 0);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_NE(actions.record_.message.find("switch-to-configuration boot on the node"), std::string::npos)
+        << actions.record_.message;
+}
+
+TEST(Commit, OfASpecialisationSetsTheProfileToTheWholeSystem) {
+    FakeActions actions(Goal::switch_, DeploymentState::activated);
+    actions.record_.target = test_path('c', "special");
+    actions.current = actions.record_.target;
+    commit(actions);
+    EXPECT_EQ(actions.done, (Steps{"profile", "new boot"}));
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+}
+
+TEST(Recovery, AfterAPowerCutInASwitchFromASpecialisationRunsItAgain) {
+    FakeActions actions(Goal::switch_);
+    const auto special = test_path('d', "old-special");
+    actions.record_.previous_system = special;
+    actions.boot = "boot-2";
+    actions.current = FakeActions::old_system; // what the boot loader starts
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.current, special);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back) << actions.record_.message;
 }
 
 TEST(Commit, LeavesANodeAloneThatSomebodyElseHasSwitched) {

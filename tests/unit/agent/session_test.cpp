@@ -489,6 +489,34 @@ TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
+// The journal has a unit's last line a moment after the unit has ended.
+TEST_F(Session, ADeploymentThatHasEndedHoldsTheNodeNoLonger) {
+    leave(DeploymentState::activating);
+    units->mumble = true;
+    start_agent();
+    units->roll_back("units-failed", "units failed: a.service");
+    const auto has_ended = [&] { return state->get().deployment->outcome.has_value(); };
+    for (const auto deadline = deadline_in(patience); !has_ended();)
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    TestTrigger trigger(*deployments);
+    EXPECT_FALSE(trigger.facts.running) << "it is told to be " << to_string(trigger.facts.running->state);
+    const auto next = document();
+    deploy(trigger, next); // waits for the last words
+    units->mumble = false;
+    EXPECT_EQ(trigger.next<protocol::Admitted>().id, next.id());
+}
+
+TEST_F(Session, ARecordThatWasPutAsideEndsTheDeployment) {
+    leave(DeploymentState::activating);
+    start_agent();
+    TestTrigger trigger(*deployments);
+    trigger.send(protocol::Attach{{}, 0});
+    trigger.next<protocol::Admitted>();
+    std::filesystem::remove(StateKeeper::file_in(folder.path()));
+    EXPECT_EQ(trigger.next<protocol::Result>().code, "forgotten");
+    EXPECT_FALSE(deployments->busy());
+}
+
 TEST_F(Session, ARestartedAgentTakesUpWhatNoUnitWorksOn) {
     leave(DeploymentState::activating);
     units->die();

@@ -51,6 +51,47 @@ TEST(State, SurvivesItsFile) {
     EXPECT_EQ(record.fetched_bytes, 5);
 }
 
+// What an agent of the first form left on a node.
+State of_version_1() {
+    State state = full_state();
+    state.version = 1;
+    state.deployment->outcome.reset();
+    state.deployment->state = protocol::DeploymentState::activated;
+    return state;
+}
+
+TEST(State, OfAnOlderFormIsRead) {
+    const auto state = parse_state_text(to_text(of_version_1()), "state");
+    EXPECT_EQ(state.version, 1);
+    EXPECT_EQ(state.deployment->toplevel, test_path('a', "sys"));
+}
+
+TEST(State, OfAnOlderFormIsNotRewrittenInTheNewOneBeforeACommit) {
+    const TemporaryFolder folder;
+    const auto file = StateKeeper::file_in(folder.path());
+    write_file_atomically(file, to_text(of_version_1()), 0600);
+    StateKeeper keeper(folder.path());
+    keeper.change([](State& state) {
+        advance(*state.deployment, LifeEvent::commit, test_time);
+        state.deployment->target = test_path('c', "special");
+    });
+    const auto before = read_file(file, 1 << 20);
+    EXPECT_NE(before.find("\"v\": 1"), std::string::npos) << before;
+    EXPECT_EQ(before.find("target"), std::string::npos) << "the agent of before could not read it";
+
+    keeper.change([](State& state) { advance(*state.deployment, LifeEvent::committed, test_time); });
+    const auto after = read_file(file, 1 << 20);
+    EXPECT_NE(after.find("\"v\": 2"), std::string::npos) << after;
+    EXPECT_EQ(keeper.condition(), StateKeeper::Condition::known) << keeper.problem();
+}
+
+TEST(State, OfAFreshNodeHasTheNewestForm) {
+    const TemporaryFolder folder;
+    StateKeeper keeper(folder.path());
+    keeper.change([](State& state) { state.last_admitted = full_state().last_admitted; });
+    EXPECT_EQ(keeper.get().version, newest_state_version);
+}
+
 class UnusableState : public testing::TestWithParam<const char*> {};
 
 TEST_P(UnusableState, IsNeitherUsedNorOverwritten) {
@@ -66,7 +107,8 @@ TEST_P(UnusableState, IsNeitherUsedNorOverwritten) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Texts, UnusableState,
-                         testing::Values("", "{", R"({"v":2,"lastAdmitted":null,"deployment":null})",
+                         testing::Values("", "{", R"({"v":3,"lastAdmitted":null,"deployment":null})",
+                                         R"({"v":0,"lastAdmitted":null,"deployment":null})",
                                          R"({"v":1,"lastAdmitted":null})",
                                          R"({"v":1,"lastAdmitted":null,"deployment":null,"more":1})",
                                          R"({"v":1,"lastAdmitted":{"id":"short"},"deployment":null})"));

@@ -1,0 +1,64 @@
+#include "agent/boot_watch.hpp"
+
+#include "agent/unit_output.hpp"
+#include "shared/base/file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr std::chrono::minutes longest_boot{10};
+constexpr auto service = "waggle-watch.service";
+// Everything that boots at all begins with this target; what it wants is started whether or not it is reached itself.
+constexpr auto wants = "sysinit.target.wants";
+
+} // namespace
+
+std::chrono::seconds boot_time(const DeploymentRecord& record) {
+    return std::min<std::chrono::seconds>(record.rollback.activation_timeout, longest_boot);
+}
+
+BootWatchUnits boot_watch_units(const DeploymentRecord& record, const std::filesystem::path& state_dir,
+                                std::string_view path_variable) {
+    // As with the transient units: nothing that a failed mount brings down, or waits for.
+    constexpr std::string_view unit = "[Unit]\n"
+                                      "Description=Waggle looks after a system that was booted once\n"
+                                      "DefaultDependencies=no\n"
+                                      "IgnoreOnIsolate=yes\n";
+    return {.timer = fmt::format("{}\n[Timer]\nOnBootSec={}s\nAccuracySec=1s\n", unit, boot_time(record).count()),
+            .service = fmt::format("{}StartLimitIntervalSec=0\n\n[Service]\nType=exec\n"
+                                   "Environment=PATH={}\nEnvironment=HOME=/root\nSyslogIdentifier={}\n"
+                                   "Restart=on-failure\nRestartSec=5s\n"
+                                   "ExecStart={} watch --state-dir {} --id {} --system {}\n",
+                                   unit, path_variable, output_identifier, record.agent, state_dir.string(),
+                                   record.id.to_string(), record.toplevel->absolute())};
+}
+
+void BootWatch::set(const DeploymentRecord& record, const std::filesystem::path& state_dir,
+                    std::string_view path_variable) const {
+    const auto units = boot_watch_units(record, state_dir, path_variable);
+    std::filesystem::create_directories(folder_ / wants);
+    write_file_atomically(folder_ / service, units.service, 0644);
+    write_file_atomically(folder_ / boot_watch_timer, units.timer, 0644);
+    sync_folder(folder_.parent_path()); // it may be new
+    sync_folder(folder_);
+    replace_link(folder_ / wants / boot_watch_timer, fmt::format("../{}", boot_watch_timer)); // last: it counts
+}
+
+bool BootWatch::is_set() const {
+    return read_link(folder_ / wants / boot_watch_timer).has_value();
+}
+
+void BootWatch::remove() const {
+    if (!is_set())
+        return;
+    remove_file(folder_ / wants / boot_watch_timer);
+    remove_file(folder_ / boot_watch_timer);
+    remove_file(folder_ / service);
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,66 @@
+#include "agent/gc_roots.hpp"
+
+#include "agent/retention.hpp"
+#include "shared/base/error.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <exception>
+#include <set>
+#include <vector>
+
+namespace waggle::agent {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+Root root_of(const fs::path& link) {
+    struct stat info{};
+    if (::lstat(link.c_str(), &info) != 0)
+        throw SystemError("asking for the age of " + link.string());
+    Root root{.name = link.filename().string(),
+              .path = std::nullopt,
+              .since = Time(std::chrono::seconds(info.st_mtim.tv_sec))};
+    try {
+        root.path = nix::StorePath::parse_absolute(fs::read_symlink(link).string());
+    } catch (const std::exception&) {
+        // Then it keeps nothing.
+    }
+    return root;
+}
+
+} // namespace
+
+void GcRoots::add(Store& store, const protocol::DeploymentId& id, const nix::StorePath& toplevel,
+                  const std::optional<nix::StorePath>& previous, const std::optional<nix::StorePath>& agent) const {
+    const auto link = [&](const char* suffix) { return folder_ / (id.brief() + suffix); };
+    store.add_root(link(""), toplevel);
+    if (previous)
+        store.add_root(link("-previous"), *previous);
+    if (agent)
+        store.add_root(link("-agent"), *agent);
+}
+
+void GcRoots::tidy(const DeploymentRecord& newest, const Host& host, Time now) const noexcept {
+    try {
+        fs::create_directories(folder_);
+        std::set<nix::StorePath> needed;
+        for (const auto& path : {host.current_system(), host.booted_system(), host.profile()})
+            if (path)
+                needed.insert(*path);
+        const bool committed = newest.state == protocol::DeploymentState::committed;
+        std::vector<fs::path> due;
+        for (const auto& entry : fs::directory_iterator(folder_))
+            if (!entry.path().filename().string().starts_with(newest.id.brief()) &&
+                is_root_due(root_of(entry.path()), committed, needed, now))
+                due.push_back(entry.path());
+        for (const auto& link : due)
+            fs::remove(link);
+    } catch (const std::exception& error) {
+        spdlog::warn("old GC roots were not removed: {}", error.what());
+    }
+}
+
+} // namespace waggle::agent
