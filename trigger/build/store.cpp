@@ -1,5 +1,7 @@
 #include "trigger/build/store.hpp"
 
+#include "trigger/build/boot_files.hpp"
+
 namespace waggle::trigger {
 
 namespace {
@@ -32,6 +34,7 @@ std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
         closure->list = protocol::make_closure_list(nix::query_closure(daemon(), toplevel));
         closure->text = protocol::to_text(closure->list);
         closure->summary = protocol::summarize(closure->text, closure->list);
+        closure->boot_files = find_boot_files(toplevel.absolute());
         known = std::move(closure);
     }
     return known;

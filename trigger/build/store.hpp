@@ -19,6 +19,7 @@ struct Closure {
     protocol::ClosureList list;
     std::string text;
     protocol::ClosureSummary summary;
+    std::vector<protocol::BootFile> boot_files;
 };
 
 // Reads a path's NAR of the given size to a sink.

@@ -1,6 +1,5 @@
 #include "trigger/command/check_health.hpp"
 
-#include "trigger/command/ask.hpp"
 #include "trigger/report/escape.hpp"
 
 #include <fmt/format.h>
@@ -18,21 +17,30 @@ constexpr auto send_time = std::chrono::seconds(10);
 
 } // namespace
 
+protocol::HealthReport ask_for_health(const Asked& asked) {
+    Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
+    asked.reporter.step(asked.address.name, Step::activating);
+    session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
+    auto report = receive_answer<protocol::HealthReport>(session, deadline_in(answer_time));
+    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    return report;
+}
+
+NodeReport report_of(const protocol::HealthReport& health) {
+    NodeReport report;
+    report.outcome = health.healthy ? protocol::Outcome::ok : protocol::Outcome::ok_units_failed;
+    report.message = health.healthy ? "" : "its health checks fail";
+    return report;
+}
+
 int check_health(const GlobalOptions& global, const CheckHealthOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
     std::map<std::string, protocol::HealthReport> health;
     const auto ask = [&](const Asked& asked) {
-        Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-        asked.reporter.step(asked.address.name, Step::activating);
-        session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
-        const auto report = receive_answer<protocol::HealthReport>(session, deadline_in(answer_time));
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
-        NodeReport result;
-        result.outcome = report.healthy ? protocol::Outcome::ok : protocol::Outcome::ok_units_failed;
-        result.message = report.healthy ? "" : "its health checks fail";
+        const auto answer = ask_for_health(asked);
         const std::lock_guard lock(mutex);
-        health[asked.address.name] = report;
-        return result;
+        health[asked.address.name] = answer;
+        return report_of(answer);
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
     for (const auto& [node, report] : health) {

@@ -1,6 +1,5 @@
 #include "trigger/command/history.hpp"
 
-#include "trigger/command/ask.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
 
@@ -17,7 +16,9 @@ namespace {
 
 constexpr auto answer_time = std::chrono::seconds(30);
 
-std::vector<std::string> row(const std::string& node, const protocol::HistoryEntry& entry) {
+} // namespace
+
+std::vector<std::string> history_row(const std::string& node, const protocol::HistoryEntry& entry) {
     const auto git = entry.git ? entry.git->rev.substr(0, 12) + (entry.git->dirty ? "+" : "") : "-";
     return {node,
             to_rfc3339(entry.ended),
@@ -30,18 +31,21 @@ std::vector<std::string> row(const std::string& node, const protocol::HistoryEnt
             printable(entry.message)};
 }
 
-} // namespace
+std::vector<protocol::HistoryEntry> ask_for_history(const Asked& asked, size_t limit) {
+    Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
+    session.link.connection->send(protocol::encode(protocol::GetHistory{limit}), deadline_in(answer_time));
+    auto answer = receive_answer<protocol::History>(session, deadline_in(answer_time));
+    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    return std::move(answer.entries);
+}
 
 int history(const GlobalOptions& global, const HistoryOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
     std::map<std::string, std::vector<protocol::HistoryEntry>> entries;
     const auto ask = [&](const Asked& asked) {
-        Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-        session.link.connection->send(protocol::encode(protocol::GetHistory{options.limit}), deadline_in(answer_time));
-        auto answer = receive_answer<protocol::History>(session, deadline_in(answer_time));
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        auto answer = ask_for_history(asked, options.limit);
         const std::lock_guard lock(mutex);
-        entries[asked.address.name] = std::move(answer.entries);
+        entries[asked.address.name] = std::move(answer);
         NodeReport report;
         report.outcome = protocol::Outcome::ok;
         return report;
@@ -50,7 +54,7 @@ int history(const GlobalOptions& global, const HistoryOptions& options, const In
     std::vector<std::vector<std::string>> rows;
     for (const auto& [node, list] : entries)
         for (const auto& entry : list | std::views::reverse) // the newest last, above the prompt
-            rows.push_back(row(node, entry));
+            rows.push_back(history_row(node, entry));
     fmt::print(
         "{}",
         format_table(

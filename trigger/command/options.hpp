@@ -47,6 +47,7 @@ struct ApplyOptions {
     bool no_rollback = false;
     bool reboot = false;
     bool reboot_if_needed = false;
+    bool replace_unknown_profiles = false;
 };
 
 struct StatusOptions {

@@ -1,7 +1,5 @@
 #include "trigger/command/reboot.hpp"
 
-#include "trigger/command/ask.hpp"
-
 #include <fmt/format.h>
 
 namespace waggle::trigger {
@@ -13,40 +11,42 @@ constexpr auto pause_between = std::chrono::milliseconds(500);
 
 } // namespace
 
-int reboot(const GlobalOptions& global, const RebootOptions& options, const Interrupt& interrupt) {
-    const auto ask = [&](const Asked& asked) {
-        const auto open = [&] { return open_session(asked.connect, asked.address, asked.identity, asked.interrupt); };
-        const auto give_up = deadline_in(std::chrono::seconds(options.timeout));
-        std::string before;
-        {
+NodeReport reboot_node(const Asked& asked, std::chrono::seconds timeout) {
+    const auto open = [&] { return open_session(asked.connect, asked.address, asked.identity, asked.interrupt); };
+    const auto give_up = deadline_in(timeout);
+    std::string before;
+    {
+        Session session = open();
+        session.link.connection->send(protocol::encode(protocol::RebootNode{}), deadline_in(answer_time));
+        before = receive_answer<protocol::Rebooting>(session, deadline_in(answer_time)).boot_id;
+    }
+    asked.reporter.step(asked.address.name, Step::reconnecting);
+    NodeReport report;
+    std::string problem = "it still answers from the boot before";
+    while (std::chrono::steady_clock::now() < give_up) {
+        pause(pause_between, asked.interrupt);
+        try {
             Session session = open();
-            session.link.connection->send(protocol::encode(protocol::RebootNode{}), deadline_in(answer_time));
-            before = receive_answer<protocol::Rebooting>(session, deadline_in(answer_time)).boot_id;
-        }
-        asked.reporter.step(asked.address.name, Step::reconnecting);
-        NodeReport report;
-        std::string problem = "it still answers from the boot before";
-        while (std::chrono::steady_clock::now() < give_up) {
-            pause(pause_between, asked.interrupt);
-            try {
-                Session session = open();
-                session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
-                if (!session.facts.boot_id.empty() && session.facts.boot_id != before) {
-                    report.outcome = protocol::Outcome::ok;
-                    return report;
-                }
-            } catch (const net::WrongHostKey&) {
-                throw;
-            } catch (const Interrupted&) {
-                throw;
-            } catch (const Error& error) {
-                problem = error.what();
+            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            if (!session.facts.boot_id.empty() && session.facts.boot_id != before) {
+                report.outcome = protocol::Outcome::ok;
+                return report;
             }
+        } catch (const net::WrongHostKey&) {
+            throw;
+        } catch (const Interrupted&) {
+            throw;
+        } catch (const Error& error) {
+            problem = error.what();
         }
-        report.outcome = protocol::Outcome::unreachable;
-        report.message = fmt::format("it was told to reboot and is not back after {} s: {}", options.timeout, problem);
-        return report;
-    };
+    }
+    report.outcome = protocol::Outcome::unreachable;
+    report.message = fmt::format("it was told to reboot and is not back after {} s: {}", timeout.count(), problem);
+    return report;
+}
+
+int reboot(const GlobalOptions& global, const RebootOptions& options, const Interrupt& interrupt) {
+    const auto ask = [&](const Asked& asked) { return reboot_node(asked, std::chrono::seconds(options.timeout)); };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, ask);
     for (const NodeReport& report : reports)
         if (report.outcome == protocol::Outcome::ok)

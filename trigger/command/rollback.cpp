@@ -3,11 +3,12 @@
 #include "shared/protocol/closure_list.hpp"
 #include "shared/protocol/signed_document.hpp"
 #include "trigger/build/store.hpp"
-#include "trigger/command/ask.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 #include "trigger/report/summary.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace waggle::trigger {
 
@@ -40,7 +41,27 @@ std::shared_ptr<const Closure> receive_closure(Session& session, const protocol:
     }
     closure->list = reader.finish();
     closure->summary = *deployment.closure;
+    closure->boot_files = deployment.boot_files;
     return closure;
+}
+
+// A node could give back what somebody else has signed, or nobody: it must be one of those who may deploy there now.
+std::string operator_who_signed(const protocol::SignedDocument& document, const Asked& asked) {
+    const auto signers = protocol::valid_signers(document);
+    if (signers.empty())
+        throw RefusedByNode(
+            {"bad-signature",
+             "the node gave back a deployment without a signature that holds: it is not deployed again"});
+    std::vector<ssh::PublicKey> operators{asked.identity.public_key()};
+    for (const std::string& line : asked.address.operators)
+        operators.push_back(ssh::PublicKey::parse(line));
+    for (const auto& signer : signers)
+        if (std::ranges::find(operators, signer) != operators.end())
+            return signer.fingerprint();
+    throw RefusedByNode({"unknown-operator",
+                         fmt::format("the node gave back a deployment that {} signed, who is no operator of {} in this "
+                                     "hive: it is not deployed again; if it should be, deploy its git revision",
+                                     signers.front().fingerprint(), asked.address.name)});
 }
 
 Recollection recall(Session& session, const Asked& asked, std::optional<size_t> generation) {
@@ -49,18 +70,20 @@ Recollection recall(Session& session, const Asked& asked, std::optional<size_t> 
     Recollection found;
     found.generation = recalled.generation;
     found.deployment = protocol::parse_deployment(recalled.document.payload);
-    const auto signers = protocol::valid_signers(recalled.document);
-    if (signers.empty())
-        throw Error("the node gave back a deployment without a signature that holds: it is not deployed again");
+    found.signer = operator_who_signed(recalled.document, asked);
     if (found.deployment.hive != asked.address.hive || found.deployment.node != asked.address.node)
-        throw Error(fmt::format("the node gave back a deployment for {} of {}: it is not deployed again",
-                                found.deployment.node, found.deployment.hive));
-    found.signer = signers.front().fingerprint();
+        throw RefusedByNode({"other-node", fmt::format("the node gave back a deployment for {} of {}: it is not "
+                                                       "deployed again",
+                                                       found.deployment.node, found.deployment.hive)});
+    if (!found.deployment.toplevel || !found.deployment.closure)
+        throw RefusedByNode({"bad-document", "the node gave back a deployment without a system"});
     found.closure = receive_closure(session, found.deployment, recalled.list_bytes);
     return found;
 }
 
-NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
+} // namespace
+
+NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
     Recollection old;
     {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
@@ -74,6 +97,7 @@ NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
     EvaluatedNode node{asked.address, old.deployment.system, true, *old.deployment.toplevel, *old.deployment.toplevel};
     node.deployment.rollback = old.deployment.rollback;
     node.deployment.local_content = old.deployment.local_content;
+    node.deployment.specialisation = old.deployment.specialisation;
     return deploy_node(node,
                        {.goal = protocol::Goal::switch_,
                         .force = options.force,
@@ -88,11 +112,9 @@ NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
                         .patience = {}});
 }
 
-} // namespace
-
 int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt) {
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
-                                   [&](const Asked& asked) { return roll_back(asked, options); });
+                                   [&](const Asked& asked) { return roll_back_node(asked, options); });
     fmt::print("{}", format_summary(reports, false));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(reports));

@@ -63,6 +63,13 @@ private:
         if (const auto reason = objection(node_, session.facts, now()))
             return end(Outcome::refused, "other-system", *reason);
 
+        if (const auto reason = unknown_profile(session.facts)) {
+            if (!intent_.replace_unknown_profiles)
+                return end(Outcome::refused, "unknown-profile",
+                           *reason + "; say --force-replace-unknown-profiles to replace it");
+            surroundings_.reporter.line(node_.name, *reason + ": replacing it");
+        }
+
         surroundings_.reporter.step(node_.name, Step::deploying);
         const std::shared_ptr<const Closure> closure = surroundings_.closure();
         protocol::SignedDocument document = sign_document(session, *closure);
@@ -88,9 +95,22 @@ private:
         }
     }
 
+    // Of a node that shall not lose what somebody else has deployed there.
+    std::optional<std::string> unknown_profile(const protocol::Facts& facts) const {
+        if (node_.deployment.replace_unknown_profiles || !protocol::activates(intent_.goal) || !surroundings_.knows)
+            return std::nullopt;
+        const auto system = facts.profile ? facts.profile : facts.current_system;
+        if (!system || surroundings_.knows(nix::StorePath::parse_absolute(*system)))
+            return std::nullopt;
+        return fmt::format("the node's system, {}, is not in this machine's store, so somebody else has deployed it "
+                           "(deployment.replaceUnknownProfiles is false)",
+                           *system);
+    }
+
     protocol::SignedDocument sign_document(const Session& session, const Closure& closure) {
-        const protocol::Deployment deployment =
+        protocol::Deployment deployment =
             make_deployment(node_, intent_, session.facts, session.link.node_key, closure.summary, now());
+        deployment.boot_files = closure.boot_files;
         sequence_ = deployment.sequence;
         return protocol::sign(deployment, surroundings_.identity);
     }

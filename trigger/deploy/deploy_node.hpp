@@ -32,6 +32,7 @@ struct Surroundings {
     const Interrupt& interrupt;
     Reporter& reporter;
     Patience patience;
+    std::function<bool(const nix::StorePath&)> knows = {}; // whether this machine has the path; empty: not asked
 };
 
 // Deploys one node from the first connection to the result, and returns how it ended: it throws nothing.

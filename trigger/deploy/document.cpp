@@ -64,6 +64,7 @@ Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, cons
     deployment.local_content = node.deployment.local_content;
     deployment.remove_agent = intent.remove_agent;
     deployment.git = intent.git;
+    deployment.specialisation = node.deployment.specialisation;
     return deployment;
 }
 

@@ -12,9 +12,10 @@ namespace waggle::trigger {
 // What the operator asked for, the same for all nodes of a run.
 struct Intent {
     protocol::Goal goal = protocol::Goal::switch_;
-    bool force = false;        // whatever was admitted last
-    bool remove_agent = false; // the new system may be without the agent
-    bool no_rollback = false;  // whatever the hive says
+    bool force = false;                    // whatever was admitted last
+    bool remove_agent = false;             // the new system may be without the agent
+    bool no_rollback = false;              // whatever the hive says
+    bool replace_unknown_profiles = false; // also where the hive says to keep them
     protocol::Reboot reboot = protocol::Reboot::never;
     std::optional<protocol::GitRevision> git = std::nullopt;
 };

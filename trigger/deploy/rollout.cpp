@@ -89,14 +89,16 @@ std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const Rol
             report.message = dialer.with_line_to_add(refusal->second, node, plan.pins);
         } else {
             const Dialer::Talk talk(dialer);
-            report = deploy_node(node, plan.intent,
-                                 {.connect = dialer.connector(node, plan.pins.nodes.at(node.name)),
-                                  .closure = [&] { return store.closure(node.toplevel); },
-                                  .nar_reader = [] { return Store::nar_reader(); },
-                                  .identity = identity,
-                                  .interrupt = interrupt,
-                                  .reporter = reporter,
-                                  .patience = {}});
+            report = deploy_node(
+                node, plan.intent,
+                {.connect = dialer.connector(node, plan.pins.nodes.at(node.name)),
+                 .closure = [&] { return store.closure(node.toplevel); },
+                 .nar_reader = [] { return Store::nar_reader(); },
+                 .identity = identity,
+                 .interrupt = interrupt,
+                 .reporter = reporter,
+                 .patience = {},
+                 .knows = [&](const nix::StorePath& path) { return !store.valid(std::span(&path, 1)).empty(); }});
         }
         reporter.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
     });

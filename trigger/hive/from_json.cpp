@@ -79,6 +79,9 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
     }
     if (fields.has("localContent") && fields.string("localContent") == "exact")
         options.local_content = protocol::LocalContent::exact;
+    if (fields.has("replaceUnknownProfiles"))
+        options.replace_unknown_profiles = fields.boolean("replaceUnknownProfiles");
+    options.specialisation = optional_string(fields, "specialisation");
     return options;
 }
 
@@ -87,7 +90,9 @@ NodeAddress node_address_from_json(const std::string& name, const Json& json) {
     return {.name = name,
             .deployment = deployment_options_from_json(fields.object("deployment")),
             .hive = waggle_name(fields, "hive"),
-            .node = waggle_name(fields, "node")};
+            .node = waggle_name(fields, "node"),
+            .operators = fields.has("operators") ? strings(fields.array("operators", 1000), "operators")
+                                                 : std::vector<std::string>{}};
 }
 
 EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {

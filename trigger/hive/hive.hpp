@@ -30,14 +30,17 @@ struct DeploymentOptions {
     bool agent_via_ssh = false;                // its port is reached by `ssh -W`
     protocol::Rollback rollback;
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
+    bool replace_unknown_profiles = true;
+    std::optional<std::string> specialisation; // as protocol::Deployment's
 };
 
 // What a running agent is asked by: enough to open a session, too little to deploy.
 struct NodeAddress {
     std::string name; // the attribute in the hive
     DeploymentOptions deployment;
-    std::string hive; // services.waggle-agent.hive
-    std::string node; // services.waggle-agent.node
+    std::string hive;                        // services.waggle-agent.hive
+    std::string node;                        // services.waggle-agent.node
+    std::vector<std::string> operators = {}; // public keys
 };
 
 // A node that was evaluated to its end.

@@ -30,11 +30,13 @@ protected:
                             .identity = identity_,
                             .interrupt = interrupt_,
                             .reporter = reporter_,
-                            .patience = patience_});
+                            .patience = patience_,
+                            .knows = knows_});
     }
 
     Intent intent_;
     std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
+    std::function<bool(const nix::StorePath&)> knows_;
     ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
     Interrupt interrupt_;
     RecordingReporter reporter_;
@@ -111,6 +113,39 @@ TEST_F(DeployNode, ARefusedDeploymentIsARefusal) {
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::refused);
     EXPECT_EQ(report.code, "busy");
+}
+
+TEST_F(DeployNode, AnUnknownProfileIsKeptWhereTheHiveSaysSo) {
+    EvaluatedNode node = sample_node("alpha");
+    node.deployment.replace_unknown_profiles = false;
+    knows_ = [](const nix::StorePath&) { return false; };
+    protocol::Facts facts = sample_facts();
+    facts.profile = sample_path('7', "foreign").absolute();
+    {
+        FakeAgent agent({[&](AgentSide& side) {
+            side.greet(facts);
+            EXPECT_THROW(side.receive(), net::ConnectionLost);
+        }});
+        const NodeReport report = deploy(agent, node);
+        EXPECT_EQ(report.outcome, Outcome::refused);
+        EXPECT_EQ(report.code, "unknown-profile");
+        EXPECT_THAT(report.message, HasSubstr("--force-replace-unknown-profiles"));
+    }
+    const auto deployed = [&](AgentSide& side) {
+        side.greet(facts);
+        const auto id = side.take_deployment();
+        side.send(protocol::Admitted{id, false});
+        side.send_result(id, Outcome::ok);
+    };
+    {
+        FakeAgent agent({deployed});
+        intent_.replace_unknown_profiles = true;
+        EXPECT_EQ(deploy(agent, node).outcome, Outcome::ok);
+    }
+    FakeAgent agent({deployed});
+    intent_.replace_unknown_profiles = false;
+    knows_ = [&](const nix::StorePath& path) { return path == sample_path('7', "foreign"); };
+    EXPECT_EQ(deploy(agent, node).outcome, Outcome::ok) << "we have built it ourselves";
 }
 
 TEST_F(DeployNode, AnotherSystemIsRefusedBeforeAnythingIsSent) {
