@@ -130,5 +130,15 @@ outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }
 
 store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }
 
+# What comes to a node at 1 MB/s.
+slow_down() { # NODE
+    ip netns exec "waggle-$1" nft -f - <<'RULES'
+table inet waggle_slow {
+    chain input { type filter hook input priority 0; iifname "uplink" limit rate over 1 mbytes/second burst 256 kbytes drop; }
+}
+RULES
+}
+speed_up() { ip netns exec "waggle-$1" nft delete table inet waggle_slow; }
+
 # Bytes that went from the laptop to a node so far.
 bytes_to() { ip -j -s link show "node$(cat "$run/nodes/$1/index")" | jq '.[0].stats64.tx.bytes'; }

@@ -39,14 +39,6 @@ activation_waits() { [[ $(node_run "$1" systemctl is-active slow.service) == act
 activation_is_over() { [[ $(node_run "$1" systemctl is-active waggle-activation.service) == inactive ]]; }
 equal_profile_and_system() { [[ $(node_profile "$1") == "$(node_system "$1")" ]]; }
 bytes_since() { (($(bytes_to "$1") - $2 > $3)); }
-slow_down() { # NODE
-    ip netns exec "waggle-$1" nft -f - <<'RULES'
-table inet waggle_slow {
-    chain input { type filter hook input priority 0; iifname "uplink" limit rate over 1 mbytes/second burst 256 kbytes drop; }
-}
-RULES
-}
-speed_up() { ip netns exec "waggle-$1" nft delete table inet waggle_slow; }
 
 section "the agent dies while the activation runs"
 describe_slow alpha one

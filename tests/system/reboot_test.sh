@@ -52,6 +52,7 @@ check "it is another boot" differ "$(node_boot_id beta)" "$before"
 check "beta runs the new system" equal "$(word beta)" one
 check "and boots it from now on" equal "$(node_profile beta)" "$(node_system beta)"
 check "nothing is to be booted once any more" no node_run beta test -e /boot/loader/oneshot
+check "and nothing watches its boots" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
 section "--reboot into a system that is not well"
 describe beta two "$failing"
@@ -60,6 +61,20 @@ check "the exit code says rolled back" equal "$status" 6
 check "the reason is told" says 'no honey'
 check "beta runs the old system" equal "$(word beta)" one
 check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
+
+section "--reboot into a system whose agent never starts"
+describe beta silent '{
+  systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false";
+  deployment.rollback.activationTimeout = 20;
+}'
+before=$(node_boot_id beta)
+waggle apply --reboot --on beta
+check "the exit code says rolled back" equal "$status" 6
+check "the reason is told" says 'no agent of it took the deployment up within 20 s'
+check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
+check "beta runs the old system" equal "$(word beta)" one
+check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
+check "nothing watches its boots any more" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
 section "--reboot-if-needed"
 describe beta three "$well"

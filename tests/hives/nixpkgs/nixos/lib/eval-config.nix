@@ -17,7 +17,7 @@ let
     config = {
       nixpkgs.system = lib.mkIf (system != null) (lib.mkDefault system);
       nixpkgs.pkgs = lib.mkIf (pkgs != null) (lib.mkDefault pkgs);
-      _module.args = extraArgs;
+      _module.args = { inherit (evaluated) extendModules; } // extraArgs;
       _module.check = lib.mkDefault check;
     };
   };

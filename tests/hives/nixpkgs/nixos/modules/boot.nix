@@ -23,6 +23,7 @@ in {
       loader.grub.devices = lib.mkOption { type = lib.types.listOf lib.types.str; default = [ ]; };
       loader.systemd-boot.enable = lib.mkOption { type = lib.types.bool; default = false; };
     };
+    system.fixture.kernelMegabytes = lib.mkOption { type = lib.types.int; default = 0; description = "How large the stand-in for the kernel is."; };
     system.fixture.kernelVersion = lib.mkOption {
       type = lib.types.str;
       default = "6.1.0";

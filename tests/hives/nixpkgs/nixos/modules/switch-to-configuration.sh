@@ -30,7 +30,11 @@ if [ "$action" = switch ] || [ "$action" = boot ]; then
     echo "updating the stand-in boot loader..."
     default=$(readlink -f /nix/var/nix/profiles/system)
     [ -d "$default" ] || { echo "no system profile: there is nothing to boot by default" >&2; exit 1; }
-    mkdir -p /boot/loader || exit 1
+    mkdir -p /boot/loader /boot/kernels || exit 1
+    for part in kernel initrd; do
+        file=$(readlink -f "$default/$part") name=/boot/kernels/$(basename "$(readlink -f "$default/$part")")
+        [ -e "$name" ] || { cp "$file" "$name.tmp" && mv "$name.tmp" "$name"; } || { rm -f "$name.tmp"; exit 1; }
+    done
     echo "$default" > /boot/loader/default.tmp || exit 1
     sync -f /boot/loader/default.tmp
     mv /boot/loader/default.tmp /boot/loader/default || exit 1

@@ -2,7 +2,7 @@
 # node: `activate` links its files and units into /etc, `bin/switch-to-configuration` does so on a running node.
 #
 # The boot loader is a stand-in: `switch-to-configuration boot` records the system that the profile names in
-# /boot/loader/default, as a real one would in its menu. An early unit of the node reads it and runs `activate --boot` of
+# /boot/loader/default, as a real one would in its menu, and copies kernels to /boot/kernels. An early unit of the node reads it and runs `activate --boot` of
 # that system.
 { config, lib, pkgs, ... }:
 let
@@ -45,7 +45,9 @@ let
     passAsFile = [ "snippets" "checks" ];
     activate = ./activate.sh;
     switchToConfiguration = ./switch-to-configuration.sh;
-    kernel = pkgs.writeText "linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion;
+    kernel =
+      if cfg.fixture.kernelMegabytes == 0 then pkgs.writeText "linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion
+      else pkgs.runCommand "linux-${cfg.fixture.kernelVersion}" { } "head -c ${toString cfg.fixture.kernelMegabytes}000000 /dev/zero > $out";
     initrd = pkgs.writeText "initrd-linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion;
     modules = pkgs.writeText "linux-${cfg.fixture.kernelVersion}-modules" cfg.fixture.kernelVersion;
   } ''

@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# Systems from which a node must come back by itself, for the tests that send them there once and those that do so often.
+# Source fleet.sh first.
+#
+#   good NODE WORD                a system that works and says WORD
+#   bad_CASE NODE WORD            one that does not: network, exits, hangs, absent, mount, endless
+#   rollback_cases                those names;  ${reason[CASE]}: what the trigger is told
+#   check_came_back NODE REASON   after the waggle that sent it there: node and trigger agree that it runs "good" again
+
+# shellcheck source=SCRIPTDIR/fleet.sh
+[[ -v agent_port ]] || source "$(dirname "${BASH_SOURCE[0]}")/fleet.sh"
+
+word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+
+no_unit_is_left() {
+    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
+        grep -qvE '^waggle-(agent|test-boot)\.service'
+}
+
+# A system that says `word` and has what else is given. Good ones are given all the time that a busy machine needs; bad
+# ones go back after 5 s.
+describe() { # NODE WORD [MODULE TEXT]
+    change "$1" <<NIX
+{ pkgs, lib, ... }: {
+  environment.etc.word.text = "$2";
+  deployment.rollback.confirmTimeout = ${confirm_timeout:-5};
+  deployment.rollback.activationTimeout = ${activation_timeout:-120};
+  imports = [ (
+    ${3:-{ \}}
+  ) ];
+}
+NIX
+}
+
+good() { confirm_timeout=60 describe "$1" "$2"; }
+
+# shellcheck disable=SC2034  # for those who source this
+rollback_cases=(network exits hangs absent mount endless)
+# What the trigger says of each. A mount that fails brings emergency mode, which stops nearly everything: what is noticed
+# first differs.
+# shellcheck disable=SC2034
+declare -A reason=(
+    [network]='not confirmed'
+    [exits]='not confirmed'
+    [hangs]='not confirmed'
+    [absent]='agent could not be started'
+    [mount]='data.mount|not confirmed|could not be started'
+    [endless]='did not end within 4 s'
+)
+
+bad_network() {
+    describe "$1" "$2" '{ systemd.services.cut = {
+        wantedBy = [ "multi-user.target" ];
+        serviceConfig = { Type = "oneshot"; RemainAfterExit = true;
+          ExecStop = "/usr/sbin/nft delete table inet cut"; };
+        script = "/usr/sbin/nft add table inet cut; /usr/sbin/nft add chain inet cut in \"{ type filter hook input priority 0; policy drop; }\"";
+      }; }'
+}
+
+bad_exits() { describe "$1" "$2" '{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }'; }
+
+bad_hangs() {
+    describe "$1" "$2" '{ systemd.services.waggle-agent.serviceConfig = {
+        Type = lib.mkForce "simple"; ExecStart = lib.mkForce "/bin/sleep infinity"; }; }'
+}
+
+# The trigger does not know: the agent is enabled, its unit is not.
+bad_absent() { describe "$1" "$2" '{ systemd.services.waggle-agent.enable = lib.mkForce false; }'; }
+
+bad_mount() {
+    describe "$1" "$2" '{ systemd.mounts = [ {
+        what = "/dev/does-not-exist"; where = "/data"; type = "ext4"; requiredBy = [ "local-fs.target" ]; } ]; }'
+}
+
+bad_endless() { activation_timeout=4 describe "$1" "$2" '{ system.activationScripts.hang = "sleep 1000"; }'; }
+
+check_came_back() { # NODE REASON
+    check "the exit code says rolled back" equal "$status" 6
+    check "$1: the table says rolled-back" equal "$(outcome "$1")" rolled-back
+    check "$1: the reason is told" says "$2"
+    check "$1 runs the old system" equal "$(word "$1")" good
+    check "$1 boots the old system" equal "$(node_profile "$1")" "$(node_system "$1")"
+    wait_until 30 "nothing of ours is left on $1" no_unit_is_left "$1"
+    wait_until 30 "the agent of $1 listens again" agent_listens "$1"
+}
