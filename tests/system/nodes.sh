@@ -185,18 +185,23 @@ node_power_loop() {
     trap - EXIT INT TERM
     node_cgroups "$name" >"$dir/cgroups"
     while read -r folder; do
-        # What killed runs left: folders in use refuse to go.
-        find "$(dirname "$folder")" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
-        until mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"; do sleep 0.05; done
+        # What killed runs left: folders in use refuse to go, but those that another run's node has just made are not in
+        # use yet.
+        find "$(dirname "$folder")" -mindepth 1 -depth -type d -mmin +5 -exec rmdir {} + 2>/dev/null || true
     done <"$dir/cgroups"
     while [[ $status == 133 ]]; do
         status=0
+        while read -r folder; do
+            until mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"; do sleep 0.05; done
+        done <"$dir/cgroups"
         # Units come from the system that is booted, never from the one that ran before.
         rm -rf "$dir"/root/etc/systemd/system/*
         systemd-nspawn -q -D "$dir/root" --boot --network-namespace-path="/run/netns/waggle-$name" --register=no \
             --keep-unit --capability=CAP_NET_ADMIN --hostname="$name" --timezone=off --resolv-conf=off &
         echo $! >"$dir/nspawn"
         wait $! || status=$?
+        # Another run tidied up between its making of a folder and its use.
+        if [[ $status == 1 ]] && tail -n 2 "$dir/console" | grep -qE '^Failed to .*cgroup'; then status=133; fi
     done
     rm -f "$dir/nspawn" "$dir/power"
 }
