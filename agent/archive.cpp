@@ -41,17 +41,24 @@ bool made_generation(const protocol::HistoryEntry& entry) {
 
 Archive::Archive(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
 
+void Archive::remove_leftovers() const {
+    std::error_code no_folder;
+    for (const auto& folder : std::filesystem::directory_iterator(state_dir_ / "deployments", no_folder))
+        waggle::remove_leftovers(folder.path());
+    waggle::remove_leftovers(state_dir_, "history.json.");
+}
+
 std::filesystem::path Archive::folder_of(const protocol::DeploymentId& id) const {
     return state_dir_ / "deployments" / id.to_string();
 }
 
 void Archive::keep_document(const protocol::DeploymentId& id, const protocol::SignedDocument& document) const {
-    std::filesystem::create_directories(folder_of(id));
+    make_folders(folder_of(id));
     write_file_atomically(folder_of(id) / "document.json", protocol::dump_json(protocol::to_json(document)), 0600);
 }
 
 void Archive::keep_list(const protocol::DeploymentId& id, std::string_view list) const {
-    std::filesystem::create_directories(folder_of(id));
+    make_folders(folder_of(id));
     write_file_atomically(folder_of(id) / "closure", list, 0600);
 }
 

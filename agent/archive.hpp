@@ -23,6 +23,9 @@ class Archive {
 public:
     explicit Archive(std::filesystem::path state_dir);
 
+    // What an agent that was killed left half-written. For the daemon, before it writes.
+    void remove_leftovers() const;
+
     static constexpr size_t max_entries = 500; // of the log
     static constexpr size_t kept_deployments = 20;
 

@@ -1,6 +1,7 @@
 #include "agent/deployment_run.hpp"
 
 #include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
 #include "shared/net/connection.hpp"
 
 #include <fmt/format.h>
@@ -401,10 +402,10 @@ std::filesystem::path DeploymentRun::root_link(std::string_view suffix) const {
 
 void DeploymentRun::drop_old_roots() noexcept {
     try {
-        std::filesystem::create_directories(world_.state_dir / "gcroots");
+        make_folders(world_.state_dir / "gcroots");
         for (const auto& entry : std::filesystem::directory_iterator(world_.state_dir / "gcroots"))
             if (!entry.path().filename().string().starts_with(id_.brief()))
-                std::filesystem::remove(entry.path());
+                remove_file(entry.path());
     } catch (const std::exception& error) {
         spdlog::warn("old GC roots were not removed: {}", error.what());
     }

@@ -246,6 +246,7 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
     if (content.condition == Condition::corrupt)
         throw Error(content.problem);
     edit(content.state);
+    remove_leftovers(folder_, "state.json.");
     write_file_atomically(file_in(folder_), to_text(content.state), 0600);
     return std::move(content.state);
 }
@@ -253,8 +254,7 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
 void StateKeeper::reset() {
     const std::lock_guard threads(mutex_);
     const auto processes = lock_file(folder_ / "state.lock", deadline_in(state_lock_timeout));
-    std::filesystem::rename(file_in(folder_), file_in(folder_).string() + ".corrupt");
-    sync_folder(folder_);
+    move_file(file_in(folder_), file_in(folder_).string() + ".corrupt");
 }
 
 LifeLock::LifeLock(const std::filesystem::path& state_dir, Deadline deadline)
