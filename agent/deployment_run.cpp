@@ -90,7 +90,7 @@ protocol::Running DeploymentRun::running() const {
 }
 
 void DeploymentRun::begin() {
-    const auto state = world_.state.change([&](State& all) {
+    const auto write = [&](State& all) {
         all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
         DeploymentRecord record;
@@ -104,7 +104,18 @@ void DeploymentRun::begin() {
         record.trail = {{DeploymentState::received, since_}};
         record.operator_key = operator_key_;
         all.deployment = std::move(record);
-    });
+    };
+    State state;
+    try {
+        state = world_.state.change(write);
+    } catch (const std::exception& error) {
+        // It may be there all the same, and only not be synced: nobody would ever end it.
+        if (const auto record = world_.state.get().deployment; record && record->id == id_)
+            give_up(LifeEvent::give_up, {.outcome = Outcome::failed_before_activation,
+                                         .code = "state-not-written",
+                                         .message = error.what()});
+        throw;
+    }
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel->absolute(), operator_key_);
     publish(*state.deployment);
@@ -250,7 +261,6 @@ void DeploymentRun::root(Store& store) {
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {
-    bool begun = false;
     try {
         {
             const std::lock_guard lock(mutex_);
@@ -269,13 +279,15 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
             record.boot_id = world_.host.boot_id();
             record.failed_units = failed_units;
         });
-        begun = true;
         start_units();
     } catch (const Interrupted&) {
         return give_up(LifeEvent::give_up, {.outcome = Outcome::interrupted,
                                             .code = "cancelled",
                                             .message = "stopped by the operator before the activation"});
     } catch (const std::exception& error) {
+        // A step that could not be synced may have been taken.
+        const auto record = world_.state.get().deployment;
+        const bool begun = record && record->state == DeploymentState::activating;
         return give_up(
             begun ? LifeEvent::nothing_activated : LifeEvent::give_up,
             {.outcome = Outcome::failed_before_activation, .code = "activation-not-started", .message = error.what()});

@@ -92,6 +92,9 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         return Started{.run = newest_, .attached = true, .store = nullptr};
     auto run = std::make_shared<DeploymentRun>(world_, *admission.deployment, document.id(),
                                                admission.operator_key->fingerprint());
+    // Its record makes place for this one's; the disk may have been full when it ended.
+    if (const auto before = world_.state.get().deployment; before && world_.archive != nullptr)
+        world_.archive->note(*before);
     try {
         run->begin();
     } catch (const std::exception& error) {
