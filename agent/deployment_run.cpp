@@ -111,9 +111,9 @@ void DeploymentRun::begin() {
     } catch (const std::exception& error) {
         // It may be there all the same, and only not be synced: nobody would ever end it.
         if (const auto record = world_.state.get().deployment; record && record->id == id_)
-            give_up(LifeEvent::give_up, {.outcome = Outcome::failed_before_activation,
-                                         .code = "state-not-written",
-                                         .message = error.what()});
+            give_up(
+                LifeEvent::give_up,
+                {.outcome = Outcome::failed_before_activation, .code = "state-not-written", .message = error.what()});
         throw;
     }
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
@@ -357,10 +357,10 @@ DeploymentRecord DeploymentRun::look(bool working) {
 bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
     switch (restart_rule(record.state)) {
     case RestartRule::roll_back:
+    case RestartRule::look_at_boot:
     case RestartRule::finish: return true;
     case RestartRule::await_word:
         return world_.host.boot_id() != record.boot_id || world_.host.current_system() != record.toplevel;
-    case RestartRule::look_at_boot: return world_.host.boot_id() != record.boot_id;
     default: return false;
     }
 }

@@ -25,7 +25,8 @@ namespace waggle {
 namespace fs = std::filesystem;
 
 // One line: COMMAND PATTERN LABEL MOMENT ACTION, such as "activate */state.json activated after kill". COMMAND: this
-// program's first argument; PATTERN: of the changed path, as in glob(7); LABEL: the content's "state", or "removed"; * matches all.
+// program's first argument; PATTERN: of the changed path, as in glob(7); LABEL: the content's "state", or "removed"; *
+// matches all.
 struct FaultPoint::Plan {
     std::string command;
     std::string pattern;

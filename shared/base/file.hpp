@@ -20,8 +20,8 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
 // temporary file in the same folder, fsync, rename, fsync of the folder.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
-// Removes from the folder the temporary files that killed writers left, of files whose names begin with `prefix`. Nobody
-// may be writing one. No error when there is no such folder.
+// Removes from the folder the temporary files that killed writers left, of files whose names begin with `prefix`.
+// Nobody may be writing one. No error when there is no such folder.
 void remove_leftovers(const std::filesystem::path& folder, std::string_view prefix = {});
 
 // Renames, within a folder, so that a power cut does not undo it.

@@ -76,5 +76,5 @@ fault_lose_unsynced() {
 }
 
 fault_states() {
-    awk -F'\t' '$1 == "change" && $3 ~ /\/state.json$/ && $4 != "-" { printf "%s%s", space, $4; space = " " }' "$(fault_folder "$1")/journal" 2>/dev/null
+    awk -F'\t' '$1 == "change" && $3 ~ /\/state.json$/ && $4 != "-" { printf "%s%s", space, $4; space = " " }' "$(fault_folder "$1")/journal" 2>/dev/null || true
 }
