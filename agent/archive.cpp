@@ -41,18 +41,32 @@ bool made_generation(const protocol::HistoryEntry& entry) {
 
 Archive::Archive(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
 
+void Archive::remove_leftovers() const {
+    std::error_code no_folder;
+    for (const auto& folder : std::filesystem::directory_iterator(state_dir_ / "deployments", no_folder))
+        waggle::remove_leftovers(folder.path());
+    waggle::remove_leftovers(state_dir_, "history.json.");
+}
+
 std::filesystem::path Archive::folder_of(const protocol::DeploymentId& id) const {
     return state_dir_ / "deployments" / id.to_string();
 }
 
+void Archive::keep(const protocol::DeploymentId& id, const char* name, std::string_view content) const noexcept {
+    try {
+        make_folders(folder_of(id));
+        write_file_atomically(folder_of(id) / name, content, 0600);
+    } catch (const std::exception& error) {
+        spdlog::error("deployment {} cannot be deployed again from here: {}", id.brief(), error.what());
+    }
+}
+
 void Archive::keep_document(const protocol::DeploymentId& id, const protocol::SignedDocument& document) const {
-    std::filesystem::create_directories(folder_of(id));
-    write_file_atomically(folder_of(id) / "document.json", protocol::dump_json(protocol::to_json(document)), 0600);
+    keep(id, "document.json", protocol::dump_json(protocol::to_json(document)));
 }
 
 void Archive::keep_list(const protocol::DeploymentId& id, std::string_view list) const {
-    std::filesystem::create_directories(folder_of(id));
-    write_file_atomically(folder_of(id) / "closure", list, 0600);
+    keep(id, "closure", list);
 }
 
 std::vector<protocol::HistoryEntry> Archive::read() const {
@@ -75,10 +89,18 @@ std::vector<protocol::HistoryEntry> Archive::read() const {
     return entries;
 }
 
-void Archive::note(const DeploymentRecord& record) {
+void Archive::note(const DeploymentRecord& record) noexcept {
     if (!record.outcome)
         return;
-    const std::lock_guard lock(mutex_);
+    try {
+        const std::lock_guard lock(mutex_);
+        add(record);
+    } catch (const std::exception& error) {
+        spdlog::error("deployment {} is not in the history: {}", record.id.brief(), error.what());
+    }
+}
+
+void Archive::add(const DeploymentRecord& record) const {
     auto entries = read();
     auto entry = entry_of(record);
     try {

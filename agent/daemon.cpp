@@ -13,6 +13,7 @@
 #include "agent/state.hpp"
 #include "agent/store.hpp"
 #include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
 #include "shared/base/log.hpp"
 #include "shared/base/process.hpp"
 #include "shared/net/server.hpp"
@@ -146,7 +147,8 @@ void ask_for_reboot() {
 
 void serve(const Config& config, Interrupt& stop) {
     const auto identity = await_identity(config.identity_file, config.generate_identity, stop);
-    std::filesystem::create_directories(config.state_dir / "gcroots");
+    make_folders(config.state_dir / "gcroots");
+    remove_leftovers(config.state_dir / "gcroots");
 
     StateKeeper state(config.state_dir);
     if (state.condition() == StateKeeper::Condition::corrupt)
@@ -154,6 +156,7 @@ void serve(const Config& config, Interrupt& stop) {
     LocalHost host;
     SystemdUnits units(config.state_dir);
     Archive archive(config.state_dir);
+    archive.remove_leftovers();
     World world{.host = host,
                 .units = units,
                 .state = state,

@@ -3,6 +3,7 @@
 #include "agent/gc_roots.hpp"
 #include "agent/specialisation.hpp"
 #include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
 #include "shared/net/connection.hpp"
 
 #include <fmt/format.h>
@@ -70,7 +71,7 @@ bool DeploymentRun::has_ended() const {
 }
 
 void DeploymentRun::begin() {
-    const auto state = world_.state.change([&](State& all) {
+    const auto write = [&](State& all) {
         all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
         DeploymentRecord record;
@@ -84,7 +85,18 @@ void DeploymentRun::begin() {
         record.trail = {{DeploymentState::received, record.since}};
         record.operator_key = operator_key_;
         all.deployment = std::move(record);
-    });
+    };
+    State state;
+    try {
+        state = world_.state.change(write);
+    } catch (const std::exception& error) {
+        // It may be there all the same, and only not be synced: nobody would ever end it.
+        if (const auto record = world_.state.get().deployment; record && record->id == id_)
+            give_up(
+                LifeEvent::give_up,
+                {.outcome = Outcome::failed_before_activation, .code = "state-not-written", .message = error.what()});
+        throw;
+    }
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel->absolute(), operator_key_);
     story_.tell(*state.deployment);
@@ -217,7 +229,6 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {
-    bool begun = false;
     try {
         {
             const std::lock_guard lock(mutex_);
@@ -237,13 +248,15 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
             record.failed_units = failed_units;
             record.target = target_;
         });
-        begun = true;
         start_units();
     } catch (const Interrupted&) {
         return give_up(LifeEvent::give_up, {.outcome = Outcome::interrupted,
                                             .code = "cancelled",
                                             .message = "stopped by the operator before the activation"});
     } catch (const std::exception& error) {
+        // A step that could not be synced may have been taken.
+        const auto record = world_.state.get().deployment;
+        const bool begun = record && record->state == DeploymentState::activating;
         return give_up(
             begun ? LifeEvent::nothing_activated : LifeEvent::give_up,
             {.outcome = Outcome::failed_before_activation, .code = "activation-not-started", .message = error.what()});
@@ -316,10 +329,10 @@ DeploymentRecord DeploymentRun::look(bool working) {
 bool DeploymentRun::is_stuck(const DeploymentRecord& record) const {
     switch (restart_rule(record.state)) {
     case RestartRule::roll_back:
+    case RestartRule::look_at_boot:
     case RestartRule::finish: return true;
     case RestartRule::await_word:
         return world_.host.boot_id() != record.boot_id || world_.host.current_system() != system_of(record);
-    case RestartRule::look_at_boot: return world_.host.boot_id() != record.boot_id;
     default: return false;
     }
 }

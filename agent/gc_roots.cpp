@@ -2,6 +2,7 @@
 
 #include "agent/retention.hpp"
 #include "shared/base/error.hpp"
+#include "shared/base/file.hpp"
 
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
@@ -45,7 +46,7 @@ void GcRoots::add(Store& store, const protocol::DeploymentId& id, const nix::Sto
 
 void GcRoots::tidy(const DeploymentRecord& newest, const Host& host, Time now) const noexcept {
     try {
-        fs::create_directories(folder_);
+        make_folders(folder_);
         std::set<nix::StorePath> needed;
         for (const auto& path : {host.current_system(), host.booted_system(), host.profile()})
             if (path)
@@ -57,7 +58,7 @@ void GcRoots::tidy(const DeploymentRecord& newest, const Host& host, Time now) c
                 is_root_due(root_of(entry.path()), committed, needed, now))
                 due.push_back(entry.path());
         for (const auto& link : due)
-            fs::remove(link);
+            remove_file(link);
     } catch (const std::exception& error) {
         spdlog::warn("old GC roots were not removed: {}", error.what());
     }

@@ -10,6 +10,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <string_view>
+
 namespace waggle::agent {
 
 namespace {
@@ -107,7 +110,12 @@ int run_boot_watch(const std::filesystem::path& state_dir, const protocol::Deplo
 int take_up(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
     const StateKeeper state(state_dir);
     const auto record = state.get().deployment;
-    if (!record || record->id != id || record->outcome || record->state == DeploymentState::activated)
+    if (!record || record->id != id)
+        return 0;
+    // systemd.exec(5): how the unit ended. One that was killed after its last word has not done its last acts.
+    const char* result = std::getenv("SERVICE_RESULT");
+    const bool died = result != nullptr && std::string_view(result) != "success";
+    if (record->outcome ? !died : record->state == DeploymentState::activated)
         return 0;
     SystemdUnits(state_dir).start_recovery(*record);
     return 0;

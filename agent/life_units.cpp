@@ -167,6 +167,7 @@ void SystemdUnits::arm_activation_timer(const DeploymentRecord& record) {
 }
 
 void SystemdUnits::arm_confirmation_timer(const DeploymentRecord& record) {
+    stop({timer(confirmation_timer)}); // of a try before this one that was cut off
     start(recovery_words(record, state_dir_, Caller::confirm_timer));
 }
 

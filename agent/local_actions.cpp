@@ -7,6 +7,7 @@
 #include "agent/reboot.hpp"
 #include "agent/retention.hpp"
 #include "shared/base/error.hpp"
+#include "shared/base/fault.hpp"
 #include "shared/base/file.hpp"
 
 #include <fmt/format.h>
@@ -93,10 +94,21 @@ SystemActions::End LocalActions::switch_to_configuration(const nix::StorePath& t
     return run_child(command, options.timeout);
 }
 
+// nix-env does not sync what it renames.
 SystemActions::End LocalActions::set_profile(const nix::StorePath& toplevel) {
-    return run_child(
+    FaultPoint fault(system_profile);
+    fault.at(FaultPoint::Moment::before);
+    fault.will_change(system_profile);
+    auto end = run_child(
         {.argv = {"nix-env", "--profile", system_profile, "--set", toplevel.absolute()}, .extra_environment = {}},
         profile_timeout);
+    if (!end.success())
+        return end;
+    fault.at(FaultPoint::Moment::changed);
+    if (fault.syncs())
+        sync_folder(std::filesystem::path(system_profile).parent_path());
+    fault.at(FaultPoint::Moment::after);
+    return end;
 }
 
 void LocalActions::drop_old_generations(const DeploymentRecord& record) noexcept {

@@ -124,9 +124,13 @@ void prepare_boot(SystemActions& actions) {
 void look_at_boot(SystemActions& actions, Caller caller) {
     auto record = actions.record();
     if (record.boot_id == actions.boot_id()) {
+        // It has not been rebooted yet.
         if (caller == Caller::person)
-            fail(actions, why_going_back(record, caller, false));
-        return; // it has not been rebooted yet
+            return fail(actions, why_going_back(record, caller, false));
+        if (record.outcome)
+            return; // somebody will, some time
+        actions.disarm();
+        return actions.reboot(); // whoever had to was killed, or this is the way down, where once more does no harm
     }
     if (record.outcome) // it was told that it would be booted
         record = actions.change([](DeploymentRecord& all) {

@@ -51,8 +51,10 @@ void end_lost(SystemActions& actions, const std::string& problem) {
 }
 
 void begin_to_go_back(DeploymentRecord& record, const Problem& problem, Time now) {
-    record.problem_code = problem.code;
-    record.problem = problem.text;
+    if (record.state != DeploymentState::rolling_back) { // else this is a problem on the way back
+        record.problem_code = problem.code;
+        record.problem = problem.text;
+    }
     advance(record, LifeEvent::fail, now);
 }
 
@@ -190,7 +192,7 @@ Problem why_going_back(const DeploymentRecord& record, Caller caller, bool reboo
 void fail(SystemActions& actions, const Problem& problem) {
     const auto record = actions.record();
     if (record.outcome)
-        return;
+        return actions.disarm();
     if (!record.rollback.enable) {
         actions.change([&](DeploymentRecord& all) {
             advance(all, LifeEvent::lost, actions.clock());
@@ -217,6 +219,9 @@ void recover(SystemActions& actions, Caller caller) {
         return look_at_boot(actions, caller);
     if (record.outcome) {
         actions.remove_boot_watch();
+        // Whoever wrote that may have been killed before it started the agent again.
+        if (record.state == DeploymentState::rolled_back)
+            actions.restart_agent();
         return actions.disarm();
     }
     const bool rebooted = record.boot_id != actions.boot_id();

@@ -257,6 +257,7 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
     };
     const bool was_committed = is_committed();
     edit(content.state);
+    remove_leftovers(folder_, "state.json.");
     if (!was_committed && is_committed())
         content.state.version = newest_state_version;
     write_file_atomically(file_in(folder_), to_text(content.state), 0600);
@@ -266,8 +267,7 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
 void StateKeeper::reset() {
     const std::lock_guard threads(mutex_);
     const auto processes = lock_file(folder_ / "state.lock", deadline_in(state_lock_timeout));
-    std::filesystem::rename(file_in(folder_), file_in(folder_).string() + ".corrupt");
-    sync_folder(folder_);
+    move_file(file_in(folder_), file_in(folder_).string() + ".corrupt");
 }
 
 LifeLock::LifeLock(const std::filesystem::path& state_dir, Deadline deadline)

@@ -1,10 +1,6 @@
 #include "agent/store.hpp"
 
-#include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
-
-#include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <utility>
@@ -36,12 +32,9 @@ public:
     }
 
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override {
-        std::filesystem::create_directories(link.parent_path());
-        if (read_link(link) != path.absolute()) {
-            std::filesystem::remove(link);
-            if (::symlink(path.absolute().c_str(), link.c_str()) != 0)
-                throw SystemError(fmt::format("making the link {}", link.string()));
-        }
+        make_folders(link.parent_path());
+        if (read_link(link) != path.absolute())
+            replace_link(link, path.absolute());
         daemon_.add_indirect_root(link);
     }
 

@@ -20,11 +20,21 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
 // temporary file in the same folder, fsync, rename, fsync of the folder.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+// Removes from the folder the temporary files that killed writers left, of files whose names begin with `prefix`.
+// Nobody may be writing one. No error when there is no such folder.
+void remove_leftovers(const std::filesystem::path& folder, std::string_view prefix = {});
+
+// Renames, within a folder, so that a power cut does not undo it.
+void move_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // Removes the file and syncs its folder; no error when it is not there.
 void remove_file(const std::filesystem::path& path);
 
 // Replaces (or makes) the symbolic link so that after a power cut it names either the old or the new target.
 void replace_link(const std::filesystem::path& link, std::string_view target);
+
+// Makes the folder and those above it that are missing, so that what is put there has a place after a power cut, too.
+void make_folders(const std::filesystem::path& folder);
 
 void sync_folder(const std::filesystem::path& folder);
 

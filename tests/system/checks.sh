@@ -5,6 +5,20 @@
 # shellcheck source=SCRIPTDIR/nodes.sh
 [[ -v node_boot_deadline ]] || source "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
 
+# A command that ends a test because nobody asks how it ended must not do so without a word.
+unexpected_end() { # EXIT-CODE COMMAND
+    local code=$1 command=$2 i
+    ((BASH_SUBSHELL == 0)) || return 0 # who called it decides
+    trap - ERR
+    printf 'FAIL  this ended with %s: %s\n' "$code" "$command"
+    for ((i = 1; i < ${#FUNCNAME[@]}; ++i)); do
+        printf '      %s line %s\n' "${BASH_SOURCE[i]}" "${BASH_LINENO[i - 1]}"
+    done
+    fail_with_logs
+}
+set -o errtrace
+trap 'unexpected_end "$?" "$BASH_COMMAND"' ERR
+
 section() { printf '\n== %s\n' "$*"; }
 
 # check "what must hold" COMMAND…

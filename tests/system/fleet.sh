@@ -22,7 +22,7 @@ build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
 agent_port=9244
 status=0 out=$run/out  # of the last waggle
 export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
-trap 'nodes_destroy' EXIT
+trap 'trap - ERR; nodes_destroy' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

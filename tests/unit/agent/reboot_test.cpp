@@ -165,10 +165,20 @@ TEST(Reboot, ABootOfTheOldSystemEndsIt) {
 }
 
 TEST(Reboot, IsWaitedFor) {
+    auto actions = booted(Reboot::never);
+    actions.boot = actions.record_.boot_id;
+    actions.record_.outcome = Outcome::ok;
+    recover(actions, Caller::agent);
+    EXPECT_TRUE(actions.done.empty());
+    EXPECT_EQ(actions.record_.state, DeploymentState::awaiting_reboot);
+}
+
+TEST(Reboot, IsMadeUpForWhenWhoeverHadToAskForItWasKilled) {
     auto actions = booted(Reboot::always);
     actions.boot = actions.record_.boot_id;
     recover(actions, Caller::agent);
-    EXPECT_TRUE(actions.done.empty());
+    EXPECT_EQ(actions.done, Steps{"reboot"});
+    EXPECT_TRUE(actions.disarmed);
     EXPECT_EQ(actions.record_.state, DeploymentState::awaiting_reboot);
 }
 

@@ -1,5 +1,6 @@
 // Commit and the ways back, from every state in which an agent, a timer or a person may find a deployment.
 
+#include "agent/activate.hpp"
 #include "agent/commit.hpp"
 #include "agent/roll_back.hpp"
 #include "tests/unit/agent/fake_actions.hpp"
@@ -207,8 +208,37 @@ TEST(Recovery, LetsTheNewSystemWaitForItsConfirmation) {
     EXPECT_FALSE(actions.disarmed);
 }
 
+// The way back may have been cut off between its last word and its last act.
+TEST(Recovery, StartsTheOldAgentAfterAWayBackThatHasEnded) {
+    FakeActions actions(Goal::switch_, DeploymentState::rolled_back);
+    actions.record_.outcome = Outcome::rolled_back;
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, Steps{"restart agent"});
+    EXPECT_TRUE(actions.disarmed);
+}
+
+TEST(Recovery, KeepsTheFirstReasonWhenTheEndCannotBeWritten) {
+    FakeActions actions(Goal::switch_, DeploymentState::activating);
+    actions.exit_codes = {{"new test", 1}};
+    actions.fails_to_write_at = 2;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.record_.code, "activation-failed");
+    EXPECT_THAT(actions.record_.message, HasSubstr("exit code 1"));
+}
+
+// The end was written, and then something else failed.
+TEST(Recovery, LeavesNoTimerWhenItFailsAfterTheEnd) {
+    FakeActions actions(Goal::switch_, DeploymentState::committed);
+    actions.record_.outcome = Outcome::ok;
+    fail(actions, {"commit-failed", "syncing: input/output error"});
+    EXPECT_EQ(actions.record_.outcome, Outcome::ok);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_TRUE(actions.disarmed);
+}
+
 TEST(Recovery, TouchesNothingThatHasEnded) {
-    for (const auto state : {DeploymentState::committed, DeploymentState::rolled_back, DeploymentState::failed}) {
+    for (const auto state : {DeploymentState::committed, DeploymentState::failed}) {
         FakeActions actions(Goal::switch_, state);
         actions.record_.outcome = Outcome::ok;
         recover(actions, Caller::confirm_timer);

@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# Every row of docs/crash-table.md on booted nodes: one step of a deployment goes wrong, and the chain of states, what runs, what
+# boots and what the trigger says are exactly as the row has them. `crash_test.sh KIND…` runs only these deployments;
+# with CRASH_RECORD=1 rows are printed as they are found to be, instead of compared.
+set -euo pipefail
+here=$(dirname "$0")
+# shellcheck source=SCRIPTDIR/laptop.sh
+source "$here/laptop.sh"
+laptop_enter "$@"
+# shellcheck source=SCRIPTDIR/fleet.sh
+source "$here/fleet.sh"
+# shellcheck source=SCRIPTDIR/faults.sh
+source "$here/faults.sh"
+
+table=${CRASH_TABLE:-$source_dir/docs/crash-table.md}
+nodes=() # a row each, at the same time
+for ((i = 1; i <= ${CRASH_NODES:-6}; ++i)); do nodes+=("n$i"); done
+number=0 failures=0 rows_done=0
+node_boot_deadline=120 # several boot at once
+
+# --- what is deployed ---
+
+word() { echo "round-$number"; }
+
+describe() { # NODE KIND SECONDS-TO-CONFIRM
+    local more='{ }'
+    case $2 in
+    kept | rebooted) ;;
+    unit-fails) more='{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }' ;;
+    unconfirmed) more='{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }' ;;
+    *) echo "docs/crash-table.md: no such deployment: $2" >&2; exit 1 ;;
+    esac
+    change "$1" <<NIX
+{ lib, ... }: {
+  environment.etc.word.text = "$(word)";
+  deployment.rollback.confirmTimeout = $3;
+  imports = [ ( $more ) ];
+}
+NIX
+}
+
+# --- what a row says, and what came true ---
+
+trimmed() { sed 's/^ *//; s/ *$//; s/`//g' <<<"$1"; }
+
+read_table() { # lines of KIND, tab, write, tab, moment, tab, fault, tab, states, tab, runs, tab, boots, tab, told
+    awk -F'|' '/^\| deployment \|/ { inside = 1; next } !/^\|/ { inside = 0 } inside && !/^\|-/ {
+        line = ""
+        for (i = 2; i <= 9; ++i) {
+            gsub(/^ +| +$|`/, "", $i)
+            line = line (i > 2 ? "\t" : "") $i
+        }
+        print line
+    }' "$table"
+}
+
+plan_row() { # NODE write moment fault
+    local command file label action=$4
+    read -r command file label <<<"$2"
+    case $action in
+    none) fault_plan "$1"; return ;;
+    power) action=stop ;;
+    lost) action=lose ;;
+    esac
+    fault_plan "$1" "$command" "*/$file" "${label:-*}" "$3" "$action"
+}
+
+state_of() { jq -r "$2" "$run/nodes/$1/root/var/lib/waggle-agent/state.json" 2>/dev/null || echo none; }
+
+declare -A keeps_no_history=() # nodes on which just that fails: the next deployment makes up for it
+
+# It has ended, its history says so, and nothing is left of it.
+is_settled() {
+    local folder=$run/nodes/$1/root/var/lib/waggle-agent
+    [[ $(state_of "$1" '.deployment.outcome') != null ]] && agent_listens "$1" &&
+        [[ ${keeps_no_history[$1]:-} == 1 || $(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$folder/history.json") == $(state_of "$1" '.deployment | "\(.id) \(.outcome)"') ]] &&
+        [[ -z $(find "$folder" -name '*.tmp') ]] && no_unit_is_left "$1"
+}
+no_unit_is_left() {
+    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
+        grep -qvE '^waggle-(agent|test-boot)\.service'
+}
+
+what_is() { # NODE PATH
+    case $2 in
+    "${old[$1]}") echo old ;;
+    "$(state_of "$1" .deployment.toplevel)") echo new ;;
+    *) echo "$2" ;;
+    esac
+}
+boots() { # as profile and boot loader say
+    local profile loader
+    profile=$(what_is "$1" "$(node_profile "$1")")
+    loader=$(what_is "$1" "$(cat "$run/nodes/$1/root/boot/loader/default")")
+    [[ $profile == "$loader" ]] && echo "$profile" || echo "profile $profile, loader $loader"
+}
+told() {
+    local code=
+    [[ -z $(fault_states "$1") ]] || code=$(state_of "$1" .deployment.code)
+    echo "$(outcome "$1")${code:+ ($code)}"
+}
+
+# Every change that a deployment without a fault makes on the disk is in the table.
+all_writes_have_rows() { # NODE KIND
+    local command path label pattern found found_label missing=0 row write
+    while IFS=$'\t' read -r command path label; do
+        found=0
+        while IFS=$'\t' read -r row write _; do
+            read -r row pattern found_label <<<"$write"
+            # shellcheck disable=SC2053 # it is a pattern
+            if [[ $row == "$command" && $path == */$pattern && ${found_label:-$label} == "$label" ]]; then found=1; fi
+        done < <(read_table)
+        ((found)) || { echo "FAIL  $2: no row has this write: $command $path $label"; missing=1; }
+    done < <(awk -F'\t' '$1 == "change" && $3 !~ /\.tmp$/ { print $2 "\t" $3 "\t" $4 }' "$(fault_folder "$1")/journal" | sort -u)
+    ((missing == 0))
+}
+
+# --- a round: as many rows as there are nodes, of one kind of deployment ---
+
+declare -A old
+run_round() { # SECONDS-TO-CONFIRM ROW…
+    local seconds=$1 node row kind i cut=() rows=() here_now=() options=() list; shift
+    rows=("$@")
+    ((++number))
+    for i in "${!rows[@]}"; do
+        IFS=$'\t' read -r kind write moment fault _ <<<"${rows[i]}"
+        node=${nodes[i]}
+        here_now+=("$node")
+        describe "$node" "$kind" "$seconds"
+        old[$node]=$(node_system "$node")
+        plan_row "$node" "$write" "$moment" "$fault"
+        keeps_no_history[$node]=$([[ $write == *history.json && $fault == fail ]] && echo 1) || true
+    done
+    [[ $kind != rebooted ]] || options=(--reboot)
+    list=$(IFS=,; echo "${here_now[*]}")
+    waggle_in_background apply "${options[@]}" --on "$list"
+    # The trigger may have heard all that it wants to know before the step is reached.
+    wait_until 150 "round $number has ended" round_is_over || true
+    waggle_wait
+    for i in "${!rows[@]}"; do check_row "${nodes[i]}" "${rows[i]}"; done
+}
+
+round_is_over() {
+    local i over=1
+    for i in "${!rows[@]}"; do
+        node=${nodes[i]}
+        if [[ ${rows[i]} == *$'\tnone\t'* ]]; then
+            continue
+        elif ! fault_is_hit "$node"; then
+            over=0
+        elif [[ ${rows[i]} == *$'\t'@(power|lost)$'\t'* && -z ${cut[i]:-} ]]; then
+            (trap - EXIT INT TERM; fault_cut_power "$node" && touch "$(fault_folder "$node")/back") &
+            cut[i]=1
+            over=0
+        elif [[ -n ${cut[i]:-} && ! -e $(fault_folder "$node")/back ]]; then
+            over=0
+        fi
+    done
+    ((over)) && ! kill -0 "$waggle_pid" 2>/dev/null
+}
+
+check_row() { # NODE ROW
+    local node=$1 kind write moment fault states runs boots told expected found name
+    IFS=$'\t' read -r kind write moment fault states runs boots told <<<"$2"
+    ((++rows_done))
+    name="$kind | $write | $moment | $fault"
+    rm -f "$(fault_folder "$node")/back"
+    [[ $fault != none ]] || all_writes_have_rows "$node" "$kind" || ((++failures))
+    if [[ $fault != none ]] && ! fault_is_hit "$node"; then
+        found="that step was never reached"
+    elif ! wait_until 60 "$node has settled" is_settled "$node" 2>/dev/null; then
+        found="$(fault_states "$node") | does not come to an end, or leaves something: $(find "$run/nodes/$node/root/var/lib/waggle-agent" -name '*.tmp' -printf '%f ')$(node_run "$node" systemctl list-units --all --plain --no-legend 'waggle-*' | awk '{ printf "%s %s; ", $1, $3 }')"
+    else
+        found=$(fault_states "$node")
+        found="${found:--} | $(what_is "$node" "$(node_system "$node")") | $(boots "$node") | $(told "$node")"
+    fi
+    expected="$states | $runs | $boots | $told"
+    if [[ -n ${CRASH_RECORD:-} ]]; then
+        echo "| $name | $found |"
+        [[ $found != that* ]] || { tail -n 40 "$out"; node_journal "$node" -n 40; jq -c .deployment "$run/nodes/$node/root/var/lib/waggle-agent/state.json"; cat "$(fault_folder "$node")"/{plan,journal}; } || true
+    elif [[ $found == "$expected" ]]; then
+        echo "ok    $name"
+    else
+        printf 'FAIL  %s\n      got: %s\n      not: %s\n' "$name" "$found" "$expected"
+        tail -n 40 "$out"
+        node_journal "$node" -n 40 2>&1 || tail -n 5 "$run/nodes/$node/console"
+        ((++failures))
+    fi
+}
+
+fleet_start "${nodes[@]}"
+faults_allow "${nodes[@]}"
+
+# Rows of one kind that wait for one timeout run together.
+declare -A groups=()
+order=()
+while IFS= read -r row; do
+    kind=${row%%$'\t'*}
+    (($# == 0)) || [[ " $* " == *" $kind "* ]] || continue
+    seconds=60
+    [[ $row != *not-confirmed* ]] || seconds=3
+    [[ $kind != unconfirmed ]] || seconds=3
+    key="$kind $seconds"
+    [[ -n ${groups[$key]:-} ]] || order+=("$key")
+    groups[$key]+=$row$'\n'
+done < <(read_table)
+
+for key in "${order[@]}"; do
+    section "$key s"
+    mapfile -t rows_of_key < <(printf '%s' "${groups[$key]}")
+    for ((at = 0; at < ${#rows_of_key[@]}; at += ${#nodes[@]})); do
+        run_round "${key##* }" "${rows_of_key[@]:at:${#nodes[@]}}"
+    done
+done
+
+section "the stores"
+for name in "${nodes[@]}"; do check "the store of $name is sound" store_is_sound "$name"; done
+check "rows were run" at_least "$rows_done" 1
+echo "$rows_done rows, $failures of them not as the table says"
+((failures == 0))

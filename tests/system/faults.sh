@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# What goes wrong on purpose on a booted node: one step of one change of a persistent file, see shared/base/fault.hpp.
+# Source fleet.sh, then this file.
+#
+#   faults_allow NAME…                            once, when the nodes are up: their agents write the journal from now on
+#   fault_plan NAME COMMAND PATTERN LABEL MOMENT ACTION   as fault.cpp reads it; begins a new journal
+#   fault_is_hit NAME                             the step was reached
+#   fault_cut_power NAME                          a power cut that takes back what was not synced, and the next boot
+#   fault_states NAME                             the states that were written since the plan, as far as the disk has them
+
+: "${run:?source laptop.sh and call laptop_enter first}"
+
+fault_folder() { echo "$run/nodes/$1/root/var/lib/waggle-fault"; }
+
+faults_allow() {
+    local name root
+    for name in "$@"; do
+        root=$run/nodes/$name/root
+        mkdir -p "$(fault_folder "$name")/saved"
+        # The daemon's sandbox.
+        printf '%s\n' '[Service]' 'ReadWritePaths=/var/lib/waggle-fault' \
+            >"$root/usr/lib/systemd/system/waggle-agent.service.d/faults.conf"
+        node_run "$name" systemctl daemon-reload
+        node_run "$name" systemctl restart waggle-agent.service
+    done
+    fleet_wait "$@"
+}
+
+fault_plan() {
+    local folder; folder=$(fault_folder "$1"); shift
+    rm -rf "$folder"/{journal,hit,plan} "$folder"/saved/*
+    (($# == 0)) || { echo "$*" >"$folder/plan.new" && mv "$folder/plan.new" "$folder/plan"; }
+}
+
+fault_is_hit() { [[ -e $(fault_folder "$1")/hit ]]; }
+
+fault_cut_power() {
+    node_kill "$1"
+    fault_lose_unsynced "$1"
+    node_boot "$1"
+}
+
+# The worst that a disk may do: every change of a folder's entry since the folder's last sync is undone, and a file whose
+# content was not synced is empty. The lines of the journal:
+#   change COMMAND ENTRY LABEL SAVED    an entry is made, replaced or removed; it was what saved/SAVED is, or "-" for nothing
+#   content FILE, synced FILE           its content is in memory only; and on the disk
+#   moved FROM TO                       renamed
+#   folder FOLDER                       its entries are on the disk
+fault_lose_unsynced() {
+    local root=$run/nodes/$1/root folder what a b c d i
+    local -A soft=()                      # files without content on the disk
+    local -a entries=() saved=() lines=() # of the changes so far
+    local -a kept=()                      # 1: on the disk
+    folder=$(fault_folder "$1")
+    [[ -e $folder/journal ]] || return 0
+    while IFS=$'\t' read -r what a b c d; do
+        case $what in
+        change) entries+=("$b") saved+=("$d") kept+=(0) lines+=("$what"$'\t'"$a"$'\t'"$b"$'\t'"$c"$'\t'"$d") ;;
+        content) soft[$a]=1 ;;
+        synced) unset "soft[$a]" ;;
+        moved) [[ -z ${soft[$a]:-} ]] || { unset "soft[$a]"; soft[$b]=1; } ;;
+        folder) for i in "${!entries[@]}"; do [[ ${entries[i]%/*} != "$a" ]] || kept[i]=1; done ;;
+        esac
+    done <"$folder/journal"
+    : >"$folder/journal"
+    for i in "${!lines[@]}"; do ((kept[i] == 0)) || echo "${lines[i]}" >>"$folder/journal"; done
+    for ((i = ${#lines[@]} - 1; i >= 0; --i)); do
+        ((kept[i] == 0)) && [[ ${saved[i]} != folder ]] || continue
+        unset "soft[${entries[i]}]"
+        rm -rf "${root:?}${entries[i]}"
+        [[ ${saved[i]} == - ]] || cp -a "$folder/saved/${saved[i]}" "$root${entries[i]}"
+    done
+    for a in "${!soft[@]}"; do
+        [[ ! -f $root$a ]] || : >"$root$a"
+    done
+}
+
+fault_states() {
+    awk -F'\t' '$1 == "change" && $3 ~ /\/state.json$/ && $4 != "-" { printf "%s%s", space, $4; space = " " }' "$(fault_folder "$1")/journal" 2>/dev/null || true
+}
