@@ -1,5 +1,7 @@
 #include "agent/deployment_run.hpp"
 
+#include "agent/admission.hpp"
+#include "agent/operators.hpp"
 #include "shared/base/error.hpp"
 #include "shared/net/connection.hpp"
 
@@ -46,9 +48,9 @@ protocol::Result result_of(const DeploymentRecord& record) {
 } // namespace
 
 DeploymentRun::DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id,
-                             std::string operator_key)
+                             std::string operator_key, std::vector<ssh::PublicKey> configured)
     : world_(world), id_(id), deployment_(std::move(deployment)), operator_key_(std::move(operator_key)),
-      since_(world.clock()) {}
+      configured_(std::move(configured)), since_(world.clock()) {}
 
 namespace {
 
@@ -90,6 +92,7 @@ protocol::Running DeploymentRun::running() const {
 
 void DeploymentRun::begin() {
     const auto state = world_.state.change([&](State& all) {
+        all.operators = stored_operators(all); // the record that may hold them is replaced
         all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
         DeploymentRecord record;
@@ -232,6 +235,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
         throw Stopped(Outcome::failed_before_activation, "not-a-system",
                       fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
     const bool activate = activates(deployment_.goal);
+    if (activate)
+        check_sense();
     take(LifeEvent::stage, [&](DeploymentRecord& record) {
         if (!activate)
             agent::end(record, {});
@@ -246,6 +251,45 @@ void DeploymentRun::root(Store& store) {
         store.add_root(root_link("-previous"), *previous);
     if (const auto agent = own_package())
         store.add_root(root_link("-agent"), *agent);
+}
+
+void DeploymentRun::check_sense() {
+    const auto refused = [](const protocol::Refused& refusal) {
+        return Stopped(Outcome::refused, refusal.code, refusal.message);
+    };
+    const auto& toplevel = *deployment_.toplevel;
+    std::optional<std::vector<ssh::PublicKey>> named;
+    try {
+        named = world_.host.operators_in(toplevel);
+    } catch (const Error& error) {
+        throw refused(
+            {"agent-configuration",
+             fmt::format("the new system's agent has a configuration that cannot be read: {}", error.what())});
+    }
+    const auto now = operators_of(world_.state.get(), configured_);
+    const auto then = named ? std::optional(operators_after_commit(now, *named, was_here_before())) : std::nullopt;
+    if (const auto refusal = check_system(deployment_, then, operator_key_))
+        throw refused(*refusal);
+    if (!then)
+        return;
+    for (const auto& key : *named)
+        if (std::ranges::find(then->removed, key) != then->removed.end())
+            note(fmt::format("{} was removed by a configuration after this one, and stays so", key.fingerprint()));
+    world_.state.change([&](State& all) {
+        all.operators = now;
+        if (all.deployment && all.deployment->id == id_)
+            all.deployment->next_operators = then;
+    });
+}
+
+bool DeploymentRun::was_here_before() const {
+    const auto& toplevel = *deployment_.toplevel;
+    if (world_.host.is_generation(toplevel))
+        return true;
+    return world_.archive != nullptr &&
+           std::ranges::any_of(world_.archive->history(Archive::max_entries), [&](const auto& entry) {
+               return entry.generation && entry.toplevel == toplevel.absolute();
+           });
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {

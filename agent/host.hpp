@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/nix/store_path.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -30,6 +31,10 @@ public:
     virtual std::uint64_t free_store_bytes() const = 0;
     // Whether the path can be switched to.
     virtual bool is_system(const nix::StorePath& toplevel) const = 0;
+    // Whether a generation of the system profile is this system.
+    virtual bool is_generation(const nix::StorePath& toplevel) const = 0;
+    // The operators of the agent that the system starts; nullopt: it has none. Throws Error.
+    virtual std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath& toplevel) const = 0;
 };
 
 class LocalHost : public Host {
@@ -43,6 +48,8 @@ public:
     std::vector<std::string> failed_units() const override;
     std::uint64_t free_store_bytes() const override;
     bool is_system(const nix::StorePath& toplevel) const override;
+    bool is_generation(const nix::StorePath& toplevel) const override;
+    std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath& toplevel) const override;
 };
 
 // The program of this process, with all links resolved, and the store path that it is in, if it is in one.

@@ -6,6 +6,7 @@
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/messages.hpp"
 #include "shared/protocol/outcome.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -32,6 +33,13 @@ struct TrailEntry {
     bool operator==(const TrailEntry&) const = default;
 };
 
+// Who may deploy to this node, and who could once. agent/operators.hpp has the rules.
+struct OperatorList {
+    std::vector<ssh::PublicKey> current;
+    std::vector<ssh::PublicKey> removed; // the oldest first
+    bool operator==(const OperatorList&) const = default;
+};
+
 // How far the newest deployment has come. Written by the daemon until the activation begins, from then on by the units
 // that change the system. agent/life.hpp says which state follows which.
 struct DeploymentRecord {
@@ -45,6 +53,7 @@ struct DeploymentRecord {
     Time since;                    // of the state
     std::vector<TrailEntry> trail; // every state so far, the newest last; its length ends loops
     std::string operator_key;
+    std::optional<OperatorList> next_operators; // this node's once it is committed
     // Of the moment before the activation:
     std::optional<nix::StorePath> previous_system; // what ran
     std::optional<nix::StorePath> previous_profile;
@@ -65,6 +74,7 @@ struct DeploymentRecord {
 struct State {
     std::optional<LastAdmitted> last_admitted;
     std::optional<DeploymentRecord> deployment;
+    std::optional<OperatorList> operators; // before the deployment above is committed
 };
 
 std::string to_text(const State& state);
@@ -92,7 +102,7 @@ public:
     // when the state is corrupt or cannot be written.
     State change(const std::function<void(State&)>& edit);
 
-    // Forgets a corrupt state (moves the file aside, to state.json.corrupt): for a person at the console.
+    // Forgets a corrupt state (moves the file aside, to state.json.corrupt), and with it which operators were removed.
     void reset();
 
     const std::filesystem::path& folder() const { return folder_; }

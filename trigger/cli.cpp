@@ -129,6 +129,8 @@ private:
         apply_app_->add_flag("--remove-agent", apply_.remove_agent,
                              "Allow a system without the agent: the last deployment");
         apply_app_->add_flag("--no-rollback", apply_.no_rollback, "Keep the new system whatever comes of it");
+        apply_app_->add_flag("--reset-state", apply_.reset_state,
+                             "Let a node forget a record of earlier deployments that it cannot read");
         auto* always = apply_app_->add_flag("--reboot", apply_.reboot, "Reboot into the new system");
         apply_app_
             ->add_flag("--reboot-if-needed", apply_.reboot_if_needed,

@@ -88,6 +88,7 @@ struct Deployment {
     bool remove_agent = false;
     LocalContent local_content = LocalContent::trust_node;
     bool retry = false;
+    bool reset_state = false; // forget a record of earlier deployments that the node cannot read
     std::optional<GitRevision> git;
 
     bool operator==(const Deployment&) const = default;

@@ -60,6 +60,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                       .force = options.force,
                                       .remove_agent = options.remove_agent,
                                       .no_rollback = options.no_rollback,
+                                      .reset_state = options.reset_state,
                                       .reboot = options.reboot             ? protocol::Reboot::always
                                                 : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                            : protocol::Reboot::never,

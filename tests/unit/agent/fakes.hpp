@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,9 @@ struct FakeHost : Host {
     std::string boot = "boot-1";
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
+    std::set<nix::StorePath> generations;
+    std::optional<std::vector<ssh::PublicKey>> next_operators; // in the configuration of what is deployed
+    std::string configuration_error;
 
     std::optional<nix::StorePath> current_system() const override { return current; }
     std::optional<nix::StorePath> booted_system() const override { return current; }
@@ -82,6 +86,12 @@ struct FakeHost : Host {
     std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
     bool is_system(const nix::StorePath&) const override { return system; }
+    bool is_generation(const nix::StorePath& toplevel) const override { return generations.contains(toplevel); }
+    std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath&) const override {
+        if (!configuration_error.empty())
+            throw Error(configuration_error);
+        return next_operators;
+    }
 };
 
 // Units that write into the state what the test says, while somebody watches them.
