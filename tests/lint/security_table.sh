@@ -8,9 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 known=$(ctest --test-dir "${WAGGLE_BUILD_DIR:?}" -N | sed -nE 's/^ *Test +#[0-9]+: //p' |
     sed -E 's/^[a-z_]+:([A-Za-z0-9]+\/)?([A-Za-z0-9]+\.[A-Za-z0-9]+).*/\2/' | sort -u)
 
-# Words in backticks of the table's last column; what is in parentheses is no test's name.
+# What is in backticks in the table's last column; in parentheses, or with a slash, it is no test's name.
 named=$(sed -n '/^## Attack, defence, test/,$p' docs/security.md | sed -nE 's/^\|.*\|(.*)\|$/\1/p' |
-    sed 's/([^)]*)//g' | grep -oP '`\K[^`]+' | sort -u)
+    sed 's/([^)]*)//g' | grep -oE '`[^`/]+`' | tr -d '`' | sort -u)
 
 findings=0
 while read -r name; do
