@@ -100,8 +100,10 @@ std::optional<protocol::Refused> check_sense(const Deployment& deployment) {
     return std::nullopt;
 }
 
-std::optional<protocol::Refused> check_state(const AdmissionContext& context) {
-    if (context.condition == StateKeeper::Condition::corrupt)
+std::optional<protocol::Refused> check_state(const Deployment& deployment, const AdmissionContext& context) {
+    // Only a live session says so: a channel's document may be one that was held back.
+    const bool reset = deployment.reset_state && deployment.delivery == protocol::Delivery::session;
+    if (context.condition == StateKeeper::Condition::corrupt && !reset)
         return protocol::Refused{"corrupt-state", context.state_problem};
     return std::nullopt;
 }
@@ -124,6 +126,33 @@ std::optional<protocol::Refused> check_signature(const SignedDocument& document,
 }
 
 } // namespace
+
+std::optional<protocol::Refused> check_system(const Deployment& deployment, const std::optional<OperatorList>& then,
+                                              std::string_view signer) {
+    if (!then) {
+        if (deployment.remove_agent)
+            return std::nullopt;
+        return refuse("no-agent",
+                      "the new system has no waggle-agent.service, so this deployment would be the last one: "
+                      "enable services.waggle-agent, or say --remove-agent");
+    }
+    if (then->current.empty())
+        return refuse("no-operator", "with the new system nobody could deploy to this node any more: its "
+                                     "services.waggle-agent.operators names nobody but whom a later configuration has "
+                                     "removed; `waggle-agent adopt` at the node's console takes such a one back");
+    const bool by_a_session = deployment.goal != protocol::Goal::boot || deployment.reboot != protocol::Reboot::never;
+    const bool awaits_confirmation = deployment.rollback.enable && !deployment.remove_agent && by_a_session &&
+                                     deployment.goal != protocol::Goal::dry_activate;
+    const bool signer_stays =
+        std::ranges::any_of(then->current, [&](const auto& key) { return key.fingerprint() == signer; });
+    if (awaits_confirmation && !signer_stays)
+        return refuse("no-confirmer",
+                      "the new system does not know {}, who signed this deployment, as an operator, so "
+                      "nobody here could confirm it: add the key to services.waggle-agent.operators, "
+                      "deploy as one who stays, or hand over with --no-rollback",
+                      signer);
+    return std::nullopt;
+}
 
 Time admission_clock(const AdmissionContext& context) {
     Time clock = context.own_clock;
@@ -171,7 +200,7 @@ Admission admit(const SignedDocument& document, const NodeIdentity& self, const 
     if (!refusal)
         refusal = check_sense(deployment);
     if (!refusal)
-        refusal = check_state(context);
+        refusal = check_state(deployment, context);
     if (refusal) {
         result.refusal = *refusal;
         return result;

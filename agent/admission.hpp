@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace waggle::agent {
@@ -47,6 +48,12 @@ struct Admission {
 
 // May this deployment run on this node? Asks in the order of docs/protocol.md, changes nothing.
 Admission admit(const protocol::SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context);
+
+// Whether a system makes sense as this node's next one: once it runs there must be an agent, and its operators (`then`;
+// nullopt: it has no agent) must be such that the deployment can be confirmed by who signed it (a fingerprint).
+// nullopt: it does.
+std::optional<protocol::Refused> check_system(const protocol::Deployment& deployment,
+                                              const std::optional<OperatorList>& then, std::string_view signer);
 
 // The later of what is known of the time. A hello far ahead of a clock that is set moves nothing.
 Time admission_clock(const AdmissionContext& context);

@@ -34,6 +34,7 @@ public:
         add_rollback();
         add_disarm();
         add_reset_state();
+        add_adopt();
         add_unit("activate", run_activation);
         add_unit("commit", run_commit);
         add_unit("take-up", take_up);
@@ -115,6 +116,17 @@ private:
         command->callback([this] { chosen_ = [this] { return reset_state_at_console(given(state_dir_)); }; });
     }
 
+    void add_adopt() {
+        auto* command = app_.add_subcommand(
+            "adopt", "Make those in FILE, else those of the configuration that runs, this node's only operators");
+        command->add_option("FILE", operators_, "public keys, one a line of authorized_keys without options");
+        command->add_option("--config", config_, "the agent's configuration (default: the one its unit names)");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->callback([this] {
+            chosen_ = [this] { return adopt_at_console(given(operators_), given(config_), given(state_dir_)); };
+        });
+    }
+
     // Hidden: what runs in a unit of its own, because it changes the system.
     void add_unit(const char* name, int (*part)(const std::filesystem::path&, const protocol::DeploymentId&)) {
         auto* command = app_.add_subcommand(name, "")->group("");
@@ -145,6 +157,7 @@ private:
     std::function<int()> chosen_;
     std::string config_;
     std::string state_dir_;
+    std::string operators_;
     std::string id_;
     std::string caller_;
     std::string system_;

@@ -12,7 +12,7 @@ namespace waggle::agent {
 namespace {
 
 constexpr size_t max_config_bytes = 1 << 20;
-constexpr size_t max_operators = 256; // each is tried for every signature
+constexpr size_t max_unit_bytes = 1 << 20;
 constexpr size_t max_listen = 64;
 
 std::string name_field(protocol::Fields& fields, std::string_view key) {
@@ -84,6 +84,40 @@ Config parse_config(std::string_view text, std::string_view name_for_errors) {
 
 Config load_config(const std::filesystem::path& file) {
     return parse_config(read_file(file, max_config_bytes), file.string());
+}
+
+std::vector<ssh::PublicKey> parse_operators(std::string_view text, std::string_view name_for_errors) {
+    const auto json = protocol::parse_json(text, name_for_errors);
+    protocol::Fields fields(json, name_for_errors);
+    std::vector<ssh::PublicKey> keys;
+    for (const auto& item : fields.array("operators", max_operators)) {
+        try {
+            if (item.is_string())
+                keys.push_back(ssh::PublicKey::parse(item.get_ref<const std::string&>()));
+        } catch (const ssh::BadKey&) {
+            continue;
+        }
+    }
+    return keys;
+}
+
+std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path& unit_file) {
+    constexpr std::string_view option = "--config ";
+    const auto unit = read_file_if_exists(unit_file, max_unit_bytes);
+    if (!unit)
+        return std::nullopt;
+    const auto start = unit->find(option);
+    if (start == std::string::npos)
+        return std::nullopt;
+    const auto from = start + option.size();
+    return unit->substr(from, unit->find_first_of(" \n", from) - from);
+}
+
+std::optional<std::vector<ssh::PublicKey>> operators_in_system(const std::filesystem::path& toplevel) {
+    const auto file = config_of_unit(toplevel / "etc/systemd/system/waggle-agent.service");
+    if (!file)
+        return std::nullopt;
+    return parse_operators(read_file(*file, max_config_bytes), file->string());
 }
 
 } // namespace waggle::agent

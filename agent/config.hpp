@@ -12,6 +12,8 @@
 
 namespace waggle::agent {
 
+inline constexpr size_t max_operators = 256; // each is tried for every signature
+
 // The file that `waggle-agent daemon --config` reads; services.waggle-agent writes it. Every key is required
 // but those of "settings"; unknown keys are errors.
 struct Config {
@@ -37,5 +39,14 @@ struct Config {
 // Throws Error naming the file and the field.
 Config load_config(const std::filesystem::path& file);
 Config parse_config(std::string_view text, std::string_view name_for_errors);
+
+// Only the operators, of a configuration that another version of the agent may be meant to read. Keys of kinds that we
+// do not know are left out. Throws Error.
+std::vector<ssh::PublicKey> parse_operators(std::string_view text, std::string_view name_for_errors);
+// The configuration that the agent's unit in this file names; nullopt when it is not there, or names none.
+std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path& unit_file);
+// The operators of the agent in a system, which may be a toplevel that does not run; nullopt: it has no agent.
+// Throws Error.
+std::optional<std::vector<ssh::PublicKey>> operators_in_system(const std::filesystem::path& toplevel);
 
 } // namespace waggle::agent

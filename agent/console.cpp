@@ -4,6 +4,7 @@
 #include "agent/life.hpp"
 #include "agent/life_commands.hpp"
 #include "agent/local_actions.hpp"
+#include "agent/operators.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 
@@ -20,7 +21,7 @@ namespace {
 
 constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
 constexpr auto default_state_dir = "/var/lib/waggle-agent";
-constexpr size_t max_unit_bytes = 1 << 20;
+constexpr size_t max_list_bytes = 1 << 20;
 constexpr std::chrono::seconds lock_timeout{60};
 constexpr int units_failed = 4; // of switch-to-configuration
 
@@ -81,15 +82,7 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
 } // namespace
 
 std::optional<std::filesystem::path> config_of_unit() {
-    constexpr std::string_view option = "--config ";
-    const auto unit = read_file_if_exists(unit_file, max_unit_bytes);
-    if (!unit)
-        return std::nullopt;
-    const auto start = unit->find(option);
-    if (start == std::string::npos)
-        return std::nullopt;
-    const auto from = start + option.size();
-    return unit->substr(from, unit->find_first_of(" \n", from) - from);
+    return config_of_unit(unit_file);
 }
 
 std::filesystem::path find_state_dir(const std::optional<std::filesystem::path>& given) {
@@ -138,8 +131,43 @@ int reset_state_at_console(const std::optional<std::filesystem::path>& state_dir
     if (state.condition() != StateKeeper::Condition::corrupt)
         return say("the state can be read: it is left as it is", 1);
     state.reset();
-    return say(fmt::format("{}.corrupt is what it was; the next deployment is admitted without a look at earlier ones",
+    return say(fmt::format("{}.corrupt is what it was; the next deployment is admitted without a look at earlier ones, "
+                           "and the operators are those of the configuration that runs",
                            StateKeeper::file_in(state.folder()).string()));
+}
+
+int adopt_at_console(const std::optional<std::filesystem::path>& file,
+                     const std::optional<std::filesystem::path>& config_file,
+                     const std::optional<std::filesystem::path>& state_dir) {
+    const auto config = config_file ? config_file : config_of_unit();
+    const auto keys = [&] {
+        if (file)
+            return parse_operator_lines(read_file(*file, max_list_bytes), file->string());
+        if (!config)
+            throw Error(
+                "this system has no waggle-agent.service to take the operators of: name a file with their keys");
+        return load_config(*config).operators;
+    }();
+    StateKeeper state(state_dir || !config ? find_state_dir(state_dir) : load_config(*config).state_dir);
+    OperatorList operators;
+    const auto now = state.change([&](State& all) {
+        const auto configured = config ? load_config(*config).operators : keys;
+        operators = adopt(operators_of(all, configured), keys);
+        all.operators = operators;
+        if (all.deployment)
+            all.deployment->next_operators.reset();
+    });
+    for (const auto& key : operators.current)
+        say(fmt::format("operator {}", key.fingerprint()));
+    for (const auto& key : operators.removed)
+        say(fmt::format("removed  {}", key.fingerprint()));
+    if (const auto& record = now.deployment; record && !record->outcome)
+        say(fmt::format("deployment {}, signed by {}, is under way: `waggle-agent rollback` ends it",
+                        record->id.brief(), record->operator_key));
+    // Sessions of those who were removed end with the agent that serves them.
+    if (config_of_unit() && !state_dir)
+        LocalActions(state).restart_agent();
+    return 0;
 }
 
 } // namespace waggle::agent

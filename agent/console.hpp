@@ -17,6 +17,11 @@ std::optional<std::filesystem::path> config_of_unit();
 int roll_back_at_console(const std::optional<std::filesystem::path>& state_dir);
 // Stops the rollback timers and ends the deployment: what runs is kept until the next boot.
 int disarm_at_console(const std::optional<std::filesystem::path>& state_dir);
+// Makes exactly those operators whose keys are in the file, else those of the configuration that runs; until a
+// configuration is committed that names others. Whoever was removed stays so when an older generation is booted.
+int adopt_at_console(const std::optional<std::filesystem::path>& file,
+                     const std::optional<std::filesystem::path>& config_file,
+                     const std::optional<std::filesystem::path>& state_dir);
 // Moves a state that cannot be read aside.
 int reset_state_at_console(const std::optional<std::filesystem::path>& state_dir);
 

@@ -114,7 +114,8 @@ void wait_for(const Interrupt& interrupt, std::chrono::milliseconds at_most) {
 
 // An address or interface may come later than we do: the unit only wants the network, it does not wait for it.
 std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey& identity,
-                                    const net::Server::Handler& handler, const Interrupt& interrupt) {
+                                    const Deployments& deployments, const net::Server::Handler& handler,
+                                    const Interrupt& interrupt) {
     net::ServerOptions options;
     options.listen = config.listen;
     options.port = config.port;
@@ -124,7 +125,9 @@ std::unique_ptr<net::Server> listen(const Config& config, const ssh::PrivateKey&
     while (true) {
         try {
             return std::make_unique<net::Server>(
-                options, identity, net::SessionPolicy{config.hive, config.node, config.operators}, handler);
+                options, identity,
+                net::SessionPolicy{config.hive, config.node, [&deployments] { return deployments.operators(); }},
+                handler);
         } catch (const Error& error) {
             spdlog::error("{}; trying again in {} s", error.what(), static_cast<double>(pause.count()) / 1000);
         }
@@ -143,6 +146,16 @@ void ask_for_reboot() {
                             options);
     if (!result.status.success())
         throw Error("systemctl reboot: " + result.err_tail);
+}
+
+// Who is in the configuration that runs (an older generation, or one that no deployment committed) and yet no operator.
+void warn_of_strangers(const Config& config, const Deployments& deployments) {
+    const auto operators = deployments.operators();
+    for (const auto& key : config.operators)
+        if (std::ranges::find(operators, key) == operators.end())
+            spdlog::warn("{} is in the configuration of this system, but not of the one that was committed last: no "
+                         "operator; `waggle-agent adopt` at the console changes that",
+                         key.fingerprint());
 }
 
 void serve(const Config& config, Interrupt& stop) {
@@ -175,12 +188,17 @@ void serve(const Config& config, Interrupt& stop) {
     const auto handler = [&](net::Session session) {
         const Succession::Guest guest(succession);
         spdlog::info("session with {} ({})", session.connection->peer(), session.operator_key.fingerprint());
-        serve_session({.connection = *session.connection, .hello_time = session.hello_time, .version = session.version},
+        serve_session({.connection = *session.connection,
+                       .hello_time = session.hello_time,
+                       .version = session.version,
+                       .operator_key = session.operator_key},
                       deployments);
     };
-    const auto server = listen(config, identity, handler, stop); // gone first: sessions end before what they use
+    const auto server =
+        listen(config, identity, deployments, handler, stop); // gone first: sessions end before what they use
     spdlog::info("{} of {} listens on port {}, key {}, {} operators", config.node, config.hive, server->port(),
-                 identity.public_key().fingerprint(), config.operators.size());
+                 identity.public_key().fingerprint(), deployments.operators().size());
+    warn_of_strangers(config, deployments);
     notify_service_manager("READY=1");
     pollfd fd{.fd = stop.fd(), .events = POLLIN, .revents = 0};
     // Once a day it is looked whether something in the store was kept for long enough.

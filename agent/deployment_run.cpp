@@ -1,6 +1,8 @@
 #include "agent/deployment_run.hpp"
 
+#include "agent/admission.hpp"
 #include "agent/gc_roots.hpp"
+#include "agent/operators.hpp"
 #include "agent/specialisation.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
@@ -10,6 +12,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -28,9 +31,9 @@ constexpr std::chrono::seconds replay_time{60}; // in which a trigger comes back
 } // namespace
 
 DeploymentRun::DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id,
-                             std::string operator_key)
+                             std::string operator_key, std::vector<ssh::PublicKey> configured)
     : world_(world), id_(id), deployment_(std::move(deployment)), operator_key_(std::move(operator_key)),
-      story_(id, world.clock()) {}
+      configured_(std::move(configured)), story_(id, world.clock()) {}
 
 namespace {
 
@@ -72,6 +75,7 @@ bool DeploymentRun::has_ended() const {
 
 void DeploymentRun::begin() {
     const auto write = [&](State& all) {
+        all.operators = stored_operators(all); // the record that may hold them is replaced
         all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
         DeploymentRecord record;
@@ -221,11 +225,53 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
             story_.note(world_.clock(), choice.note);
         target_ = std::move(choice.system);
     }
+    if (activate)
+        check_sense();
     take(LifeEvent::stage, [&](DeploymentRecord& record) {
         if (!activate)
             agent::end(record, {});
     });
     return activate;
+}
+
+void DeploymentRun::check_sense() {
+    const auto refused = [](const protocol::Refused& refusal) {
+        return Stopped(Outcome::refused, refusal.code, refusal.message);
+    };
+    const auto& toplevel = *deployment_.toplevel;
+    std::optional<std::vector<ssh::PublicKey>> named;
+    try {
+        named = world_.host.operators_in(toplevel);
+    } catch (const Error& error) {
+        throw refused(
+            {"agent-configuration",
+             fmt::format("the new system's agent has a configuration that cannot be read: {}", error.what())});
+    }
+    const auto now = operators_of(world_.state.get(), configured_);
+    const auto then = named ? std::optional(operators_after_commit(now, *named, was_here_before())) : std::nullopt;
+    if (const auto refusal = check_system(deployment_, then, operator_key_))
+        throw refused(*refusal);
+    if (!then)
+        return;
+    for (const auto& key : *named)
+        if (std::ranges::find(then->removed, key) != then->removed.end())
+            story_.note(world_.clock(), fmt::format("{} was removed by a configuration after this one, and stays so",
+                                                    key.fingerprint()));
+    world_.state.change([&](State& all) {
+        all.operators = now;
+        if (all.deployment && all.deployment->id == id_)
+            all.deployment->next_operators = then;
+    });
+}
+
+bool DeploymentRun::was_here_before() const {
+    const auto& toplevel = *deployment_.toplevel;
+    if (world_.host.is_generation(toplevel))
+        return true;
+    return world_.archive != nullptr &&
+           std::ranges::any_of(world_.archive->history(Archive::max_entries), [&](const auto& entry) {
+               return entry.generation && entry.toplevel == toplevel.absolute();
+           });
 }
 
 void DeploymentRun::activate(const Interrupt& interrupt) {

@@ -43,7 +43,9 @@ struct World {
 // acted on. Sessions read its story.
 class DeploymentRun {
 public:
-    DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id, std::string operator_key);
+    // `configured`: the operators in the configuration of this agent.
+    DeploymentRun(World& world, protocol::Deployment deployment, protocol::DeploymentId id, std::string operator_key,
+                  std::vector<ssh::PublicKey> configured);
     // One that an agent before this one left in its state: running, or ended.
     DeploymentRun(World& world, const DeploymentRecord& record);
 
@@ -82,6 +84,9 @@ private:
     bool runs_already() const;
     // Fetch, root, last looks. False: there is nothing to activate.
     bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
+    // Holds the system against admission's last rule, and notes who deploys once it is committed. Throws Stopped.
+    void check_sense();
+    bool was_here_before() const;
     void start_units();
     void follow(const Interrupt& interrupt);
     DeploymentRecord look(bool working);
@@ -91,6 +96,7 @@ private:
     protocol::DeploymentId id_;
     protocol::Deployment deployment_; // of one left by another agent: only goal and toplevel
     std::string operator_key_;
+    std::vector<ssh::PublicKey> configured_; // of one left by another agent: empty, for it is past this
     DeploymentStory story_;
     std::atomic<bool> cancelled_ = false;
     std::optional<nix::StorePath> target_; // the specialisation that is switched to

@@ -1,6 +1,7 @@
 #include "agent/deployments.hpp"
 
 #include "agent/gc_roots.hpp"
+#include "agent/operators.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -24,9 +25,9 @@ constexpr std::chrono::seconds last_words_timeout{5}; // the journal is given tw
 
 } // namespace
 
-Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operators, World& world,
+Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> configured, World& world,
                          std::function<void()> on_end)
-    : self_(std::move(self)), operators_(std::move(operators)), world_(world), on_end_(std::move(on_end)) {}
+    : self_(std::move(self)), configured_(std::move(configured)), world_(world), on_end_(std::move(on_end)) {}
 
 Deployments::~Deployments() {
     stop();
@@ -56,8 +57,9 @@ void Deployments::resume() {
 }
 
 Admission Deployments::consider(const protocol::SignedDocument& document, Time session_clock) const {
+    const auto operators = this->operators();
     auto admission = admit(document, self_,
-                           {.operators = operators_,
+                           {.operators = operators,
                             .condition = world_.state.condition(),
                             .state_problem = world_.state.problem(),
                             .last_admitted = world_.state.get().last_admitted,
@@ -94,9 +96,14 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
     if (admission.kind == Admission::Kind::attach)
         return Started{.run = newest_, .attached = true, .store = nullptr};
     auto run = std::make_shared<DeploymentRun>(world_, *admission.deployment, document.id(),
-                                               admission.operator_key->fingerprint());
+                                               admission.operator_key->fingerprint(), configured_);
     remember_end();
     try {
+        if (world_.state.condition() == StateKeeper::Condition::corrupt) { // and the operator knows
+            spdlog::warn("{} asked for it: {}.corrupt is what was there", admission.operator_key->fingerprint(),
+                         StateKeeper::file_in(world_.state_dir).string());
+            world_.state.reset();
+        }
         run->begin();
     } catch (const std::exception& error) {
         return protocol::Refused{"state-not-written", error.what()};
@@ -249,6 +256,10 @@ std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional
                     "nix-env --profile /nix/var/nix/profiles/system --switch-generation {0}, then "
                     "/nix/var/nix/profiles/system/bin/switch-to-configuration switch",
                     *generation)};
+}
+
+std::vector<ssh::PublicKey> Deployments::operators() const {
+    return operators_of(world_.state.get(), configured_).current;
 }
 
 protocol::Facts Deployments::facts(int session_version) const {

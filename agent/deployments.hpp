@@ -27,8 +27,9 @@ public:
     };
     using Answer = std::variant<protocol::Refused, Started>;
 
-    // `on_end` is called, from the thread that ended it, after each deployment's end.
-    Deployments(NodeIdentity self, std::vector<ssh::PublicKey> operators, World& world, std::function<void()> on_end);
+    // `configured` are the operators in the agent's configuration; agent/operators.hpp says when they count. `on_end`
+    // is called, from the thread that ended it, after each deployment's end.
+    Deployments(NodeIdentity self, std::vector<ssh::PublicKey> configured, World& world, std::function<void()> on_end);
     // An activation under way goes on in its unit; we only stop watching it.
     ~Deployments();
 
@@ -58,6 +59,8 @@ public:
     std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;
 
     protocol::Facts facts(int session_version) const;
+    // Who may deploy, now.
+    std::vector<ssh::PublicKey> operators() const;
 
 private:
     // With the mutex held.
@@ -73,7 +76,7 @@ private:
     void remember_end() noexcept;
 
     const NodeIdentity self_;
-    const std::vector<ssh::PublicKey> operators_;
+    const std::vector<ssh::PublicKey> configured_;
     World& world_;
     const std::function<void()> on_end_;
     Interrupt stop_;

@@ -1,5 +1,6 @@
 #include "agent/host.hpp"
 
+#include "agent/config.hpp"
 #include "agent/line_splitter.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
@@ -112,6 +113,19 @@ std::map<std::string, nix::StorePath> LocalHost::specialisations(const nix::Stor
 
 bool LocalHost::is_system(const nix::StorePath& toplevel) const {
     return ::access(switch_program(toplevel).c_str(), X_OK) == 0;
+}
+
+bool LocalHost::is_generation(const nix::StorePath& toplevel) const {
+    std::error_code error; // no folder: no generations
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(system_profile).parent_path(), error))
+        if (generation_of_link(entry.path().filename().string()) && store_path_behind(entry.path()) == toplevel)
+            return true;
+    return false;
+}
+
+std::optional<std::vector<ssh::PublicKey>> LocalHost::operators_in(const nix::StorePath& toplevel) const {
+    return operators_in_system(toplevel.absolute());
 }
 
 std::string own_program() {

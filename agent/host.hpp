@@ -2,6 +2,7 @@
 
 #include "agent/boot_room.hpp"
 #include "shared/nix/store_path.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -35,6 +36,10 @@ public:
     virtual std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const = 0;
     // Whether the path can be switched to.
     virtual bool is_system(const nix::StorePath& toplevel) const = 0;
+    // Whether a generation of the system profile is this system.
+    virtual bool is_generation(const nix::StorePath& toplevel) const = 0;
+    // The operators of the agent that the system starts; nullopt: it has none. Throws Error.
+    virtual std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath& toplevel) const = 0;
 };
 
 class LocalHost : public Host {
@@ -50,6 +55,8 @@ public:
     std::optional<BootRoom> boot_room() const override { return find_boot_room(); }
     std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override;
     bool is_system(const nix::StorePath& toplevel) const override;
+    bool is_generation(const nix::StorePath& toplevel) const override;
+    std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath& toplevel) const override;
 };
 
 // The program of this process, with all links resolved, and the store path that it is in, if it is in one.

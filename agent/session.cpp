@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -135,7 +136,7 @@ class ServedSession {
 public:
     ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
         : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
-          outbox_(start.connection, limits.send) {}
+          operator_key_(start.operator_key), outbox_(start.connection, limits.send) {}
 
     void serve(int version) {
         outbox_.send(deployments_.facts(version));
@@ -144,6 +145,12 @@ public:
             // Pieces that are still on their way when a deployment has ended.
             if (!std::holds_alternative<protocol::Message>(incoming))
                 continue;
+            if (!is_still_operator()) {
+                outbox_.send(
+                    protocol::Refused{"unknown-operator", fmt::format("{} is not an operator of this node any more",
+                                                                      operator_key_->fingerprint())});
+                return;
+            }
             if (!handle(std::get<protocol::Message>(incoming)))
                 return;
         }
@@ -161,6 +168,14 @@ private:
                     return std::nullopt;
             }
         }
+    }
+
+    // A commit, or root at the console, may have removed the key since the session began.
+    bool is_still_operator() const {
+        if (!operator_key_)
+            return true;
+        const auto operators = deployments_.operators();
+        return std::ranges::find(operators, *operator_key_) != operators.end();
     }
 
     // False: the session is over.
@@ -246,6 +261,7 @@ private:
     Deployments& deployments_;
     SessionLimits limits_;
     Time hello_time_;
+    std::optional<ssh::PublicKey> operator_key_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     Outbox outbox_;
     std::optional<EventSender> sender_; // last: it uses the outbox

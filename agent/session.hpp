@@ -3,9 +3,11 @@
 #include "agent/deployments.hpp"
 #include "shared/base/time.hpp"
 #include "shared/net/connection.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 namespace waggle::agent {
 
@@ -14,6 +16,7 @@ struct SessionStart {
     net::Connection& connection;
     Time hello_time;
     int version = 1;
+    std::optional<ssh::PublicKey> operator_key = std::nullopt; // of who is listened to while an operator
 };
 
 struct SessionLimits {

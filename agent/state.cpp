@@ -23,6 +23,7 @@ namespace {
 constexpr size_t max_state_bytes = 1 << 20;
 constexpr size_t max_message_text_bytes = 64 << 10;
 constexpr size_t max_failed_units = 4096;
+constexpr size_t max_kept_keys = 1024;
 constexpr std::chrono::seconds state_lock_timeout{10}; // a write takes milliseconds, on a slow disk a second or two
 constexpr std::chrono::milliseconds lock_retry{20};
 
@@ -34,6 +35,19 @@ std::optional<nix::StorePath> path_or_null(Fields& fields, std::string_view key)
     if (fields.is_null(key))
         return std::nullopt;
     return nix::StorePath::parse_absolute(fields.string(key));
+}
+
+Json to_json(const std::vector<ssh::PublicKey>& keys) {
+    auto lines = Json::array();
+    for (const auto& key : keys)
+        lines.push_back(key.to_string());
+    return lines;
+}
+
+Json to_json(const std::optional<OperatorList>& operators) {
+    if (!operators)
+        return nullptr;
+    return {{"current", to_json(operators->current)}, {"removed", to_json(operators->removed)}};
 }
 
 Json to_json(const LastAdmitted& last) {
@@ -75,9 +89,33 @@ Json to_json(const DeploymentRecord& record, int version) {
                  {"generation", record.generation ? Json(*record.generation) : Json()},
                  {"fetchedPaths", record.fetched_paths},
                  {"fetchedBytes", record.fetched_bytes}};
-    if (version >= 2)
+    if (version >= 2) {
         json["target"] = or_null(record.target);
+        json["nextOperators"] = to_json(record.next_operators);
+    }
     return json;
+}
+
+std::vector<ssh::PublicKey> parse_keys(Fields& fields, std::string_view key) {
+    std::vector<ssh::PublicKey> keys;
+    for (const auto& item : fields.array(key, max_kept_keys)) {
+        if (!item.is_string())
+            fields.fail(key, "has an item that is not a string");
+        keys.push_back(ssh::PublicKey::parse(item.get<std::string>()));
+    }
+    return keys;
+}
+
+// States of agents that did not keep them yet are without the key.
+std::optional<OperatorList> parse_operators(Fields& fields, std::string_view key, std::string_view name) {
+    if (!fields.has(key) || fields.is_null(key))
+        return std::nullopt;
+    Fields inner(fields.object(key), fmt::format("{}: {}", name, key));
+    OperatorList operators;
+    operators.current = parse_keys(inner, "current");
+    operators.removed = parse_keys(inner, "removed");
+    inner.end();
+    return operators;
 }
 
 LastAdmitted parse_last_admitted(const Json& json, std::string_view name) {
@@ -133,6 +171,7 @@ DeploymentRecord parse_record(const Json& json, int version, std::string_view na
         entry.end();
     }
     record.operator_key = fields.string("operator");
+    record.next_operators = parse_operators(fields, "nextOperators", name);
     record.previous_system = path_or_null(fields, "previousSystem");
     record.previous_profile = path_or_null(fields, "previousProfile");
     record.previous_profile_link = fields.string("previousProfileLink");
@@ -165,9 +204,11 @@ DeploymentRecord parse_record(const Json& json, int version, std::string_view na
 } // namespace
 
 std::string to_text(const State& state) {
-    const Json json = {{"v", state.version},
-                       {"lastAdmitted", state.last_admitted ? to_json(*state.last_admitted) : Json()},
-                       {"deployment", state.deployment ? to_json(*state.deployment, state.version) : Json()}};
+    Json json = {{"v", state.version},
+                 {"lastAdmitted", state.last_admitted ? to_json(*state.last_admitted) : Json()},
+                 {"deployment", state.deployment ? to_json(*state.deployment, state.version) : Json()}};
+    if (state.version >= 2)
+        json["operators"] = to_json(state.operators);
     // A log line of someone else's program may be in a message: what is not UTF-8 is replaced, never a reason to fail.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -177,14 +218,17 @@ State parse_state_text(std::string_view text, std::string_view name_for_errors) 
     Fields fields(json, name_for_errors);
     const auto version = fields.integer("v");
     if (version < oldest_state_version || version > newest_state_version)
-        fields.fail("v", fmt::format("is {}, this agent reads versions {} to {}", version, oldest_state_version,
-                                     newest_state_version));
+        fields.fail(
+            "v", fmt::format("is {}, this agent reads versions {} to {}: {}", version, oldest_state_version,
+                             newest_state_version,
+                             version > newest_state_version ? "a newer agent has written it" : "it was never in use"));
     State state;
     state.version = static_cast<int>(version);
     if (!fields.is_null("lastAdmitted"))
         state.last_admitted = parse_last_admitted(fields.object("lastAdmitted"), name_for_errors);
     if (!fields.is_null("deployment"))
-        state.deployment = parse_record(fields.object("deployment"), state.version, name_for_errors);
+        state.deployment = parse_record(fields.object("deployment"), name_for_errors);
+    state.operators = parse_operators(fields, "operators", name_for_errors);
     fields.end();
     return state;
 }
@@ -227,8 +271,8 @@ StateKeeper::Content StateKeeper::read() const {
         content.state = {};
         content.condition = Condition::corrupt;
         content.problem =
-            fmt::format("this node's record of its deployments, {}, cannot be used ({}), so nothing is admitted; see "
-                        "`waggle-agent status` on the node",
+            fmt::format("this node's record of its deployments, {}, cannot be used ({}), so nothing is admitted; "
+                        "`waggle apply --reset-state` puts it aside, `waggle-agent status` on the node says more",
                         file.string(), error.what());
     }
     return content;

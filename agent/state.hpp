@@ -6,6 +6,7 @@
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/messages.hpp"
 #include "shared/protocol/outcome.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -32,6 +33,13 @@ struct TrailEntry {
     bool operator==(const TrailEntry&) const = default;
 };
 
+// Who may deploy to this node, and who could once. agent/operators.hpp has the rules.
+struct OperatorList {
+    std::vector<ssh::PublicKey> current;
+    std::vector<ssh::PublicKey> removed; // the oldest first
+    bool operator==(const OperatorList&) const = default;
+};
+
 // How far the newest deployment has come. Written by the daemon until the activation begins, from then on by the units
 // that change the system. agent/life.hpp says which state follows which.
 struct DeploymentRecord {
@@ -45,6 +53,7 @@ struct DeploymentRecord {
     Time since;                    // of the state
     std::vector<TrailEntry> trail; // every state so far, the newest last; its length ends loops
     std::string operator_key;
+    std::optional<OperatorList> next_operators; // this node's once it is committed
     // Of the moment before the activation:
     std::optional<nix::StorePath> previous_system; // what ran
     std::optional<nix::StorePath> previous_profile;
@@ -68,7 +77,7 @@ inline const std::optional<nix::StorePath>& system_of(const DeploymentRecord& re
     return record.target ? record.target : record.toplevel;
 }
 
-// Of the file's form. 1: up to 0.1.0. 2: with "target".
+// Of the file's form. 1: up to 0.1.0. 2: with "target", "operators" and "nextOperators".
 inline constexpr int oldest_state_version = 1;
 inline constexpr int newest_state_version = 2;
 
@@ -76,6 +85,7 @@ struct State {
     int version = newest_state_version; // of the file it was read from
     std::optional<LastAdmitted> last_admitted;
     std::optional<DeploymentRecord> deployment;
+    std::optional<OperatorList> operators; // before the deployment above is committed
 };
 
 // In the form of the state's version: what that does not know is left out.
@@ -105,7 +115,7 @@ public:
     // committed: the agent of before may have to read it.
     State change(const std::function<void(State&)>& edit);
 
-    // Forgets a corrupt state (moves the file aside, to state.json.corrupt): for a person at the console.
+    // Forgets a corrupt state (moves the file aside, to state.json.corrupt), and with it which operators were removed.
     void reset();
 
     const std::filesystem::path& folder() const { return folder_; }

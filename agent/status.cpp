@@ -4,6 +4,7 @@
 #include "agent/config.hpp"
 #include "agent/console.hpp"
 #include "agent/host.hpp"
+#include "agent/operators.hpp"
 #include "agent/state.hpp"
 #include "shared/base/error.hpp"
 
@@ -34,8 +35,13 @@ void describe(Lines& lines, const Config& config) {
     lines.add("hive", config.hive);
     lines.add("node", config.node);
     lines.add("port", fmt::format("{}", config.port));
-    for (const auto& key : config.operators)
+}
+
+void describe(Lines& lines, const OperatorList& operators) {
+    for (const auto& key : operators.current)
         lines.add("operator", key.fingerprint());
+    for (const auto& key : operators.removed)
+        lines.add("removed", key.fingerprint());
 }
 
 void describe(Lines& lines, const DeploymentRecord& record) {
@@ -60,9 +66,11 @@ std::string describe_status(std::optional<std::filesystem::path> config_file,
     lines.add("waggle-agent", WAGGLE_VERSION);
     if (!config_file)
         config_file = config_of_unit();
+    std::vector<ssh::PublicKey> configured;
     if (config_file) {
         try {
             const auto config = load_config(*config_file);
+            configured = config.operators;
             describe(lines, config);
             if (!state_dir)
                 state_dir = config.state_dir;
@@ -83,7 +91,10 @@ std::string describe_status(std::optional<std::filesystem::path> config_file,
                   fmt::format("{}; `waggle-agent reset-state` puts it aside: the next deployment is then admitted "
                               "without a look at earlier ones",
                               state.problem()));
-    else if (const auto record = state.get().deployment)
+    describe(lines, operators_of(state.get(), configured));
+    if (state.condition() == StateKeeper::Condition::corrupt)
+        return lines.text();
+    if (const auto record = state.get().deployment)
         describe(lines, *record);
     else
         lines.add("last deployment", "none");

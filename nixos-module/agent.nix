@@ -101,7 +101,8 @@ in
       example = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… alice@laptop" ];
       description = ''
         Who may deploy to this node: OpenSSH Ed25519 public keys, one a line of authorized_keys without options.
-        Whoever has one of these keys can become root here.
+        Whoever has one of these keys can become root here. Counts from the moment in which a deployment of this configuration
+        is committed; after a switch by other means, from `waggle-agent adopt` at the console on.
       '';
     };
 

@@ -131,6 +131,8 @@ private:
         apply_app_->add_flag("--no-rollback", apply_.no_rollback, "Keep the new system whatever comes of it");
         apply_app_->add_flag("--force-replace-unknown-profiles", apply_.replace_unknown_profiles,
                              "Also where deployment.replaceUnknownProfiles is false");
+        apply_app_->add_flag("--reset-state", apply_.reset_state,
+                             "Let a node forget a record of earlier deployments that it cannot read");
         auto* always = apply_app_->add_flag("--reboot", apply_.reboot, "Reboot into the new system");
         apply_app_
             ->add_flag("--reboot-if-needed", apply_.reboot_if_needed,

@@ -18,7 +18,7 @@ namespace waggle {
 // A program to run: argv[0] is looked up in PATH, nothing goes through a shell.
 struct Command {
     std::vector<std::string> argv;
-    std::map<std::string, std::string> extra_environment;
+    std::map<std::string, std::string> extra_environment = {};
 
     // For messages: the words, quoted where needed.
     std::string to_string() const;
@@ -71,9 +71,9 @@ private:
 
 struct RunOptions {
     Deadline deadline;
-    size_t max_stdout_bytes = 64 << 20;                   // more is an error
-    std::function<void(std::string_view)> on_stderr_line; // called from this thread for each whole line
-    const Interrupt* interrupt = nullptr;                 // when requested: SIGTERM, then Interrupted is thrown
+    size_t max_stdout_bytes = 64 << 20;                        // more is an error
+    std::function<void(std::string_view)> on_stderr_line = {}; // called from this thread for each whole line
+    const Interrupt* interrupt = nullptr;                      // when requested: SIGTERM, then Interrupted is thrown
 };
 
 struct RunResult {

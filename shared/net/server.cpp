@@ -203,7 +203,7 @@ asio::awaitable<void> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
         require_full_handshake(link->tls());
         co_await link->accept_web_socket(protocol::max_hello_bytes);
         protocol::SessionExpectation expected{exporter(link->tls()), random_bytes<32>(), policy_.hive,
-                                              policy_.node,          host_key_,          policy_.operators};
+                                              policy_.node,          host_key_,          policy_.operators()};
         co_await link->write_message(protocol::to_message(expected.nonce));
         std::string hello = co_await link->read_message();
         Judgement judgement = judge(hello, expected, link->peer());

@@ -27,7 +27,7 @@ struct ServerOptions {
 struct SessionPolicy {
     std::string hive;
     std::string node;
-    std::vector<ssh::PublicKey> operators;
+    std::function<std::vector<ssh::PublicKey>()> operators; // asked at every hello, on the I/O thread
 };
 
 // An operator's session, admitted by protocol::admit_hello.

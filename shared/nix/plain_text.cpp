@@ -1,5 +1,7 @@
 #include "shared/nix/plain_text.hpp"
 
+#include "shared/base/utf8.hpp"
+
 #include <cstdint>
 
 namespace waggle::nix {
@@ -37,30 +39,6 @@ size_t end_of_escape(std::string_view text, size_t at) {
     return kind >= 0x20 && kind < 0x30 ? end + 1 : end;
 }
 
-// The length of the well-formed UTF-8 sequence at `at` (RFC 3629), 0 when there is none.
-size_t utf8_length(std::string_view text, size_t at) {
-    std::uint8_t first = byte_at(text, at), second = byte_at(text, at + 1);
-    auto continues = [&](size_t from, size_t count) {
-        for (size_t i = from; i < from + count; ++i)
-            if ((byte_at(text, i) & 0xc0) != 0x80)
-                return false;
-        return true;
-    };
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        return continues(at + 1, 1) ? 2 : 0;
-    if (first >= 0xe0 && first <= 0xef) {
-        bool overlong = first == 0xe0 && second < 0xa0, surrogate = first == 0xed && second > 0x9f;
-        return continues(at + 1, 2) && !overlong && !surrogate ? 3 : 0;
-    }
-    if (first >= 0xf0 && first <= 0xf4) {
-        bool overlong = first == 0xf0 && second < 0x90, beyond = first == 0xf4 && second > 0x8f;
-        return continues(at + 1, 3) && !overlong && !beyond ? 4 : 0;
-    }
-    return 0;
-}
-
 } // namespace
 
 std::string plain_text(std::string_view text, size_t max_bytes) {
@@ -71,12 +49,12 @@ std::string plain_text(std::string_view text, size_t max_bytes) {
             at = end_of_escape(text, at);
             continue;
         }
-        size_t length = utf8_length(text, at);
-        bool c0_control = (first < 0x20 && first != '\n' && first != '\t') || first == 0x7f;
-        bool c1_control = length == 2 && first == 0xc2 && byte_at(text, at + 1) < 0xa0;
-        std::string_view piece = length == 0 ? replacement : text.substr(at, length);
-        at += length == 0 ? 1 : length;
-        if (c0_control || c1_control)
+        const CodePoint c = decode_utf8(text.substr(at));
+        const bool control =
+            (c.value < 0x20 && c.value != '\n' && c.value != '\t') || (c.value >= 0x7f && c.value < 0xa0);
+        std::string_view piece = c.bytes == 0 ? replacement : text.substr(at, c.bytes);
+        at += c.bytes == 0 ? 1 : c.bytes;
+        if (c.bytes != 0 && control)
             continue;
         if (result.size() + piece.size() > max_bytes)
             return result + "…";

@@ -275,6 +275,8 @@ std::string to_payload(const Deployment& deployment) {
         json["closure"] = to_json(*deployment.closure);
     if (deployment.parent)
         json["parent"] = deployment.parent->to_string();
+    if (deployment.reset_state) // agents of the version before do not know it
+        json["resetState"] = true;
     if (deployment.git)
         json["git"] = {{"rev", deployment.git->rev}, {"dirty", deployment.git->dirty}};
     return dump_json(json);
@@ -309,6 +311,8 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.remove_agent = fields.boolean("removeAgent");
     deployment.local_content = one_of(fields, "localContent", local_contents);
     deployment.retry = fields.boolean("retry");
+    if (fields.has("resetState"))
+        deployment.reset_state = fields.boolean("resetState");
     deployment.git = read_git(fields);
     deployment.specialisation = read_specialisation(fields);
     deployment.boot_files = read_boot_files(fields);

@@ -53,15 +53,27 @@ fleet_make_operator() {
 fleet_make_agent() {
     mkdir -p "$run/waggle-agent/bin"
     strip -o "$run/waggle-agent/bin/waggle-agent" "$build_dir/agent/waggle-agent"
+    fleet_take_sanitizers
     agent_package=$(nix-store --add "$run/waggle-agent")
+}
+
+# Where the agent was built with sanitizers their libraries travel with it: the nodes have none.
+fleet_take_sanitizers() {
+    local library
+    sanitized=false
+    for library in $(ldd "$build_dir/agent/waggle-agent" | sed -nE 's/^\s*lib(asan|ubsan|tsan)\S* => (\S+) .*/\2/p'); do
+        mkdir -p "$run/waggle-agent/lib"
+        cp -L "$library" "$run/waggle-agent/lib/"
+        sanitized=true
+    done
 }
 
 fleet_write() {
     local name
     for name in "$@"; do
         jq -n --arg name "$name" --arg address "$(node_address "$name")" '{($name): {address: $address}}'
-    done | jq -s --arg agent "$agent_package" --rawfile key "$run/operator.pub" \
-        '{agent: $agent, operators: [$key | rtrimstr("\n")], nodes: add}' >"$run/hive/fleet.json"
+    done | jq -s --arg agent "$agent_package" --argjson sanitized "$sanitized" --rawfile key "$run/operator.pub" \
+        '{agent: $agent, sanitized: $sanitized, operators: [$key | rtrimstr("\n")], nodes: add}' >"$run/hive/fleet.json"
 }
 
 fleet_install() {

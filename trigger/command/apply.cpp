@@ -61,6 +61,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                       .remove_agent = options.remove_agent,
                                       .no_rollback = options.no_rollback,
                                       .replace_unknown_profiles = options.replace_unknown_profiles,
+                                      .reset_state = options.reset_state,
                                       .reboot = options.reboot             ? protocol::Reboot::always
                                                 : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                            : protocol::Reboot::never,

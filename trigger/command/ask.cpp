@@ -2,7 +2,6 @@
 
 #include "trigger/command/prepare.hpp"
 #include "trigger/deploy/dialer.hpp"
-#include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
@@ -19,10 +18,11 @@ using protocol::Outcome;
 
 namespace {
 
-NodeReport ended(const std::string& node, Outcome outcome, const std::string& message) {
+NodeReport ended(const std::string& node, Outcome outcome, const std::string& message, const std::string& code = {}) {
     NodeReport report;
     report.node = node;
     report.outcome = outcome;
+    report.code = code;
     report.message = message;
     return report;
 }
@@ -34,7 +34,7 @@ NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Aske
         report.node = node;
         return report;
     } catch (const RefusedByNode& refused) {
-        return ended(node, Outcome::refused, refused.what());
+        return ended(node, Outcome::refused, refused.what(), refused.code());
     } catch (const net::WrongHostKey& error) {
         return ended(node, Outcome::refused, error.what());
     } catch (const Interrupted&) {
@@ -49,7 +49,13 @@ NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Aske
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                   const std::function<NodeReport(const Asked&)>& ask) {
-    const Identity identity = load_identity(connect.identity, IdentityPlaces::of_this_process());
+    return ask_nodes_as(load_identity(connect.identity, IdentityPlaces::of_this_process()), global, select, connect,
+                        interrupt, all_allowed, ask);
+}
+
+std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
+                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                     const std::function<NodeReport(const Asked&)>& ask) {
     KnownHostsFiles known_hosts(connect.known_hosts);
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
     if (identity.warning)

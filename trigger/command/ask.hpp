@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.hpp"
 #include "trigger/command/options.hpp"
+#include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/session.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
@@ -25,6 +26,11 @@ struct Asked {
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                   const std::function<NodeReport(const Asked&)>& ask);
+
+// The same, as somebody who was asked for already.
+std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
+                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                     const std::function<NodeReport(const Asked&)>& ask);
 
 // The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
 template <class Answer>

@@ -45,6 +45,7 @@ struct ApplyOptions {
     bool force = false;
     bool remove_agent = false;
     bool no_rollback = false;
+    bool reset_state = false;
     bool reboot = false;
     bool reboot_if_needed = false;
     bool replace_unknown_profiles = false;

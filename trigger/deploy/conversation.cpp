@@ -1,5 +1,7 @@
 #include "trigger/deploy/conversation.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace waggle::trigger {
@@ -127,14 +129,16 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
 }
 
 void Conversation::on(const Event& event) {
-    Reporter& reporter = surroundings_.reporter;
+    if (event.kind != Event::Kind::progress && ++progress_.events > surroundings_.patience.events)
+        throw protocol::BadDocument(
+            fmt::format("the node has sent more than {} events, as no deployment does", surroundings_.patience.events));
     switch (event.kind) {
     case Event::Kind::state:
         on_state(event.state);
         if (!event.text.empty())
-            reporter.line(node_, event.text);
+            show(event.text);
         break;
-    case Event::Kind::progress: reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
+    case Event::Kind::progress: surroundings_.reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
     case Event::Kind::log:
         if (lines_to_skip_ > 0) {
             --lines_to_skip_;
@@ -144,9 +148,20 @@ void Conversation::on(const Event& event) {
         [[fallthrough]];
     case Event::Kind::note:
         progress_.log.add(event.text);
-        reporter.line(node_, event.text);
+        show(event.text);
         break;
     }
+}
+
+// A node that prints on and on must not fill the log that the trigger writes.
+void Conversation::show(const std::string& text) {
+    const auto most = surroundings_.patience.lines_shown;
+    if (++progress_.lines <= most)
+        surroundings_.reporter.line(node_, text);
+    else if (progress_.lines == most + 1)
+        surroundings_.reporter.line(
+            node_,
+            fmt::format("more than {} lines: the rest is in the node's journal, and the last ones are kept", most));
 }
 
 void Conversation::on_state(DeploymentState state) {

@@ -16,7 +16,9 @@ struct DeploymentProgress {
     protocol::DeploymentState state = protocol::DeploymentState::received;
     bool activation_seen = false;     // the agent said so
     bool everything_was_sent = false; // when the connection was lost: the activation may have begun
-    std::uint64_t log_lines = 0;      // of the activation, that were shown
+    std::uint64_t log_lines = 0;      // of the activation, that were heard
+    std::uint64_t events = 0;         // of any kind but progress
+    std::uint64_t lines = 0;          // of any kind
     std::uint64_t bytes_sent = 0;
     LogTail log;
     std::optional<Instant> sent_at; // the document
@@ -51,6 +53,7 @@ private:
     void receive_one(std::optional<Ending>& ending);
     void on(const protocol::Event& event);
     void on_state(protocol::DeploymentState state);
+    void show(const std::string& text);
     std::optional<Ending> handle_interrupt();
 
     const std::string& node_;

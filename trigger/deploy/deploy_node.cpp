@@ -172,7 +172,7 @@ private:
         const Deadline give_up = deadline_in(
             std::max(patience.reattach, node_.deployment.rollback.confirm_timeout + patience.after_rollback) +
             (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : patience.reboot));
-        if (!patient && ++reconnects_ > surroundings_.patience.reconnects_before_activation)
+        if (++losses_ > patience.reconnects || (!patient && ++reconnects_ > patience.reconnects_before_activation))
             throw Error(fmt::format("the connection broke again and again: {}", *loss_));
         const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarted now
         surroundings_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
@@ -233,7 +233,8 @@ private:
     NodeReport report_;
     std::int64_t sequence_ = 0;       // of the document that was signed last
     std::optional<std::string> loss_; // why the last connection broke
-    int reconnects_ = 0;
+    int reconnects_ = 0;              // before the activation
+    int losses_ = 0;
 };
 
 } // namespace

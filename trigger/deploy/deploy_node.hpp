@@ -12,7 +12,7 @@
 
 namespace waggle::trigger {
 
-// How long to be patient with a node; tests are less so.
+// How long, and how much of its talk, to be patient with a node; tests are less so.
 struct Patience {
     std::chrono::milliseconds silence = std::chrono::minutes(15);        // a unit may start for long without a word
     std::chrono::milliseconds reattach = std::chrono::seconds(60);       // after a loss while it activates
@@ -21,6 +21,9 @@ struct Patience {
     std::chrono::milliseconds cancel_answer = std::chrono::seconds(5);   // after Ctrl-C
     std::chrono::milliseconds backoff = std::chrono::milliseconds(200);  // before the first further try; doubles
     int reconnects_before_activation = 2;
+    int reconnects = 100;               // in all: a node that takes us in and lets us go has no end of it
+    std::uint64_t lines_shown = 20'000; // of a node's output; its journal has the rest
+    std::uint64_t events = 1'000'000;   // and from here on it talks without end; progress is not counted
 };
 
 // The outside world of one node's deployment.

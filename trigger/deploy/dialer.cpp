@@ -14,7 +14,7 @@ namespace {
 
 constexpr auto goodbye_time = std::chrono::seconds(6); // a little more than an agent is given to answer a cancel
 
-constexpr auto look_time = std::chrono::seconds(3); // at a node that is refused in any case
+constexpr auto look_time = std::chrono::seconds(10); // at a node that is refused in any case
 
 std::string wrong_key_sentence(const NodeAddress& address, const KnownNode& known, const ssh::PublicKey& observed) {
     std::vector<std::string> expected;
@@ -74,11 +74,13 @@ std::string Dialer::with_line_to_add(const std::string& refusal, const NodeAddre
         return refusal;
     try {
         const Counted counted(connecting_);
-        client_.connect(found->second.host, address.deployment.agent_port, {}, deadline_in(look_time));
+        try_for_a_while(interrupt_, [&] {
+            client_.connect(found->second.host, address.deployment.agent_port, {}, deadline_in(look_time));
+        });
     } catch (const net::WrongHostKey& error) { // no key is the right one
         return refusal + "\n" + line_to_add(found->second, error.observed());
-    } catch (const Error&) {
-        return refusal; // it stands without the node's answer
+    } catch (const std::exception& error) {
+        return fmt::format("{} (it could not be asked for its key: {})", refusal, error.what());
     }
     return refusal;
 }

@@ -63,6 +63,7 @@ Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, cons
     deployment.reboot = intent.reboot;
     deployment.local_content = node.deployment.local_content;
     deployment.remove_agent = intent.remove_agent;
+    deployment.reset_state = intent.reset_state;
     deployment.git = intent.git;
     deployment.specialisation = node.deployment.specialisation;
     return deployment;

@@ -16,6 +16,7 @@ struct Intent {
     bool remove_agent = false;             // the new system may be without the agent
     bool no_rollback = false;              // whatever the hive says
     bool replace_unknown_profiles = false; // also where the hive says to keep them
+    bool reset_state = false;              // the node may forget a record of earlier deployments that it cannot read
     protocol::Reboot reboot = protocol::Reboot::never;
     std::optional<protocol::GitRevision> git = std::nullopt;
 };

@@ -3,6 +3,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <variant>
 
 namespace waggle::trigger {
@@ -58,15 +60,12 @@ void pause(std::chrono::milliseconds duration, const Interrupt& interrupt) {
     interrupt.check();
 }
 
-Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
-                     const Interrupt& interrupt) {
+void try_for_a_while(const Interrupt& interrupt, const std::function<void()>& attempt) {
     const auto began = Clock::now();
     for (auto wait = first_pause;; wait = std::min(2 * wait, longest_pause)) {
         interrupt.check();
         try {
-            net::NodeConnection link = connect(deadline_in(connect_time));
-            Facts facts = say_hello(link, address, identity);
-            return {std::move(link), std::move(facts)};
+            return attempt();
         } catch (const net::TurnedAway&) {
             if (Clock::now() >= began + flood_time)
                 throw;
@@ -79,6 +78,17 @@ Session open_session(const Connect& connect, const NodeAddress& address, const s
         }
         pause(wait, interrupt);
     }
+}
+
+Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
+                     const Interrupt& interrupt) {
+    std::optional<Session> session;
+    try_for_a_while(interrupt, [&] {
+        net::NodeConnection link = connect(deadline_in(connect_time));
+        Facts facts = say_hello(link, address, identity);
+        session = {std::move(link), std::move(facts)};
+    });
+    return std::move(*session);
 }
 
 } // namespace waggle::trigger

@@ -36,6 +36,10 @@ using Connect = std::function<net::NodeConnection(Deadline)>;
 Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
                      const Interrupt& interrupt);
 
+// Makes an attempt to reach an agent, again for a while where it failed as one fails against an agent that restarts
+// itself or is flooded; each attempt has a deadline of its own. Throws what the last one threw, or Interrupted.
+void try_for_a_while(const Interrupt& interrupt, const std::function<void()>& attempt);
+
 // Waits until the time is over; throws Interrupted when that is asked for first.
 void pause(std::chrono::milliseconds duration, const Interrupt& interrupt);
 

@@ -1,5 +1,7 @@
 #include "trigger/report/escape.hpp"
 
+#include "shared/base/utf8.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,32 +12,6 @@
 namespace waggle::trigger {
 
 namespace {
-
-struct CodePoint {
-    char32_t value = 0;
-    size_t bytes = 0; // 0: not UTF-8
-};
-
-// RFC 3629: shortest form, no surrogates, up to U+10FFFF.
-CodePoint decode(std::string_view text) {
-    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned char first = byte(0);
-    if (first < 0x80)
-        return {first, 1};
-    const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size() < length)
-        return {};
-    char32_t value = static_cast<char32_t>(first & (0x7f >> length));
-    for (size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xc0) != 0x80)
-            return {};
-        value = (value << 6) | (byte(i) & 0x3f);
-    }
-    constexpr std::array<char32_t, 5> least = {0, 0, 0x80, 0x800, 0x10000};
-    if (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return {};
-    return {value, length};
-}
 
 // Characters that change how others are shown, or are shown as nothing: Unicode's bidi controls (UAX #9), zero width
 // characters, line and paragraph separators, tags, C1 controls.
@@ -94,7 +70,7 @@ std::string printable(std::string_view text, size_t max_bytes) {
             text.remove_prefix(length);
             continue;
         }
-        const CodePoint c = decode(text);
+        const CodePoint c = decode_utf8(text);
         if (c.bytes == 0) {
             line += fmt::format("<{:02x}>", static_cast<unsigned char>(text[0]));
             text.remove_prefix(1);
@@ -116,7 +92,7 @@ std::string printable(std::string_view text, size_t max_bytes) {
 size_t columns(std::string_view text) {
     size_t count = 0;
     while (!text.empty()) {
-        const CodePoint c = decode(text);
+        const CodePoint c = decode_utf8(text);
         count += width(c.value);
         text.remove_prefix(std::max<size_t>(1, c.bytes));
     }
@@ -131,7 +107,7 @@ std::string cut_to_columns(std::string_view text, size_t max_columns) {
     std::string cut;
     size_t used = 0;
     while (!text.empty()) {
-        const CodePoint c = decode(text);
+        const CodePoint c = decode_utf8(text);
         if (used + width(c.value) > max_columns - 1)
             break;
         used += width(c.value);

@@ -16,9 +16,10 @@ namespace waggle::trigger {
 class LogTail {
 public:
     static constexpr size_t max_lines = 20;
+    static constexpr size_t max_line_bytes = 4096; // more of it is not shown anyway
 
     void add(std::string_view line) {
-        lines_.emplace_back(line);
+        lines_.emplace_back(line.substr(0, max_line_bytes));
         if (lines_.size() > max_lines)
             lines_.pop_front();
     }

@@ -14,9 +14,15 @@ using protocol::Outcome;
 
 namespace {
 
+// An evaluation's error has some dozens; a node may send a message of nothing but line feeds.
+constexpr size_t max_message_lines = 200;
+
 std::string printable_lines(std::string_view text) {
     std::string safe;
+    size_t lines = 0;
     for (size_t begin = 0; begin <= text.size();) {
+        if (++lines > max_message_lines)
+            return safe + "…";
         const size_t end = std::min(text.find('\n', begin), text.size());
         safe += printable(text.substr(begin, end - begin)) + "\n";
         begin = end + 1;

@@ -171,6 +171,15 @@ const std::vector<Row> rows{
          d.parent.reset();
      },
      "corrupt-state"},
+    {"CorruptStateThatMayBeReset",
+     [](Deployment& d, AdmissionContext& c) {
+         c.condition = StateKeeper::Condition::corrupt;
+         c.state_problem = "the state is corrupt; see `waggle-agent status`";
+         c.last_admitted.reset();
+         d.parent.reset();
+         d.reset_state = true;
+     },
+     ""},
 };
 
 INSTANTIATE_TEST_SUITE_P(Rows, AdmissionTable, testing::ValuesIn(rows),

@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,9 @@ struct FakeHost : Host {
     bool system = true;
     std::optional<BootRoom> room;
     std::map<nix::StorePath, std::map<std::string, nix::StorePath>> special;
+    std::set<nix::StorePath> generations;
+    std::optional<std::vector<ssh::PublicKey>> next_operators; // in the configuration of what is deployed
+    std::string configuration_error;
 
     std::optional<nix::StorePath> current_system() const override { return current; }
     std::optional<nix::StorePath> booted_system() const override { return current; }
@@ -89,6 +93,12 @@ struct FakeHost : Host {
         return found == special.end() ? std::map<std::string, nix::StorePath>{} : found->second;
     }
     bool is_system(const nix::StorePath&) const override { return system; }
+    bool is_generation(const nix::StorePath& toplevel) const override { return generations.contains(toplevel); }
+    std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath&) const override {
+        if (!configuration_error.empty())
+            throw Error(configuration_error);
+        return next_operators;
+    }
 };
 
 // Units that write into the state what the test says, while somebody watches them.

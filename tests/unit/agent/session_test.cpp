@@ -22,9 +22,12 @@ constexpr auto patience = 10s;
 // The trigger's end of a session with an agent in memory.
 class TestTrigger {
 public:
-    explicit TestTrigger(Deployments& deployments, SessionLimits limits = {})
-        : connection_(to_agent_, from_agent_), thread_([this, &deployments, limits] {
-              serve_session({.connection = connection_, .hello_time = test_time, .version = 1}, deployments, limits);
+    explicit TestTrigger(Deployments& deployments, SessionLimits limits = {},
+                         std::optional<ssh::PublicKey> operator_key = std::nullopt)
+        : connection_(to_agent_, from_agent_), thread_([this, &deployments, limits, operator_key] {
+              serve_session(
+                  {.connection = connection_, .hello_time = test_time, .version = 1, .operator_key = operator_key},
+                  deployments, limits);
           }) {
         facts = next<protocol::Facts>();
     }
@@ -90,6 +93,7 @@ class Session : public testing::Test {
 protected:
     Session() {
         spdlog::set_level(spdlog::level::off);
+        host.next_operators = {operator_key.public_key()};
         start_agent();
     }
 
@@ -307,6 +311,138 @@ TEST_F(Session, RefusesEverythingOnACorruptState) {
     const auto refused = refusal_of(document());
     EXPECT_EQ(refused.code, "corrupt-state");
     EXPECT_THAT(refused.message, HasSubstr("waggle-agent status"));
+    EXPECT_THAT(refused.message, HasSubstr("--reset-state"));
+}
+
+TEST_F(Session, ResetStatePutsAStateAsideThatCannotBeRead) {
+    for (const auto* text : {"{", R"({"v":2,"lastAdmitted":null,"deployment":null})"}) {
+        write_file_atomically(StateKeeper::file_in(folder.path()), text, 0600);
+        start_agent();
+        units->succeed();
+        TestTrigger trigger(*deployments);
+        EXPECT_EQ(trigger.facts.last_sequence, 0);
+        const auto id = deploy(trigger, document([](auto& deployment) { deployment.reset_state = true; }));
+        trigger.next<protocol::Admitted>();
+        EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+        EXPECT_EQ(state->get().last_admitted->id, id);
+        EXPECT_EQ(read_file(StateKeeper::file_in(folder.path()).string() + ".corrupt", 1 << 20), text);
+    }
+}
+
+TEST_F(Session, ResetStateForgetsNothingThatCanBeRead) {
+    units->succeed();
+    const auto old = document();
+    {
+        TestTrigger trigger(*deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Result>(&closure);
+    }
+    auto reset = protocol::parse_deployment(old.payload);
+    reset.reset_state = true;
+    EXPECT_EQ(refusal_of(protocol::sign(reset, operator_key)).code, "replayed");
+}
+
+TEST_F(Session, ALostStateIsThatOfAFreshNode) {
+    units->succeed();
+    for (int i = 0; i < 2; ++i) {
+        TestTrigger trigger(*deployments);
+        EXPECT_FALSE(trigger.facts.last_admitted);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+        std::filesystem::remove(StateKeeper::file_in(folder.path()));
+        units->succeed();
+    }
+}
+
+// A backup was restored: whoever deployed since then is told that the node has forgotten it.
+TEST_F(Session, AnOlderStateThanTheOperatorSawIsTold) {
+    units->succeed();
+    std::string older;
+    protocol::DeploymentId last;
+    for (int i = 0; i < 2; ++i) {
+        TestTrigger trigger(*deployments);
+        last = deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Result>(&closure);
+        if (i == 0)
+            older = read_file(StateKeeper::file_in(folder.path()), 1 << 20);
+        units->succeed();
+    }
+    write_file_atomically(StateKeeper::file_in(folder.path()), older, 0600);
+    start_agent();
+    EXPECT_EQ(refusal_of(document([&](auto& deployment) { deployment.parent = last; })).code, "parent");
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document([&](auto& deployment) { deployment.parent = trigger.facts.last_admitted; }));
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+}
+
+// Admission's last rule can only be asked when the system is there.
+TEST_F(Session, ASystemThatLocksItsOperatorsOutIsNotActivated) {
+    struct Case {
+        std::optional<std::vector<ssh::PublicKey>> operators;
+        std::string error;
+        const char* code;
+    };
+    const Case cases[] = {
+        {std::nullopt, "", "no-agent"},
+        {std::vector<ssh::PublicKey>{}, "", "no-operator"},
+        {std::vector{node_key.public_key()}, "", "no-confirmer"},
+        {std::nullopt, "no such file", "agent-configuration"},
+    };
+    for (const auto& each : cases) {
+        host.next_operators = each.operators;
+        host.configuration_error = each.error;
+        TestTrigger trigger(*deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        const auto result = trigger.next<protocol::Result>(&closure);
+        EXPECT_EQ(result.outcome, Outcome::refused);
+        EXPECT_EQ(result.code, each.code) << result.message;
+        EXPECT_FALSE(trigger.saw(DeploymentState::staged));
+    }
+    EXPECT_TRUE(units->started().empty());
+    EXPECT_EQ(deployments->operators(), std::vector{operator_key.public_key()});
+}
+
+TEST_F(Session, TheCommittedConfigurationSaysWhoMayDeploy) {
+    const auto colleague = ssh::PrivateKey::generate();
+    host.next_operators = {operator_key.public_key(), colleague.public_key()};
+    units->roll_back("units-failed", "a.service failed");
+    for (const bool committed : {false, true}) {
+        TestTrigger trigger(*deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Result>(&closure);
+        EXPECT_EQ(deployments->operators().size(), committed ? 2 : 1);
+        units->succeed();
+    }
+    // An older generation comes back, with the list that it was made with, and the removed one does not.
+    host.next_operators = {operator_key.public_key()};
+    units->succeed();
+    for (const bool older : {false, true}) {
+        if (older) {
+            host.next_operators->push_back(colleague.public_key());
+            host.generations = {closure.toplevel()};
+        }
+        TestTrigger trigger(*deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
+        EXPECT_EQ(deployments->operators(), std::vector{operator_key.public_key()});
+        units->succeed();
+    }
+}
+
+TEST_F(Session, WhoIsRemovedInTheMiddleOfASessionIsNotListenedToAnyMore) {
+    TestTrigger trigger(*deployments, {}, operator_key.public_key());
+    trigger.send(protocol::GetHistory{.limit = 1});
+    trigger.next<protocol::History>();
+    state->change([&](State& all) { all.operators = OperatorList{.current = {node_key.public_key()}, .removed = {}}; });
+    trigger.send(protocol::GetHistory{.limit = 1});
+    EXPECT_EQ(trigger.next<protocol::Refused>().code, "unknown-operator");
 }
 
 TEST_F(Session, AttachesToTheSameDeployment) {

@@ -6,6 +6,10 @@
 namespace waggle::agent {
 namespace {
 
+ssh::PublicKey test_key() {
+    return ssh::PublicKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB");
+}
+
 State full_state() {
     State state;
     state.last_admitted = LastAdmitted{protocol::DeploymentId::parse(std::string(64, 'a')), 5, test_time, "SHA256:x"};
@@ -16,6 +20,7 @@ State full_state() {
     record.state = protocol::DeploymentState::activating;
     record.since = test_time;
     record.operator_key = "SHA256:x";
+    record.next_operators = OperatorList{.current = {test_key()}, .removed = {}};
     record.previous_system = test_path('b', "old");
     record.outcome = protocol::Outcome::rolled_back;
     record.code = "units-failed";
@@ -24,6 +29,7 @@ State full_state() {
     record.fetched_paths = 4;
     record.fetched_bytes = 5;
     state.deployment = record;
+    state.operators = OperatorList{.current = {}, .removed = {test_key()}};
     return state;
 }
 
@@ -49,6 +55,31 @@ TEST(State, SurvivesItsFile) {
     EXPECT_EQ(record.outcome, protocol::Outcome::rolled_back);
     EXPECT_EQ(record.generation, 3);
     EXPECT_EQ(record.fetched_bytes, 5);
+    EXPECT_EQ(record.next_operators, full_state().deployment->next_operators);
+    EXPECT_EQ(state.operators, full_state().operators);
+}
+
+// What the agent of a release before this one left is read after an update, or the update would lock everybody out.
+TEST(State, OfAnOlderAgentIsRead) {
+    const auto state = parse_state_text(
+        R"({"v":1,"lastAdmitted":{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","sequence":5,)"
+        R"("created":"2026-11-22T10:00:00Z","operator":"SHA256:x"},"deployment":{)"
+        R"("id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","goal":"switch",)"
+        R"("toplevel":"/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-sys","rollback":{"enable":true,"confirmTimeout":60,)"
+        R"("activationTimeout":1800,"keepOnFailedUnits":false},"reboot":"never","removeAgent":false,)"
+        R"("state":"committed","since":"2026-11-22T10:00:00Z","trail":[],"operator":"SHA256:x",)"
+        R"("previousSystem":null,"previousProfile":null,"previousProfileLink":"","agent":"","bootId":"",)"
+        R"("failedUnits":[],"problemCode":"","problem":"","outcome":"ok","code":"","message":"","generation":1,)"
+        R"("fetchedPaths":0,"fetchedBytes":0}})",
+        "state.json");
+    EXPECT_EQ(state.last_admitted->sequence, 5);
+    EXPECT_EQ(state.operators, std::nullopt);
+}
+
+TEST(State, OfANewerAgentSaysSo) {
+    const TemporaryFolder folder;
+    write_file_atomically(StateKeeper::file_in(folder.path()), R"({"v":2,"more":1})", 0600);
+    EXPECT_NE(StateKeeper(folder.path()).problem().find("a newer agent has written it"), std::string::npos);
 }
 
 // What an agent of the first form left on a node.

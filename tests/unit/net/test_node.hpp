@@ -71,7 +71,8 @@ inline ServerOptions loopback() {
 // A node with one operator.
 struct TestNode {
     explicit TestNode(Server::Handler handler = echo, ServerOptions options = loopback())
-        : server(std::move(options), host_key, {"demo", "alpha", {operator_key.public_key()}}, std::move(handler)) {}
+        : server(std::move(options), host_key,
+                 {"demo", "alpha", [this] { return std::vector{operator_key.public_key()}; }}, std::move(handler)) {}
 
     NodeConnection connect(Client& client) const {
         return client.connect("127.0.0.1", server.port(), {host_key.public_key()}, soon());

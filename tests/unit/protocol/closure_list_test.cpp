@@ -119,6 +119,24 @@ TEST(ClosureListReader, RefusesWhatIsTooLongBeforeItIsAllThere) {
     EXPECT_THAT(complaint([&] { reader.update("x"); }), HasSubstr("longer than the 10 bytes"));
 }
 
+// As many as a deployment may name: they are read one after another, and nothing grows but the list.
+TEST(ClosureListReader, ReadsAMillionLinesAndNotOneMore) {
+    const auto line = [](std::uint64_t number) { // digits are letters of Nix's base 32, too
+        return fmt::format("{:032}-x {} 1 -\n", number, hash_text);
+    };
+    ClosureSummary summary;
+    Sha256 hash;
+    for (std::uint64_t i = 0; i < max_closure_paths; ++i)
+        hash.update(line(i));
+    summary = {hash.finish(), max_closure_paths * line(0).size(), max_closure_paths};
+    ClosureListReader reader(summary, store_path('0', "x"));
+    for (std::uint64_t i = 0; i < max_closure_paths; ++i)
+        reader.update(line(i));
+    EXPECT_TRUE(reader.complete());
+    EXPECT_THAT(complaint([&] { reader.update(line(max_closure_paths)); }), HasSubstr("longer than"));
+    EXPECT_EQ(reader.finish().size(), max_closure_paths);
+}
+
 TEST(ClosureListReader, RefusesATruncatedList) {
     auto list = make_closure_list(sample_closure());
     auto text = to_text(list);

@@ -223,6 +223,83 @@ TEST_F(DeployNode, MegabyteLinesAndNonsenseDoNotHurt) {
     EXPECT_EQ(deploy(liar).outcome, Outcome::failed_before_activation);
 }
 
+// Hostile: each of them would go on as long as somebody listens.
+TEST_F(DeployNode, ANodeThatTalksWithoutEndIsNotListenedToForever) {
+    patience_.events = 3000;
+    patience_.lines_shown = 100;
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        for (std::uint64_t i = 2;; ++i)
+            side.send_log(i, "on and on");
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unknown);
+    EXPECT_THAT(report.message, HasSubstr("more than 3000 events"));
+    const auto told = reporter_.all();
+    EXPECT_LT(told.size(), 120u) << "what is shown has an end, too";
+    EXPECT_THAT(told, Contains(HasSubstr("more than 100 lines")));
+}
+
+TEST_F(DeployNode, TheStatesOfALifeThatGoesRoundInCirclesEnd) {
+    patience_.events = 3000;
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        for (std::uint64_t i = 1;; ++i)
+            side.send_state(i, i % 2 == 0 ? DeploymentState::received : DeploymentState::fetching);
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::failed_before_activation);
+}
+
+TEST_F(DeployNode, ANodeThatTakesUsInAndLetsUsGoWithoutEndIsLeft) {
+    patience_.reconnects = 5;
+    protocol::DeploymentId id;
+    std::vector<FakeAgent::Script> scripts = {[&](AgentSide& side) {
+        side.greet(sample_facts());
+        id = side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        side.break_off_when_read();
+    }};
+    for (int i = 0; i < 20; ++i)
+        scripts.emplace_back([&](AgentSide& side) {
+            auto facts = sample_facts();
+            facts.last_admitted = id;
+            side.greet(facts);
+            side.expect<protocol::Attach>();
+            side.break_off();
+        });
+    FakeAgent agent(std::move(scripts));
+    EXPECT_EQ(deploy(agent).outcome, Outcome::unknown);
+    EXPECT_LE(agent.connections(), 7);
+}
+
+TEST_F(DeployNode, ALongLogIsShownUpToItsCapAndItsEndIsKept) {
+    patience_.lines_shown = 10;
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        for (std::uint64_t i = 2; i < 100; ++i)
+            side.send_log(i, "line " + std::to_string(i));
+        side.send_result(id, Outcome::rolled_back, "units-failed", "web.service failed");
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::rolled_back);
+    EXPECT_EQ(report.log.lines().back(), "line 99");
+    EXPECT_THAT(reporter_.all(), testing::Not(Contains(HasSubstr("line 50"))));
+}
+
+TEST_F(DeployNode, EventsThatAreNotUtf8AreNoEvents) {
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_raw("J{\"type\":\"event\",\"text\":\"\xff\"}");
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::failed_before_activation);
+}
+
 TEST_F(DeployNode, TheResultOfAnotherDeploymentIsNotOurs) {
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());

@@ -41,6 +41,12 @@ TEST(MakeDeployment, TheSequenceIsTheTimeButGreaterThanTheLast) {
     EXPECT_EQ(make({}, facts, time).sequence, facts.last_sequence + 1);
 }
 
+TEST(MakeDeployment, SaysThatTheStateMayBeResetOnlyWhenAsked) {
+    EXPECT_FALSE(make({}, sample_facts()).reset_state);
+    const Deployment asked = make({.reset_state = true}, sample_facts());
+    EXPECT_TRUE(protocol::parse_deployment(protocol::to_payload(asked)).reset_state);
+}
+
 TEST(MakeDeployment, TheParentIsTheLastAdmittedUnlessForced) {
     protocol::Facts facts = sample_facts();
     EXPECT_FALSE(make({}, facts).parent);

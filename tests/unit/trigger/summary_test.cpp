@@ -52,6 +52,18 @@ TEST(Summary, AMegabyteLineIsCut) {
               10'000u);
 }
 
+TEST(Summary, AMessageOfNothingButLinesIsCut) {
+    EXPECT_LT(
+        format_summary(std::vector{report("a", Outcome::refused, std::string(1 << 16, '\n') + "x")}, false).size(),
+        5'000u);
+}
+
+TEST(Summary, TheLogKeepsNoMoreOfALineThanIsShown) {
+    LogTail log;
+    log.add(std::string(1 << 20, 'x'));
+    EXPECT_LT(log.lines().back().size(), 5'000u);
+}
+
 TEST(Summary, TheLogKeepsTheLastLinesOnly) {
     NodeReport failed = report("a", Outcome::rolled_back, "why");
     for (int i = 0; i < 100; ++i)

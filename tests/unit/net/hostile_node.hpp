@@ -1,0 +1,55 @@
+#pragma once
+
+#include "shared/base/fd.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <openssl/ssl.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace waggle::net {
+
+// A node that means harm: our TLS with a host key of its own, a WebSocket by hand, and in it whatever the test says.
+// Serves one connection, on a thread of its own.
+class HostileNode {
+public:
+    // The operator who has connected.
+    class Guest {
+    public:
+        Guest(int socket, SSL_CTX* context);
+
+        void say(std::string_view message);
+        // The next message; throws Error when the connection ends first.
+        std::string hear();
+
+    private:
+        struct Free {
+            void operator()(SSL* tls) const { SSL_free(tls); }
+        };
+        void shake_hands();
+        std::string read(size_t bytes);
+
+        std::unique_ptr<SSL, Free> tls_;
+    };
+
+    HostileNode(const ssh::PrivateKey& host_key, std::function<void(Guest&)> script);
+    HostileNode(const HostileNode&) = delete;
+    HostileNode& operator=(const HostileNode&) = delete;
+    ~HostileNode();
+
+    std::uint16_t port() const { return port_; }
+
+private:
+    void serve(const ssh::PrivateKey& host_key, const std::function<void(Guest&)>& script);
+
+    Fd listener_;
+    std::uint16_t port_ = 0;
+    std::thread thread_;
+};
+
+} // namespace waggle::net
