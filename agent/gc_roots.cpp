@@ -21,15 +21,9 @@ Root root_of(const fs::path& link) {
     struct stat info{};
     if (::lstat(link.c_str(), &info) != 0)
         throw SystemError("asking for the age of " + link.string());
-    Root root{.name = link.filename().string(),
-              .path = std::nullopt,
-              .since = Time(std::chrono::seconds(info.st_mtim.tv_sec))};
-    try {
-        root.path = nix::StorePath::parse_absolute(fs::read_symlink(link).string());
-    } catch (const std::exception&) {
-        // Then it keeps nothing.
-    }
-    return root;
+    return {.name = link.filename().string(),
+            .path = store_path_behind(link),
+            .since = Time(std::chrono::seconds(info.st_mtim.tv_sec))};
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #include "trigger/command/history.hpp"
 #include "trigger/command/reboot.hpp"
 #include "trigger/command/rollback.hpp"
+#include "trigger/deploy/document.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +15,6 @@ namespace waggle::trigger {
 using namespace std::chrono_literals;
 using protocol::Outcome;
 using testing::Contains;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 namespace {
