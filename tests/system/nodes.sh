@@ -185,8 +185,8 @@ node_power_loop() {
     trap - EXIT INT TERM
     node_cgroups "$name" >"$dir/cgroups"
     while read -r folder; do
-        # What killed runs left: folders in use refuse to go.
-        find "$(dirname "$folder")" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+        # What killed runs left: folders in use refuse to go. Not young ones: a node that starts just now has empty ones, too.
+        find "$(dirname "$folder")" -mindepth 1 -depth -type d -mmin +60 -exec rmdir {} + 2>/dev/null || true
         until mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"; do sleep 0.05; done
     done <"$dir/cgroups"
     while [[ $status == 133 ]]; do
