@@ -106,6 +106,8 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         }
         run->begin();
     } catch (const std::exception& error) {
+        if (const auto record = world_.state.get().deployment; record && world_.archive != nullptr)
+            world_.archive->note(*record); // if it was written after all
         return protocol::Refused{"state-not-written", error.what()};
     }
     if (world_.archive != nullptr)

@@ -146,10 +146,11 @@ void FaultPoint::at(Moment moment) {
     const auto folder = fault_folder();
     if (::rename((folder / "plan").c_str(), (folder / "hit").c_str()) != 0)
         return; // another process came first
+    // raise(3) returns to a thread that has the signal; after kill(2) this one might go on until another one has it.
     if (plan_->action == "kill")
-        ::kill(::getpid(), SIGKILL);
+        ::raise(SIGKILL);
     if (plan_->action == "stop" || plan_->action == "lose")
-        ::kill(::getpid(), SIGSTOP);
+        ::raise(SIGSTOP);
     if (plan_->action == "fail") {
         errno = word.error;
         throw SystemError(fmt::format("{} {}, as the test wants it", plan_->moment, target_.string()));

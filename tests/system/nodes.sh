@@ -185,9 +185,8 @@ node_power_loop() {
     trap - EXIT INT TERM
     node_cgroups "$name" >"$dir/cgroups"
     while read -r folder; do
-        # What killed runs left: folders in use refuse to go, but those that another run's node has just made are not in
-        # use yet.
-        find "$(dirname "$folder")" -mindepth 1 -depth -type d -mmin +5 -exec rmdir {} + 2>/dev/null || true
+        # What killed runs left: folders in use refuse to go. Not young ones: a node that starts just now has empty ones, too.
+        find "$(dirname "$folder")" -mindepth 1 -depth -type d -mmin +60 -exec rmdir {} + 2>/dev/null || true
     done <"$dir/cgroups"
     while [[ $status == 133 ]]; do
         status=0
