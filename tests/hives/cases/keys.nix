@@ -1,6 +1,10 @@
 # Every source of a secret, and every option that says what becomes of it.
 {
-  defaults = ./machine.nix;
+  defaults = {
+    imports = [ ./machine.nix ];
+    users.users.some_user = { isSystemUser = true; group = "some_group"; };
+    users.groups.some_group = { };
+  };
   host-a.deployment.keys = {
     text = { text = "from the hive"; };
     file = { keyFile = ./machine.nix; };
@@ -11,7 +15,7 @@
       text = "x";
       destDir = "/var/keys";
       user = "some_user";
-      group = "1000";
+      group = "some_group";
       permissions = "0400";
       uploadAt = "post-activation";
     };

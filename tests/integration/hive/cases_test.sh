@@ -86,8 +86,8 @@ check "a hive can be asked anything" answers true
 
 section "meta"
 of meta .info
-check "every option of it" answers '{ "nodes": ["host-a"], "meta": { "name": "fleet", "description": "Everything that can be said",
-    "allowApplyAll": false, "machinesFile": "'"$cases"'/machines" } }'
+check "every option of it" satisfies '.nodes == ["host-a"] and .meta.name == "fleet" and .meta.description == "Everything that can be said" and
+    .meta.allowApplyAll == false and .meta.machinesFile == "'"$cases"'/machines"'
 of meta '.deployments [ "host-a" ]'
 check "and nodes besides" succeeds
 of meta-unknown .info

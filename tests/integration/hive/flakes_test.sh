@@ -74,8 +74,8 @@ enter made
 flake "colmenaHive = colmena.lib.makeHive {
     meta = { nixpkgs = pkgs; allowApplyAll = false; specialArgs.colour = \"yellow\"; };
     defaults.imports = [ machine waggle.nixosModules.default agent ];
-    host-a = { name, nodes, colour, ... }: { deployment.tags = [ colour ]; networking.hostName = \"of-\${nodes.host-b.config.deployment.targetHost}\"; };
-    host-b = { deployment.targetHost = \"b.tld\"; deployment.sshOptions = [ \"-4\" ]; deployment.agent.port = 9300; };
+    host-a = { name, nodes, colour, ... }: { deployment.tags = [ colour ]; networking.hostName = \"before-\${toString nodes.host-b.config.deployment.targetPort}\"; };
+    host-b = { deployment.targetPort = 2222; deployment.sshOptions = [ \"-4\" ]; deployment.agent.port = 9300; };
   };"
 waggle build --dry-run
 check "its nodes, with our options beside Colmena's" nodes "host-a host-b"
@@ -158,6 +158,11 @@ check "--option is passed on, after our own" nodes a
 waggle build --dry-run --on a --show-trace
 check "--show-trace shows the way to the error" fails "while evaluating the node \`a'"
 
+if [[ -n ${WAGGLE_TEST_NIXPKGS:-} ]]; then
+    echo "SKIP  real NixOS for git and references: which tree is evaluated does not depend on what is in it"
+    real_nixpkgs=$nixpkgs nixpkgs=$source_dir/tests/hives/nixpkgs
+fi
+
 section "git"
 enter repository
 git init -q
@@ -212,6 +217,7 @@ check "one that leads nowhere" fails "nowhere"
 waggle build -f nothing:at-all
 check "one that is none" fails "nothing:at-all"
 section "as far as it is asked for"
+nixpkgs=${real_nixpkgs:-$nixpkgs}
 enter far
 cat >hive.nix <<NIX
 {
