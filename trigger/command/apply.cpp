@@ -4,7 +4,6 @@
 #include "trigger/command/prepare.hpp"
 #include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
-#include "trigger/hive/git_revision.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
@@ -65,8 +64,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                       .reboot = options.reboot             ? protocol::Reboot::always
                                                 : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                            : protocol::Reboot::never,
-                                      .git = git_revision(preparation.hive_file().parent_path(),
-                                                          [&](std::string_view text) { reporter->note(text); })},
+                                      .git = preparation.git()},
                            .parallel = options.connect.parallel,
                            .pins = find_pins(targets, known_hosts)};
     std::vector<NodeReport> reports =

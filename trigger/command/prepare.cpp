@@ -1,7 +1,7 @@
 #include "trigger/command/prepare.hpp"
 
 #include "trigger/build/realise.hpp"
-#include "trigger/hive/find.hpp"
+#include "trigger/hive/git_revision.hpp"
 #include "trigger/hive/select.hpp"
 
 #include <fmt/format.h>
@@ -44,13 +44,22 @@ size_t chunk_limit(const std::string& eval_node_limit) {
 Preparation::Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
                          Reporter& reporter)
     : select_options_(select), global_(global), interrupt_(interrupt), reporter_(reporter),
-      hive_file_(find_hive(global.config, std::filesystem::current_path())),
-      evaluator_({.hive_file = hive_file_, .nix = global.nix, .chunk_limit = chunk_limit(select.eval_node_limit)},
-                 interrupt, [&reporter](std::string_view line) { reporter.note(line); }) {
+      source_(
+          open_hive(global.config, global.nix, interrupt, [&reporter](std::string_view line) { reporter.note(line); })),
+      evaluator_({.source = source_, .nix = global.nix, .chunk_limit = chunk_limit(select.eval_node_limit)}, interrupt,
+                 [&reporter](std::string_view line) { reporter.note(line); }) {
     const Stopwatch watch(timings.evaluate);
+    if (!source_.keep.empty())
+        store_.keep(source_.keep);
     info_ = evaluator_.info();
     if (info_.nodes.empty())
-        throw Error(fmt::format("the hive {} has no nodes", hive_file_.string()));
+        throw Error(fmt::format("the hive {} has no nodes", source_.shown));
+}
+
+std::optional<protocol::GitRevision> Preparation::git() const {
+    if (source_.git)
+        return source_.git;
+    return git_revision(source_.folder, [&](std::string_view text) { reporter_.note(text); });
 }
 
 std::vector<std::string> Preparation::select(bool all_allowed) {
@@ -121,7 +130,7 @@ std::vector<EvaluatedNode> Preparation::build(std::vector<EvaluatedNode> nodes) 
 
 void Preparation::keep_results(std::span<const EvaluatedNode> nodes) {
     for (const EvaluatedNode& node : nodes)
-        store_.add_root(hive_file_.parent_path() / ".gcroots" / ("node-" + node.name), node.toplevel);
+        store_.add_root(source_.folder / ".gcroots" / ("node-" + node.name), node.toplevel);
 }
 
 } // namespace waggle::trigger

@@ -23,7 +23,8 @@ public:
                 Reporter& reporter);
 
     const HiveInfo& info() const { return info_; }
-    const std::filesystem::path& hive_file() const { return hive_file_; }
+    // What is checked out where the hive is.
+    std::optional<protocol::GitRevision> git() const;
     // The nodes that --on means; without --on all, unless that is refused (`all_allowed`).
     std::vector<std::string> select(bool all_allowed);
 
@@ -45,7 +46,7 @@ private:
     const GlobalOptions& global_;
     const Interrupt& interrupt_;
     Reporter& reporter_;
-    std::filesystem::path hive_file_;
+    HiveSource source_;
     Evaluator evaluator_;
     HiveInfo info_;
     Store store_;

@@ -56,15 +56,11 @@ std::filesystem::path nixos_module_folder() {
 Evaluator::Evaluator(Options options, const Interrupt& interrupt, OnLine on_line)
     : options_(std::move(options)), interrupt_(interrupt), on_line_(std::move(on_line)) {}
 
-std::string Evaluator::hive_expression() const {
-    return fmt::format("(import {} {{ path = {}; }})", nix_string((nixos_module_folder() / "hive.nix").string()),
-                       nix_string(options_.hive_file.string()));
-}
-
 Json Evaluator::evaluate(const std::string& expression) {
     // --read-write-mode: the derivations that are evaluated are written to the store.
     Command command{.argv = {"nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode"},
                     .extra_environment = {}};
+    command.argv.insert(command.argv.end(), options_.source.arguments.begin(), options_.source.arguments.end());
     if (options_.nix.show_trace)
         command.argv.emplace_back("--show-trace");
     const std::vector<std::string> words = arguments(options_.nix, machines_file_);
@@ -94,13 +90,13 @@ Json Evaluator::evaluate(const std::string& expression) {
 }
 
 HiveInfo Evaluator::info() {
-    HiveInfo info = hive_info_from_json(evaluate(hive_expression() + ".info"));
+    HiveInfo info = hive_info_from_json(evaluate(options_.source.expression + ".info"));
     machines_file_ = info.machines_file;
     return info;
 }
 
 std::map<std::string, DeploymentOptions> Evaluator::deployments(std::span<const std::string> names) {
-    const Json json = evaluate(fmt::format("{}.deployments {}", hive_expression(), names_expression(names)));
+    const Json json = evaluate(fmt::format("{}.deployments {}", options_.source.expression, names_expression(names)));
     std::map<std::string, DeploymentOptions> deployments;
     for (const auto& [name, options] : json.items())
         deployments[name] = deployment_options_from_json(options);
@@ -110,7 +106,7 @@ std::map<std::string, DeploymentOptions> Evaluator::deployments(std::span<const 
 Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) {
     const auto evaluate_chunk = [&](std::span<const std::string> some) {
         return evaluate(fmt::format("builtins.mapAttrs (_: n: {{ inherit (n) deployment hive node operators; }}) ({}.nodes {})",
-                                    hive_expression(), names_expression(some)));
+                                    options_.source.expression, names_expression(some)));
     };
     Evaluated<NodeAddress> all;
     for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
@@ -123,7 +119,7 @@ Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) 
 
 Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, const Progress& progress) {
     const auto evaluate_chunk = [&](std::span<const std::string> some) {
-        return evaluate(fmt::format("{}.nodes {}", hive_expression(), names_expression(some)));
+        return evaluate(fmt::format("{}.nodes {}", options_.source.expression, names_expression(some)));
     };
     Evaluated<EvaluatedNode> all;
     for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {

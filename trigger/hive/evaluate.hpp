@@ -4,6 +4,7 @@
 #include "trigger/hive/chunk.hpp"
 #include "trigger/hive/hive.hpp"
 #include "trigger/hive/nix_options.hpp"
+#include "trigger/hive/source.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -22,11 +23,11 @@ struct Evaluated {
     std::map<std::string, std::string> failures; // node, message
 };
 
-// Evaluates a hive with child nix-instantiate processes, by way of nixos-module/hive.nix.
+// Evaluates a hive with child nix-instantiate processes, by way of nixos-module/source.nix.
 class Evaluator {
 public:
     struct Options {
-        std::filesystem::path hive_file;
+        HiveSource source;
         NixOptions nix;
         size_t chunk_limit = 0; // nodes in one process, 0: all
     };
@@ -50,7 +51,6 @@ public:
 
 private:
     protocol::Json evaluate(const std::string& expression);
-    std::string hive_expression() const;
 
     Options options_;
     const Interrupt& interrupt_;
@@ -59,7 +59,7 @@ private:
     std::set<std::string> lines_seen_;
 };
 
-// The folder with hive.nix: $WAGGLE_NIXOS_MODULE, else the one this program was built with.
+// The folder with source.nix: $WAGGLE_NIXOS_MODULE, else the one this program was built with.
 std::filesystem::path nixos_module_folder();
 
 // What a person needs of an evaluator's standard error: the error itself, its traces only with `show_trace`.

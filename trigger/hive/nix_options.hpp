@@ -10,6 +10,7 @@ namespace waggle::trigger {
 // What the command line passes on to Nix.
 struct NixOptions {
     bool show_trace = false;                                  // of evaluations
+    bool impure = false;                                      // flakes may look at the machine
     std::vector<std::pair<std::string, std::string>> options; // --option NAME VALUE
 };
 

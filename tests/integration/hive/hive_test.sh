@@ -94,7 +94,6 @@ hive <<'NIX'
 {
   a.deployment = {
     targetUser = null; sshOptions = [ "-4" ]; privilegeEscalationCommand = [ "doas" ]; allowLocalDeployment = true;
-    replaceUnknownProfiles = false;
   };
 }
 NIX
