@@ -87,12 +87,13 @@ NodeAddress node_address_from_json(const std::string& name, const Json& json) {
     return {.name = name,
             .deployment = deployment_options_from_json(fields.object("deployment")),
             .hive = waggle_name(fields, "hive"),
-            .node = waggle_name(fields, "node")};
+            .node = waggle_name(fields, "node"),
+            .system = fields.string("system")};
 }
 
 EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("node {}", name));
-    return {node_address_from_json(name, json), fields.string("system"), fields.boolean("agentEnabled"),
+    return {node_address_from_json(name, json), fields.boolean("agentEnabled"),
             nix::StorePath::parse_absolute(fields.string("drvPath")),
             nix::StorePath::parse_absolute(fields.string("toplevel"))};
 }

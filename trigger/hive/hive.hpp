@@ -36,13 +36,13 @@ struct DeploymentOptions {
 struct NodeAddress {
     std::string name; // the attribute in the hive
     DeploymentOptions deployment;
-    std::string hive; // services.waggle-agent.hive
-    std::string node; // services.waggle-agent.node
+    std::string hive;   // services.waggle-agent.hive
+    std::string node;   // services.waggle-agent.node
+    std::string system; // "x86_64-linux"
 };
 
 // A node that was evaluated to its end.
 struct EvaluatedNode : NodeAddress {
-    std::string system;         // "x86_64-linux"
     bool agent_enabled = false; // services.waggle-agent.enable
     nix::StorePath drv;
     nix::StorePath toplevel;
