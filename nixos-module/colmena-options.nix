@@ -30,7 +30,14 @@ in
       description = "Words by which `--on @tag` selects the node.";
     };
 
-    # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged.
+    buildOnTarget = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether the node builds its system itself, from derivations that it is sent.";
+    };
+
+    # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged. hive.nix warns of
+    # those whose author may have counted on them.
     targetUser = mkOption {
       type = types.nullOr types.str;
       default = "root";
@@ -39,7 +46,7 @@ in
     sshOptions = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "Not used: there is no SSH session.";
+      description = "Not used: with deployment.agent.via = \"ssh\" what is in ~/.ssh/config counts.";
     };
     privilegeEscalationCommand = mkOption {
       type = types.listOf types.str;
@@ -49,12 +56,12 @@ in
     allowLocalDeployment = mkOption {
       type = types.bool;
       default = false;
-      description = "Not used yet.";
+      description = "Not used: an agent is deployed to from wherever an operator is.";
     };
     replaceUnknownProfiles = mkOption {
       type = types.bool;
       default = true;
-      description = "Not used yet.";
+      description = "Not used: an agent refuses what was made without knowing its last deployment.";
     };
   };
 }

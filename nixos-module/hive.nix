@@ -1,94 +1,53 @@
 # What the trigger evaluates of a hive, in the format of Colmena (and of morph's and NixOps' networks).
 #
 #   import ./hive.nix { path = /abs/hive.nix; }      or, of a hive that is a value already,      { hive = { … }; }
+#   import ./hive.nix { made = { meta, configurations }; }      of nodes that somebody else has evaluated
 #
 #   .info                    what the hive says of itself and the names of its nodes; evaluates no node
 #   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
 #   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
+#   .introspect f            what f makes of { pkgs, lib, nodes }
 #
-# Every node gets the modules beside this file, so services.waggle-agent and deployment are options of all of them, and
-# `modules` besides.
-{ path ? null, hive ? import path, modules ? [ ] }:
+# Every node of a hive gets the modules beside this file, so services.waggle-agent and deployment are options of all of them,
+# and `modules` besides. Nodes that are made already have them as far as whoever made them imported them.
+{ path ? null, shown ? if path == null then "the hive" else toString path, hive ? import path, made ? null, modules ? [ ] }:
 let
   inherit (builtins)
-    addErrorContext attrNames concatStringsSep deepSeq elem filter functionArgs hasAttr isAttrs isBool isFunction isList isString
-    listToAttrs mapAttrs removeAttrs toString typeOf;
+    addErrorContext attrNames concatStringsSep deepSeq elem filter foldl' functionArgs hasAttr head intersectAttrs isAttrs isFunction
+    isList listToAttrs mapAttrs match removeAttrs toString;
 
-  shownPath = if path == null then "the hive" else toString path;
-  fail = sentence: throw "${shownPath}: ${sentence}";
+  fail = sentence: throw "${shown}: ${sentence}";
+  # The trigger shows equal lines once, so these name no node.
+  warn = builtins.warn or (sentence: builtins.trace "warning: ${sentence}");
   quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
 
-  # --- the hive itself ---
-
-  required = arguments: filter (name: !arguments.${name}) (attrNames arguments);
-  call = value:
-    let
-      isFunctor = isAttrs value && value ? __functor;
-      arguments = if isFunctor then functionArgs (value.__functor value) else functionArgs value;
-    in
-    if isFunction value || isFunctor then
-      if required arguments == [ ] then call (value { })
-      else fail "it is a function that requires ${quoted (required arguments)}: give each argument a default, for nobody else can."
-    else if isAttrs value then value
-    else fail "it must be an attribute set with one attribute for each node, and is a ${typeOf value}.";
-
-  raw = call hive;
+  raw =
+    let called = import ./call-hive.nix { inherit fail; } hive; in
+    if made != null then { }
+    else if called ? __schema then fail "it is made already, by makeHive: give makeHive what that one was given."
+    else called;
 
   reserved = [ "meta" "network" "defaults" ];
   names =
-    if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names of the same: keep one."
-    else if hasAttr "" raw then fail "a node has an empty name."
-    else attrNames (removeAttrs raw reserved);
+    let
+      all = if made != null then attrNames made.configurations else attrNames (removeAttrs raw reserved);
+      wrong = filter (name: elem name reserved || match "[^/]+" name == null) all;
+    in
+    if raw ? meta && raw ? network then meta # which refuses it
+    else if elem "" all then fail "a node has an empty name."
+    else if wrong != [ ] then fail "a node cannot be named ${quoted wrong}."
+    else all;
 
   selected = wanted:
     let unknown = filter (name: !(elem name names)) wanted; in
     if unknown == [ ] then wanted
     else fail "there is no node ${quoted unknown}; ${if names == [ ] then "the hive has none" else "there are ${quoted names}"}.";
 
-  # --- meta ---
+  meta = import ./meta.nix { raw = if made != null then { inherit (made) meta; } else raw; inherit fail warn; };
 
-  meta =
-    let
-      given = raw.meta or raw.network or { };
-      optionalString = value: value == null || isString value || typeOf value == "path";
-      expect = what: test: name: value:
-        if test value then value else fail "meta.${name} must be ${what}, and is a ${typeOf value}.";
-      options = {
-        name = { default = "hive"; check = expect "a string" isString; };
-        description = { default = "A hive"; check = expect "a string" isString; };
-        nixpkgs = { default = null; check = _: value: value; };
-        nodeNixpkgs = { default = { }; check = expect "an attribute set" isAttrs; };
-        specialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
-        nodeSpecialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
-        machinesFile = { default = null; check = expect "a path or null" optionalString; };
-        allowApplyAll = { default = true; check = expect "a boolean" isBool; };
-      };
-      unknown = filter (name: !(options ? ${name})) (attrNames given);
-    in
-    if !isAttrs given then fail "meta must be an attribute set, and is a ${typeOf given}."
-    else if unknown != [ ] then
-      fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
-    else mapAttrs (name: option: option.check name (given.${name} or option.default)) options;
-
-  # --- nixpkgs ---
-
-  # A package set, from any of the forms that meta.nixpkgs may have.
-  packageSet = what: value:
-    let
-      isPackageSet = value ? lib && value ? path;
-      isFolder = typeOf value == "path" || isString value || (isAttrs value && value ? outPath && !isPackageSet);
-    in
-    if isFolder then import value { }
-    else if isFunction value then value { overlays = [ ]; }
-    else if isAttrs value then value
-    else fail "${what} must be a path, a function or a package set, and is a ${typeOf value}.";
-
-  fallback =
-    # Evaluation is pure exactly when there is no current system.
-    if builtins ? currentSystem then <nixpkgs>
-    else fail "meta.nixpkgs must be set to a package set: <nixpkgs> does not exist in a flake.";
-  hivePackages = packageSet "meta.nixpkgs" (if meta.nixpkgs == null then fallback else meta.nixpkgs);
+  packageSet = import ./package-set.nix { inherit fail; };
+  hivePackages = packageSet "meta.nixpkgs" meta.nixpkgs;
   packagesOf = name:
     if meta.nodeNixpkgs ? ${name} then packageSet "meta.nodeNixpkgs.${name}" meta.nodeNixpkgs.${name} else hivePackages;
 
@@ -97,12 +56,16 @@ let
   # A module that is written in the hive itself has no file of its own: errors then say where in the hive it is. Not by
   # importing it from another module, which would change the order in which lists are merged.
   located = where: module:
-    let file = { _file = "${shownPath} (${where})"; }; in
+    let file = { _file = "${shown} (${where})"; }; in
     if isFunction module then { __functor = _: arguments: file // module arguments; __functionArgs = functionArgs module; }
     else if isAttrs module && !(module ? __functor || module ? outPath) then file // module
     else module;
 
   modulesOf = where: value: map (located where) (if isList value then value else [ value ]);
+
+  # Colmena declares the former itself, in the hives that its makeHive makes.
+  colmenaModules = [ ./colmena-options.nix ];
+  ownModules = [ ./deployment.nix ./agent.nix ];
 
   evaluate = extraModules: name:
     let
@@ -128,7 +91,7 @@ let
     import (npkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (npkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ nixpkgsModule ./colmena-options.nix ./deployment.nix ./agent.nix agentDefaults ] ++ modules
+      modules = [ nixpkgsModule ] ++ colmenaModules ++ ownModules ++ [ agentDefaults ] ++ modules
         ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
     };
 
@@ -136,27 +99,53 @@ let
   # somebody misspelt an option there.
   nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
 
-  deployment = config: {
-    inherit (config.deployment) tags targetHost targetPort localContent;
-    agent = { inherit (config.deployment.agent) enable port hostKey via; };
-    rollback = { inherit (config.deployment.rollback) enable confirmTimeout activationTimeout onFailedUnits; };
-  };
+  # Not from `configurations`, which would keep every node in memory until the last one is evaluated.
+  configuration = name: if made != null then made.configurations.${name} else evaluate [ ] name;
+  configurations = if made != null then made.configurations else listToAttrs (map (name: { inherit name; value = configuration name; }) names);
 
-  configurations = listToAttrs (map (name: { inherit name; value = evaluate [ ] name; }) names);
+  # What is missing, because nobody imported the module that declares it, has the trigger's defaults.
+  deployment = name: config:
+    let
+      written = config.deployment or { };
+      part = names: intersectAttrs (listToAttrs (map (name: { inherit name; value = null; }) names));
+      some = names: of: if written ? ${of} then { ${of} = part names written.${of}; } else { };
+    in
+    foldl' (rest: sentence: warn sentence rest) ({
+      targetHost = name;
+      targetPort = null;
+      tags = [ ];
+    }
+    // part [ "tags" "targetHost" "targetPort" "localContent" "buildOnTarget" ] written
+    // some [ "enable" "port" "hostKey" "via" ] "agent"
+    // some [ "enable" "confirmTimeout" "activationTimeout" "onFailedUnits" ] "rollback") (unused written);
+
+  # Options of Colmena's that say how its SSH sessions work. Most do no harm unused.
+  unused = written:
+    let
+      when = condition: sentence: if condition then [ sentence ] else [ ];
+      viaSsh = written.agent.via or "direct" == "ssh";
+    in
+    when (written.sshOptions or [ ] != [ ])
+      "deployment.sshOptions is set and not used: what a way through SSH needs belongs into ~/.ssh/config."
+    ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
+      "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config."
+    ++ when (!(written.replaceUnknownProfiles or true))
+      "deployment.replaceUnknownProfiles = false is not used: a node refuses what was made without knowing its last deployment, whatever this says.";
 
   # Each member to its end within the node's context, or an error in it would not say whose it is.
   forSelected = describe: wanted:
-    listToAttrs (map
-      (name: {
-        inherit name;
-        value = mapAttrs (_: member: addErrorContext "while evaluating the node `${name}':" (deepSeq member member))
-          (describe configurations.${name});
-      })
-      (selected wanted));
+    let
+      inNode = name: addErrorContext "while evaluating the node `${name}':";
+      answer = name: inNode name (mapAttrs (_: member: inNode name (deepSeq member member)) (describe name (configuration name)));
+    in
+    listToAttrs (map (name: { inherit name; value = answer name; }) (selected wanted));
 
   withoutContext = builtins.unsafeDiscardStringContext;
 in
 {
+  # Of these answers, for a trigger of another version than the flake that made the hive.
+  __schema = "waggle/1";
+
   info = {
     meta = {
       inherit (meta) name description allowApplyAll;
@@ -167,14 +156,24 @@ in
 
   inherit configurations;
 
-  deployments = forSelected (node: deployment node.config);
+  deployments = forSelected (name: node: deployment name node.config);
 
-  nodes = forSelected (node: {
-    deployment = deployment node.config;
+  nodes = forSelected (name: node:
+    let agent = node.config.services.waggle-agent or { enable = false; hive = null; node = null; }; in {
+    deployment = deployment name node.config;
     inherit (node.pkgs.stdenv.hostPlatform) system;
-    agentEnabled = node.config.services.waggle-agent.enable;
-    inherit (node.config.services.waggle-agent) hive node;
+    agentEnabled = agent.enable;
+    inherit (agent) hive node;
     drvPath = withoutContext node.config.system.build.toplevel.drvPath;
     toplevel = withoutContext node.config.system.build.toplevel.outPath;
   });
+
+  introspect =
+    let
+      pkgs =
+        if made == null then hivePackages
+        else if names == [ ] then fail "it has no nodes."
+        else configurations.${head names}.pkgs;
+    in
+    function: function { inherit pkgs; inherit (pkgs) lib; nodes = configurations; };
 }

@@ -77,10 +77,14 @@ public:
 
 private:
     void add_global_options() {
-        app_.add_option("-f,--config", line_.global.config,
-                        "The hive.nix, or the folder that holds it (default: the first one upward from here)")
-            ->type_name("PATH");
+        app_.add_option(
+                "-f,--config", line_.global.config,
+                "The hive: a file, a folder with a flake.nix or hive.nix, or a flake reference; flakes may have "
+                "#OUTPUT behind them (default: the first one upward from here)")
+            ->type_name("HIVE");
         app_.add_flag("--show-trace", line_.global.nix.show_trace, "Show where evaluation errors come from");
+        app_.add_flag("--impure", line_.global.nix.impure,
+                      "Let a flake depend on this machine: paths, environment, time");
         app_.add_option("--option,--nix-option", line_.global.nix.options, "Pass a setting on to Nix; may be repeated")
             ->type_name("NAME VALUE")
             ->allow_extra_args(false);

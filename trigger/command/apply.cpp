@@ -4,7 +4,6 @@
 #include "trigger/command/prepare.hpp"
 #include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
-#include "trigger/hive/git_revision.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
@@ -71,8 +70,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                 .reboot = options.reboot             ? protocol::Reboot::always
                                           : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                      : protocol::Reboot::never,
-                                .git = git_revision(preparation.hive_file().parent_path(),
-                                                    [&](std::string_view text) { reporter->note(text); })},
+                                .git = preparation.git()},
                      .parallel = options.connect.parallel,
                      .via_ssh = options.connect.via_ssh},
                     known_hosts, preparation.store(), *identity.signer, interrupt, *reporter);

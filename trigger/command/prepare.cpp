@@ -1,7 +1,8 @@
 #include "trigger/command/prepare.hpp"
 
 #include "trigger/build/realise.hpp"
-#include "trigger/hive/find.hpp"
+#include "trigger/hive/eval_key.hpp"
+#include "trigger/hive/git_revision.hpp"
 #include "trigger/hive/memory.hpp"
 #include "trigger/hive/select.hpp"
 #include "trigger/work_queue.hpp"
@@ -39,6 +40,14 @@ std::vector<std::string> names_of(std::span<const EvaluatedNode> nodes) {
     return names;
 }
 
+EvalCache open_cache(const HiveSource& source, const NixOptions& nix, const SelectOptions& select,
+                     const Interrupt& interrupt) {
+    if (!source.lock || !select.eval_cache)
+        return {};
+    const std::optional<std::string> key = eval_key(*source.lock, nix, nixos_module_folder(), interrupt);
+    return key ? EvalCache(eval_cache_folder(), *key) : EvalCache();
+}
+
 } // namespace
 
 EvaluationLimits evaluation_limits(const SelectOptions& options) {
@@ -62,13 +71,23 @@ EvaluationLimits evaluation_limits(const SelectOptions& options) {
 Preparation::Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
                          Reporter& reporter)
     : select_options_(select), global_(global), interrupt_(interrupt), reporter_(reporter),
-      hive_file_(find_hive(global.config, std::filesystem::current_path())),
-      evaluator_({.hive_file = hive_file_, .nix = global.nix, .limits = evaluation_limits(select)}, cache_, interrupt,
+      source_(
+          open_hive(global.config, global.nix, interrupt, [&reporter](std::string_view line) { reporter.note(line); })),
+      cache_(open_cache(source_, global.nix, select, interrupt)),
+      evaluator_({.source = source_, .nix = global.nix, .limits = evaluation_limits(select)}, cache_, interrupt,
                  [&reporter](std::string_view line) { reporter.note(line); }) {
     const Stopwatch watch(timings.evaluate);
+    if (!source_.keep.empty())
+        store_.keep(source_.keep);
     info_ = evaluator_.info();
     if (info_.nodes.empty())
-        throw Error(fmt::format("the hive {} has no nodes", hive_file_.string()));
+        throw Error(fmt::format("the hive {} has no nodes", source_.shown));
+}
+
+std::optional<protocol::GitRevision> Preparation::git() const {
+    if (source_.git)
+        return source_.git;
+    return git_revision(source_.folder, [&](std::string_view text) { reporter_.note(text); });
 }
 
 Preparation::~Preparation() {
@@ -185,7 +204,7 @@ Preparation::Nodes Preparation::build(Nodes nodes) {
 
 void Preparation::keep_results(std::span<const EvaluatedNode> nodes) {
     for (const EvaluatedNode& node : nodes)
-        store_.add_root(hive_file_.parent_path() / ".gcroots" / ("node-" + node.name), node.toplevel);
+        store_.add_root(source_.folder / ".gcroots" / ("node-" + node.name), node.toplevel);
 }
 
 } // namespace waggle::trigger

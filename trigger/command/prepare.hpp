@@ -29,7 +29,8 @@ public:
     ~Preparation();
 
     const HiveInfo& info() const { return info_; }
-    const std::filesystem::path& hive_file() const { return hive_file_; }
+    // What is checked out where the hive is.
+    std::optional<protocol::GitRevision> git() const;
     // The nodes that --on means; without --on all, unless that is refused (`all_allowed`).
     std::vector<std::string> select(bool all_allowed);
 
@@ -45,6 +46,7 @@ public:
 
     Store& store() { return store_; }
     Evaluator& evaluator() { return evaluator_; }
+    const HiveSource& source() const { return source_; }
     std::vector<NodeReport> failed; // complete when the call that failed them has returned
     Timings timings;
 
@@ -57,7 +59,7 @@ private:
     const GlobalOptions& global_;
     const Interrupt& interrupt_;
     Reporter& reporter_;
-    std::filesystem::path hive_file_;
+    HiveSource source_;
     EvalCache cache_;
     Evaluator evaluator_;
     HiveInfo info_;

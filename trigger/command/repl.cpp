@@ -37,7 +37,9 @@ int repl(const GlobalOptions& global, const Interrupt& interrupt) {
         if (names_files_with_an_option(interrupt))
             command.argv.emplace_back("--file");
         command.argv.push_back(nixos_module_folder() / "repl.nix");
-        command.argv.insert(command.argv.end(), {"--arg", "hive", preparation.evaluator().hive_expression()});
+        const HiveSource& source = preparation.source();
+        command.argv.insert(command.argv.end(), {"--arg", "hive", source.expression});
+        command.argv.insert(command.argv.end(), source.arguments.begin(), source.arguments.end());
         const std::vector<std::string> words = arguments(global.nix, preparation.info().machines_file);
         command.argv.insert(command.argv.end(), words.begin(), words.end());
         if (global.nix.show_trace)

@@ -6,6 +6,7 @@
 #include "shared/base/process.hpp"
 #include "shared/protocol/json.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace waggle::trigger {
@@ -46,7 +47,12 @@ std::string hash_of_files(const fs::path& folder) {
 
 std::optional<std::string> eval_key(const std::string& lock, const NixOptions& nix, const fs::path& modules,
                                     const Interrupt& interrupt) {
-    const std::optional<std::string> version = answer_of({"nix-instantiate", "--version"}, interrupt);
+    const bool may_be_impure = std::any_of(nix.options.begin(), nix.options.end(), [](const auto& option) {
+        return option.first == "pure-eval" && option.second != "true";
+    });
+    if (may_be_impure || nix.impure)
+        return std::nullopt;
+    const std::optional<std::string> version = answer_of({"nix", "--version"}, interrupt);
     // All settings, though not all of them count: one that is changed costs an evaluation, one forgotten a wrong
     // system.
     std::vector<std::string> show = {"nix", "--extra-experimental-features", "nix-command", "show-config"};

@@ -51,20 +51,17 @@ std::filesystem::path nixos_module_folder() {
 Evaluator::Evaluator(Options options, EvalCache& cache, const Interrupt& interrupt, OnLine on_line)
     : options_(std::move(options)), cache_(cache), interrupt_(interrupt), on_line_(std::move(on_line)) {}
 
-std::string Evaluator::hive_expression() const {
-    return fmt::format("(import {} {{ path = {}; }})", nix_string((nixos_module_folder() / "hive.nix").string()),
-                       nix_string(options_.hive_file.string()));
-}
-
 Command Evaluator::command(const std::string& expression, Mode mode) const {
     Command command{.argv = {"nix-instantiate"}, .extra_environment = {}};
     if (mode == Mode::evaluate) // --read-write-mode: the derivations that are evaluated are written to the store.
         command.argv.insert(command.argv.end(), {"--eval", "--strict", "--json", "--read-write-mode"});
+    command.argv.insert(command.argv.end(), options_.source.arguments.begin(), options_.source.arguments.end());
     if (options_.nix.show_trace)
         command.argv.emplace_back("--show-trace");
     const std::vector<std::string> words = arguments(options_.nix, machines_file_);
     command.argv.insert(command.argv.end(), words.begin(), words.end());
-    command.argv.insert(command.argv.end(), {"-E", fmt::format("let hive = {}; in {}", hive_expression(), expression)});
+    command.argv.insert(command.argv.end(),
+                        {"-E", fmt::format("let hive = {}; in {}", options_.source.expression, expression)});
     return command;
 }
 

@@ -7,6 +7,7 @@
 #include "trigger/hive/hive.hpp"
 #include "trigger/hive/nix_options.hpp"
 #include "trigger/hive/schedule.hpp"
+#include "trigger/hive/source.hpp"
 #include "trigger/hive/workers.hpp"
 
 #include <filesystem>
@@ -32,11 +33,11 @@ struct Evaluated {
     std::map<std::string, std::string> failures; // node, message
 };
 
-// Evaluates a hive with child nix-instantiate processes, by way of nixos-module/hive.nix.
+// Evaluates a hive with child nix-instantiate processes, by way of nixos-module/source.nix.
 class Evaluator {
 public:
     struct Options {
-        std::filesystem::path hive_file;
+        HiveSource source;
         NixOptions nix;
         EvaluationLimits limits;
     };
@@ -71,8 +72,6 @@ public:
     Command command(const std::string& expression, Mode mode = Mode::evaluate) const;
     // Its JSON. Throws EvaluationError.
     protocol::Json evaluate(const std::string& expression);
-    // The hive as Nix sees it.
-    std::string hive_expression() const;
 
 private:
     void say_once(std::string_view line);
@@ -88,7 +87,7 @@ private:
     std::set<std::string> lines_seen_;
 };
 
-// The folder with hive.nix: $WAGGLE_NIXOS_MODULE, else the one this program was built with.
+// The folder with source.nix: $WAGGLE_NIXOS_MODULE, else the one this program was built with.
 std::filesystem::path nixos_module_folder();
 
 // What a person needs of an evaluator's standard error: the error itself, its traces only with `show_trace`.

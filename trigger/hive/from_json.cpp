@@ -65,11 +65,13 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
     options.target_host = optional_string(fields, "targetHost");
     if (!fields.is_null("targetPort"))
         options.target_port = port(fields, "targetPort");
-    Fields agent(fields.object("agent"), "deployment.agent");
-    options.agent_enable = agent.boolean("enable");
-    options.agent_port = port(agent, "port");
-    options.agent_host_key = optional_string(agent, "hostKey");
-    options.agent_via_ssh = optional_string(agent, "via") == "ssh";
+    if (fields.has("agent")) { // not where the node has none of our modules
+        Fields agent(fields.object("agent"), "deployment.agent");
+        options.agent_enable = agent.boolean("enable");
+        options.agent_port = port(agent, "port");
+        options.agent_host_key = optional_string(agent, "hostKey");
+        options.agent_via_ssh = optional_string(agent, "via") == "ssh";
+    }
     if (fields.has("rollback")) {
         Fields rollback(fields.object("rollback"), "deployment.rollback");
         options.rollback.enable = rollback.boolean("enable");

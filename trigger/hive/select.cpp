@@ -76,9 +76,9 @@ Selector::Term Selector::parse_term(std::string_view text, std::string_view whol
         rest = trimmed(rest.substr(1));
     }
     if (rest.empty() && term.is_tag)
-        throw refuse("has “@” without a tag behind it");
+        throw refuse("has an empty rule: “@” without a tag behind it");
     if (rest.empty() && term.is_negated)
-        throw refuse("has “!” without a name or tag behind it");
+        throw refuse("has an empty rule: “!” without a name or tag behind it");
     if (rest.empty())
         throw refuse(
             "has an empty rule; write names, globs or @tags, joined by commas (any of them) or & (all of them)");

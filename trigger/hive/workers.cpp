@@ -39,9 +39,9 @@ std::string random_marker() {
 // One evaluator process.
 class Worker {
 public:
-    Worker(Chunk chunk, const WorkersOptions& options)
-        : chunk(std::move(chunk)), marker_(random_marker()),
-          child(options.command(this->chunk.names, marker_),
+    Worker(Chunk work, const WorkersOptions& options)
+        : chunk(std::move(work)), marker_(random_marker()),
+          child(options.command(chunk.names, marker_),
                 {.pipe_stdin = false, .pipe_stdout = true, .pipe_stderr = true}) {}
 
     // Reads what is there. `on_line` gets each whole line of standard error that is no answer, `on_answer` the rest.

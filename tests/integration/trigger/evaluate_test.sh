@@ -144,7 +144,7 @@ section "waggle eval"
 hive <<'NIX'
 { alpha = { environment.etc.a.text = "of alpha"; }; beta = { }; }
 NIX
-waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: node: node.config.networking.hostName) nodes # host names'
+waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: node: node.config.deployment.targetHost) nodes # hosts'
 check "prints JSON" answers '{"alpha": "alpha", "beta": "beta"}'
 echo '{ nodes, ... }: nodes.alpha.config.environment.etc.a.text' >question.nix
 waggle introspect question.nix

@@ -1,0 +1,43 @@
+# `meta` of a hive, checked, with its defaults; `network` is its name in morph's and NixOps' files. Not by way of the module
+# system, which comes with the nixpkgs that is named only here.
+{ raw, fail, warn }:
+let
+  inherit (builtins) attrNames concatStringsSep elem filter foldl' isAttrs isBool isString mapAttrs removeAttrs substring toString typeOf;
+
+  quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
+  expect = what: test: name: value:
+    if test value then value else fail "meta.${name} must be ${what}, and is a ${typeOf value}.";
+  isAbsolute = value: (isString value || typeOf value == "path") && substring 0 1 (toString value) == "/";
+
+  options = {
+    name = { default = "hive"; check = expect "a string" isString; };
+    description = { default = "A hive"; check = expect "a string" isString; };
+    nixpkgs = { default = null; check = _: value: value; };
+    nodeNixpkgs = { default = { }; check = expect "an attribute set" isAttrs; };
+    specialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
+    nodeSpecialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
+    machinesFile = { default = null; check = expect "an absolute path or null" (value: value == null || isAbsolute value); };
+    allowApplyAll = { default = true; check = expect "a boolean" isBool; };
+  };
+
+  # What else morph and NixOps know there, which says how they work and nothing of the nodes.
+  ofOthers = [ "buildShell" "enableRollback" "lock" "ordering" "runGarbageCollection" "storage" ];
+
+  written =
+    if raw ? network then
+      let
+        network = if isAttrs raw.network then raw.network else fail "network must be an attribute set, and is a ${typeOf raw.network}.";
+        ignored = filter (name: elem name ofOthers) (attrNames network);
+        # morph's name of it
+        pkgs = if network ? pkgs && !(network ? nixpkgs) then { nixpkgs = network.pkgs; } else { };
+      in
+      foldl' (rest: name: warn "network.${name} is not used." rest) (removeAttrs network (ofOthers ++ [ "pkgs" ]) // pkgs) ignored
+    else raw.meta or { };
+
+  unknown = filter (name: !(options ? ${name})) (attrNames written);
+in
+if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names of the same: keep one."
+else if !isAttrs written then fail "meta must be an attribute set, and is a ${typeOf written}."
+else if unknown != [ ] then
+  fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
+else mapAttrs (name: option: option.check name (written.${name} or option.default)) options

@@ -1,0 +1,43 @@
+# The hive of a file or a flake, in whichever form it is written there, as hive.nix answers of it.
+#
+#   import ./source.nix { path = /abs/hive.nix; }
+#   import ./source.nix { flake = builtins.getFlake "…"; shown = "/abs"; output = "colmena"; }      output: null for the first there is
+#   import ./source.nix { tree = builtins.fetchTree { … }; dir = "the/flake's"; … }
+{ path ? null
+, shown ? toString path
+, tree ? null
+, dir ? null
+, flake ? if tree == null then null else import ./flake-in-folder.nix { inherit tree dir; }
+, output ? null
+}:
+let
+  inherit (builtins) concatStringsSep elemAt filter foldl' hasAttr head intersectAttrs isAttrs isString length pathExists split substring typeOf;
+
+  fail = sentence: throw "${shown}: ${sentence}";
+
+  known = [ "waggleHive" "colmenaHive" "colmena" "nixosConfigurations" ];
+  outputs = flake.outputs or flake;
+  there = filter (name: hasAttr name outputs) known;
+  chosen =
+    if output != null then output
+    else if there != [ ] then head there
+    else fail ("the flake has none of the outputs ${concatStringsSep ", " known}"
+      + (if pathExists (flake + "/hive.nix") then "; to use the hive.nix in its folder, name the file with -f." else "."));
+  words = filter isString (split "[.]" chosen);
+  inFlake = foldl'
+    (set: word: if isAttrs set && hasAttr word set then set.${word} else fail "the flake has no output `${chosen}'.")
+    outputs
+    words;
+
+  value = import ./call-hive.nix { inherit fail; } (if flake != null then inFlake else import path);
+  schema = if value ? __schema then (if isString value.__schema then value.__schema else "of type ${typeOf value.__schema}") else null;
+
+  made = meta: configurations: import ./hive.nix { inherit shown; made = { inherit meta configurations; }; };
+in
+if schema == "waggle/1" then value
+else if schema != null && substring 0 3 schema == "v0." && value ? nodes && value ? metaConfig then
+  # Of Colmena's makeHive. Its nodes have our modules as far as the hive imports them.
+  made (intersectAttrs { name = null; description = null; machinesFile = null; allowApplyAll = null; } value.metaConfig) value.nodes
+else if schema != null then fail "its makeHive is of a version that this trigger does not know (${schema})."
+else if flake != null && elemAt words (length words - 1) == "nixosConfigurations" then made { } value
+else import ./hive.nix { hive = value; inherit shown; }

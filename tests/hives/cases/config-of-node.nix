@@ -1,0 +1,3 @@
+{
+  host-a = { pkgs, ... }: { nixpkgs.config.allowUnfree = true; deployment.tags = [ (builtins.toJSON (pkgs.config.allowUnfree or null)) ]; };
+}

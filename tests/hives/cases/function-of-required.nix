@@ -1,0 +1,1 @@
+{ noDefault }: { host-a = { }; }

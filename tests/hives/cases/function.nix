@@ -1,0 +1,1 @@
+{ argument ? "with a default" }: { host-a.deployment.tags = [ argument ]; }

@@ -1,0 +1,1 @@
+{ __functor = self: { argument ? "of a functor" }: { host-a.deployment.tags = [ argument ]; }; }

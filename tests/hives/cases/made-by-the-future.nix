@@ -1,0 +1,1 @@
+{ __schema = "waggle/7"; }

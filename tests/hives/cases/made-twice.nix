@@ -1,0 +1,1 @@
+import ../../../nixos-module/hive.nix { hive = import ./made.nix; }

@@ -1,0 +1,1 @@
+{ meta.noSuchOption = 1; host-a = { }; }

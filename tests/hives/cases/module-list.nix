@@ -1,0 +1,7 @@
+{
+  defaults = [ { deployment.tags = [ "every" ]; } ];
+  host-a = [
+    { deployment.tags = [ "one" ]; }
+    ({ name, ... }: { deployment.tags = [ name ]; })
+  ];
+}

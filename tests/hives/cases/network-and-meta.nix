@@ -1,0 +1,1 @@
+{ network = { }; meta = { }; host-a = { }; }

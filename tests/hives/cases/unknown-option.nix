@@ -1,0 +1,1 @@
+{ bad.deployment.noSuchOption = "no such option"; good = { }; }

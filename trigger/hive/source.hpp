@@ -1,0 +1,30 @@
+#pragma once
+
+#include "trigger/hive/find.hpp"
+#include "trigger/hive/flake.hpp"
+
+namespace waggle::trigger {
+
+// What every evaluator of a run is given.
+struct HiveSource {
+    std::string shown;                        // for messages
+    std::filesystem::path folder;             // where GC roots are kept
+    std::string expression;                   // of Nix, for what nixos-module/hive.nix answers
+    std::vector<std::string> arguments;       // of nix-instantiate
+    std::optional<std::string> lock;          // all that the evaluation depends on besides; nullopt: not known
+    std::vector<nix::StorePath> keep;         // must not be collected before the run ends
+    std::optional<protocol::GitRevision> git; // nullopt: to be read from the folder
+};
+
+// Finds the hive, and locks it if it is a flake's. Throws Error.
+HiveSource open_hive(const std::optional<std::filesystem::path>& named, const NixOptions& nix,
+                     const Interrupt& interrupt, const std::function<void(std::string_view)>& on_line);
+
+// Of a hive.nix.
+HiveSource file_source(const HivePlace& place, const std::filesystem::path& modules);
+
+// Of a flake. `modules_hash` is the NAR hash of Waggle's own Nix files.
+HiveSource flake_source(const HivePlace& place, const LockedFlake& flake, const std::filesystem::path& modules,
+                        const std::string& modules_hash, bool impure);
+
+} // namespace waggle::trigger
