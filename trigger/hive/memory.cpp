@@ -45,7 +45,7 @@ std::uint64_t parse_memory_size(std::string_view text, std::uint64_t available_b
     double number = 0;
     const char* const end = text.data() + text.size();
     const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-    if (error != std::errc() || rest + 1 != end || number <= 0)
+    if (error != std::errc() || rest + 1 != end || !(number > 0))
         throw refuse();
     double factor = 0;
     switch (std::toupper(static_cast<unsigned char>(*rest))) {
