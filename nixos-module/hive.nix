@@ -100,24 +100,25 @@ let
   nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
 
   # Not from `configurations`, which would keep every node in memory until the last one is evaluated.
-  configuration = name: if made != null then made.configurations.${name} else evaluate [ ] name;
-  configurations = if made != null then made.configurations else listToAttrs (map (name: { inherit name; value = configuration name; }) names);
+  configuration = name: if made == null then evaluate [ ] name else configurations.${name};
+  configurations =
+    if made == null then listToAttrs (map (name: { inherit name; value = configuration name; }) names)
+    else mapAttrs (name: node: node // { config = node.config // { deployment = defaultsOf name // node.config.deployment or { }; }; }) made.configurations;
 
-  # What is missing, because nobody imported the module that declares it, has the trigger's defaults.
-  deployment = name: config:
+  # Of nodes for which nobody imported the modules that declare them. What is missing besides has the trigger's defaults.
+  defaultsOf = name: { targetHost = name; targetPort = null; tags = [ ]; };
+
+  deployment = config:
     let
-      written = config.deployment or { };
+      written = config.deployment;
       part = names: intersectAttrs (listToAttrs (map (name: { inherit name; value = null; }) names));
       some = names: of: if written ? ${of} then { ${of} = part names written.${of}; } else { };
     in
-    foldl' (rest: sentence: warn sentence rest) ({
-      targetHost = name;
-      targetPort = null;
-      tags = [ ];
-    }
-    // part [ "tags" "targetHost" "targetPort" "localContent" "buildOnTarget" ] written
-    // some [ "enable" "port" "hostKey" "via" ] "agent"
-    // some [ "enable" "confirmTimeout" "activationTimeout" "onFailedUnits" ] "rollback") (unused written);
+    foldl' (rest: sentence: warn sentence rest) (
+      part [ "tags" "targetHost" "targetPort" "localContent" "buildOnTarget" ] written
+      // some [ "enable" "port" "hostKey" "via" ] "agent"
+      // some [ "enable" "confirmTimeout" "activationTimeout" "onFailedUnits" ] "rollback"
+    ) (unused written);
 
   # Options of Colmena's that say how its SSH sessions work. Most do no harm unused.
   unused = written:
@@ -136,7 +137,7 @@ let
   forSelected = describe: wanted:
     let
       inNode = name: addErrorContext "while evaluating the node `${name}':";
-      answer = name: inNode name (mapAttrs (_: member: inNode name (deepSeq member member)) (describe name (configuration name)));
+      answer = name: inNode name (mapAttrs (_: member: inNode name (deepSeq member member)) (describe (configuration name)));
     in
     listToAttrs (map (name: { inherit name; value = answer name; }) (selected wanted));
 
@@ -156,14 +157,14 @@ in
 
   inherit configurations;
 
-  deployments = forSelected (name: node: deployment name node.config);
+  deployments = forSelected (node: deployment node.config);
 
-  nodes = forSelected (name: node:
-    let agent = node.config.services.waggle-agent or { enable = false; hive = null; node = null; }; in {
-    deployment = deployment name node.config;
+  nodes = forSelected (node: {
+    deployment = deployment node.config;
     inherit (node.pkgs.stdenv.hostPlatform) system;
-    agentEnabled = agent.enable;
-    inherit (agent) hive node;
+    agentEnabled = node.config.services.waggle-agent.enable or false;
+    hive = node.config.services.waggle-agent.hive or null;
+    node = node.config.services.waggle-agent.node or null;
     drvPath = withoutContext node.config.system.build.toplevel.drvPath;
     toplevel = withoutContext node.config.system.build.toplevel.outPath;
   });

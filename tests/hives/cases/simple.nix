@@ -3,7 +3,7 @@
   defaults = { imports = [ ./machine.nix ]; deployment.tags = [ "common-tag" ]; };
   host-a = { name, nodes, ... }: {
     deployment.tags = [ "a-tag" ];
-    networking.hostName = "${name}-of-${nodes.host-b.config.deployment.targetHost}";
+    networking.hostName = "${name}-before-${toString nodes.host-b.config.deployment.targetPort}";
   };
   host-b = {
     deployment.targetHost = "somehost.tld";
