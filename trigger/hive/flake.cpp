@@ -1,6 +1,7 @@
 #include "trigger/hive/flake.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
 #include "trigger/hive/evaluate.hpp"
 #include "trigger/hive/nix_string.hpp"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr auto fetch_time = std::chrono::minutes(20); // inputs may be downloaded
 constexpr auto hash_time = std::chrono::minutes(5);
+constexpr size_t max_lock_bytes = 64 << 20;
 constexpr std::int64_t max_time = std::int64_t{1} << 53;
 
 std::string get_flake(const std::string& url) {
@@ -84,6 +86,19 @@ std::string nar_hash(const std::filesystem::path& folder, const Interrupt& inter
     return "sha256-" + to_base64(*bytes);
 }
 
+bool has_its_locks(const Json& json) {
+    if (!json.contains("locks") || !json.contains("path") || !json["path"].is_string())
+        return true;
+    const Json& locks = json["locks"];
+    std::filesystem::path file = json["path"].get<std::string>();
+    if (const Json locked = json.value("locked", Json::object()); locked.contains("dir") && locked["dir"].is_string())
+        file /= locked["dir"].get<std::string>();
+    file /= "flake.lock";
+    if (!std::filesystem::exists(file))
+        return locks.value("nodes", Json::object()).size() <= 1; // the flake itself
+    return protocol::parse_json(read_file(file, max_lock_bytes), file.string()) == locks;
+}
+
 LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const Interrupt& interrupt,
                        const std::function<void(std::string_view)>& on_line) {
     Command command{
@@ -95,19 +110,24 @@ LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const In
         command.argv.emplace_back("--show-trace");
     command.argv.insert(command.argv.end(), {"--", flake});
 
-    bool in_error = false; // which is thrown
-    const auto line = [&](std::string_view text) {
-        in_error = in_error || text.find("error:") != std::string_view::npos;
-        if (!in_error && !text.empty())
-            on_line(text);
+    const auto ask = [&] {
+        bool in_error = false; // which is thrown
+        const auto line = [&](std::string_view text) {
+            in_error = in_error || text.find("error:") != std::string_view::npos;
+            if (!in_error && !text.empty())
+                on_line(text);
+        };
+        const RunResult result =
+            run(command, {.deadline = deadline_in(fetch_time), .on_stderr_line = line, .interrupt = &interrupt});
+        interrupt.check(); // Ctrl-C reaches the child as well
+        if (!result.status.success())
+            throw EvaluationError(fmt::format("{}: {}", flake, nix_error(result.err_tail, nix.show_trace)));
+        return protocol::parse_json(result.out, "Nix's answer about the flake");
     };
-    const RunResult result =
-        run(command, {.deadline = deadline_in(fetch_time), .on_stderr_line = line, .interrupt = &interrupt});
-    interrupt.check(); // Ctrl-C reaches the child as well
-    if (!result.status.success())
-        throw EvaluationError(fmt::format("{}: {}", flake, nix_error(result.err_tail, nix.show_trace)));
-    return locked_flake_from_json(protocol::parse_json(result.out, "Nix's answer about the flake"),
-                                  [&](const auto& path) { return nar_hash(path, interrupt); });
+    Json answer = ask();
+    if (!has_its_locks(answer)) // written just now; some versions tell of the tree as it was before
+        answer = ask();
+    return locked_flake_from_json(answer, [&](const auto& path) { return nar_hash(path, interrupt); });
 }
 
 } // namespace waggle::trigger

@@ -36,6 +36,9 @@ LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const In
 LockedFlake locked_flake_from_json(const protocol::Json& json,
                                    const std::function<std::string(const std::filesystem::path&)>& hash);
 
+// Whether the lock file in the tree is the one that the answer of `nix flake metadata --json` is about.
+bool has_its_locks(const protocol::Json& json);
+
 // "sha256-…" of a folder as a NAR.
 std::string nar_hash(const std::filesystem::path& folder, const Interrupt& interrupt);
 

@@ -2,7 +2,8 @@
 # For tests of what is written in Nix. Source it and call `nix_enter "$@"` first thing: the script runs again in a mount
 # namespace with a /nix of its own, where Nix works without daemon, sandbox and network.
 #
-# Hives are evaluated with the fixture nixpkgs, or with $WAGGLE_TEST_NIXPKGS, a folder with real ones.
+# Hives are evaluated with the fixture nixpkgs, or with $WAGGLE_TEST_NIXPKGS, a folder with real ones; by the Nix of this machine,
+# or by that of $WAGGLE_TEST_NIX_SUITE, trixie or sid.
 #
 #   $work                    an empty folder, gone at the end
 #   hive < text              writes $work/hive.nix
@@ -38,11 +39,26 @@ nix_enter() {
     mount --bind "$work/nix" /nix
     printf '%s\n' 'sandbox = false' 'substituters =' 'build-users-group =' 'experimental-features = nix-command flakes' \
         >"$work/conf/nix.conf"
+    [[ -z ${WAGGLE_TEST_NIX_SUITE:-} ]] || nix_of_suite "$("$source_dir/tests/system/roots.sh" nix "$WAGGLE_TEST_NIX_SUITE")"
     unset NIX_REMOTE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME WAGGLE_AGENT_BINARY
     export HOME=$work/home NIX_CONF_DIR=$work/conf NIX_PATH=nixpkgs=$nixpkgs
     # shellcheck disable=SC2034  # for the tests
     key="ssh-ed25519 $(printf 'AAAAC3NzaC1lZDI1NTE5AAAAIA%042d' 0)"
     cd "$work" || exit 1
+}
+
+# Puts programs into PATH that are those of the suite's root, with its libraries.
+nix_of_suite() { # ROOT
+    local loader program
+    loader=$(echo "$1"/lib64/ld-linux-*.so.2)
+    mkdir "$work/nix-programs"
+    for program in nix nix-daemon nix-hash nix-instantiate nix-store; do
+        printf '#!/bin/sh\nexec %q --argv0 %s --library-path %q %q "$@"\n' \
+            "$loader" $program "$1/usr/lib/$(uname -m)-linux-gnu" "$1/usr/bin/nix" >"$work/nix-programs/$program"
+        chmod +x "$work/nix-programs/$program"
+    done
+    PATH=$work/nix-programs:$PATH
+    printf 'with %s\n' "$(nix --version)"
 }
 
 hive() { cat >"$work/hive.nix"; }

@@ -1,3 +1,4 @@
+#include "shared/base/file.hpp"
 #include "trigger/hive/source.hpp"
 
 #include <gmock/gmock.h>
@@ -66,6 +67,21 @@ TEST(LockedFlakeOf, ATreeWithoutHashIsHashed) {
     const LockedFlake flake = locked_flake_from_json(metadata(R"({"type": "path", "path": "/srv/hive"})"), hash);
     EXPECT_EQ(flake.url, std::string("path:") + path + "?narHash=sha256-0");
     EXPECT_FALSE(flake.git);
+}
+
+TEST(LocksOfAFlake, AreThoseOfItsFileOrAreStillToBeWritten) {
+    const TemporaryFolder tree;
+    Json json = Json::parse(R"({"locked": {}, "locks": {"root": "root", "nodes": {"root": {}}}})");
+    json["path"] = tree.path().string();
+    EXPECT_TRUE(has_its_locks(json)) << "no inputs, no file";
+    json["locks"]["nodes"]["nixpkgs"] = Json::object();
+    EXPECT_FALSE(has_its_locks(json)) << "no file";
+    write_file_atomically(tree.path() / "flake.lock", R"({"root": "root", "nodes": {"root": {}}})", 0644);
+    EXPECT_FALSE(has_its_locks(json)) << "an old file";
+    write_file_atomically(tree.path() / "flake.lock", json["locks"].dump(2), 0644);
+    EXPECT_TRUE(has_its_locks(json));
+    json["locked"]["dir"] = "below";
+    EXPECT_FALSE(has_its_locks(json)) << "that of another flake";
 }
 
 TEST(LockedFlakeOf, SomethingElseIsRefused) {
