@@ -27,8 +27,8 @@ struct Command {
 
 // How a child ended: by exit code, or by a signal.
 struct ExitStatus {
-    int code = 0;   // valid when signal == 0
-    int signal = 0; // 0: it exited by itself
+    int code = 0;                        // valid when signal == 0
+    int signal = 0;                      // 0: it exited by itself
     std::uint64_t peak_memory_bytes = 0; // resident, of the child alone
 
     bool success() const { return signal == 0 && code == 0; }
