@@ -99,8 +99,10 @@ let
   # somebody misspelt an option there.
   nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
 
+  # Not from `configurations`, which would keep every node in memory until the last one is evaluated.
+  configuration = name: if made == null then evaluate [ ] name else configurations.${name};
   configurations =
-    if made == null then listToAttrs (map (name: { inherit name; value = evaluate [ ] name; }) names)
+    if made == null then listToAttrs (map (name: { inherit name; value = configuration name; }) names)
     else mapAttrs (name: node: node // { config = node.config // { deployment = defaultsOf name // node.config.deployment or { }; }; }) made.configurations;
 
   # Of nodes for which nobody imported the modules that declare them. What is missing besides has the trigger's defaults.
@@ -124,7 +126,9 @@ let
       when = condition: sentence: if condition then [ sentence ] else [ ];
       viaSsh = written.agent.via or "direct" == "ssh";
     in
-    when (written.sshOptions or [ ] != [ ])
+    when (written.buildOnTarget or false)
+      "deployment.buildOnTarget is set and not used yet: the node's system is built where the others are."
+    ++ when (written.sshOptions or [ ] != [ ])
       "deployment.sshOptions is set and not used: what a way through SSH needs belongs into ~/.ssh/config."
     ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
       "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config.";
@@ -133,7 +137,7 @@ let
   forSelected = describe: wanted:
     let
       inNode = name: addErrorContext "while evaluating the node `${name}':";
-      answer = name: inNode name (mapAttrs (_: member: inNode name (deepSeq member member)) (describe configurations.${name}));
+      answer = name: inNode name (mapAttrs (_: member: inNode name (deepSeq member member)) (describe (configuration name)));
     in
     listToAttrs (map (name: { inherit name; value = answer name; }) (selected wanted));
 

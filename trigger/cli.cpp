@@ -4,8 +4,11 @@
 #include "trigger/command/apply.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/check_health.hpp"
+#include "trigger/command/eval.hpp"
 #include "trigger/command/history.hpp"
+#include "trigger/command/nodes.hpp"
 #include "trigger/command/reboot.hpp"
+#include "trigger/command/repl.hpp"
 #include "trigger/command/rollback.hpp"
 #include "trigger/command/status.hpp"
 #include "trigger/command/whoami.hpp"
@@ -44,8 +47,11 @@ public:
         add_build();
         add_status();
         add_check_health();
+        add_eval();
         add_history();
+        add_nodes();
         add_reboot();
+        add_repl();
         add_rollback();
         add_whoami();
     }
@@ -82,16 +88,29 @@ private:
         app_.add_option("--option,--nix-option", line_.global.nix.options, "Pass a setting on to Nix; may be repeated")
             ->type_name("NAME VALUE")
             ->allow_extra_args(false);
+        app_.add_option("--builders", line_.global.nix.builders,
+                        "Remote builders, as Nix's option of this name takes them (default: meta.machinesFile)")
+            ->type_name("SPEC");
         app_.add_option("--color", color_, "auto, always or never (default: auto)")->type_name("WHEN");
         app_.add_flag("-v,--verbose", line_.global.verbose, "Print a line for whatever happens, also on a terminal");
     }
 
     static void add_select_options(CLI::App& app, SelectOptions& select) {
-        app.add_option("--on", select.on, "Which nodes: names, globs and @tags, joined by commas (default: all)")
+        app.add_option(
+               "--on", select.on,
+               "Which nodes: names, globs and @tags; a,b is any of them, a&b those that are both, !a leaves out "
+               "(default: all)")
             ->type_name("NODES");
         app.add_option("--eval-node-limit", select.eval_node_limit,
                        "Nodes to evaluate in one process: a number, 0 for all, or auto")
             ->type_name("N");
+        app.add_option("--eval-memory", select.eval_memory,
+                       "Memory for all evaluators together: 4G, 800M, or a part of what is available (default: 80%)")
+            ->type_name("SIZE");
+        app.add_option("--eval-workers", select.eval_workers, "Evaluators at a time (default: one for each core)")
+            ->type_name("N")
+            ->check(CLI::Range(0, 1024));
+        app.add_flag("!--no-eval-cache", select.eval_cache, "Evaluate also what was evaluated before");
     }
 
     static void add_build_options(CLI::App& app, BuildOptions& build) {
@@ -162,6 +181,29 @@ private:
         add_connect_options(*check_health_app_, check_health_.connect);
     }
 
+    void add_eval() {
+        eval_app_ =
+            app_.add_subcommand("eval", "Evaluate a function of { pkgs, lib, nodes }, and print what it gives as JSON");
+        eval_app_->alias("introspect");
+        eval_app_
+            ->add_option("-E,--expr", eval_.expression,
+                         "The function, as { nodes, ... }: nodes.a.config.networking.hostName")
+            ->type_name("EXPR");
+        eval_app_->add_option("file", eval_.file, "Or the file that it is in")->type_name("FILE");
+        eval_app_->add_flag("--instantiate", eval_.instantiate,
+                            "Instantiate the derivations that it gives, and print them");
+    }
+
+    void add_repl() {
+        repl_app_ = app_.add_subcommand("repl", "Look around in the hive: `nix repl` with pkgs, lib and nodes");
+    }
+
+    void add_nodes() {
+        nodes_app_ = app_.add_subcommand("nodes", "List the hive's nodes");
+        add_select_options(*nodes_app_, nodes_.select);
+        nodes_app_->add_flag("--json", nodes_.json, "As JSON: name, tags, host, port, via, system of each");
+    }
+
     void add_history() {
         history_app_ = app_.add_subcommand("history", "Show what was deployed to the nodes");
         add_select_options(*history_app_, history_.select);
@@ -214,6 +256,12 @@ private:
             line_.command = build_;
         } else if (check_health_app_->parsed()) {
             line_.command = check_health_;
+        } else if (eval_app_->parsed()) {
+            line_.command = eval_;
+        } else if (repl_app_->parsed()) {
+            line_.command = ReplOptions{};
+        } else if (nodes_app_->parsed()) {
+            line_.command = nodes_;
         } else if (history_app_->parsed()) {
             line_.command = history_;
         } else if (reboot_app_->parsed()) {
@@ -260,8 +308,8 @@ private:
 
     // There is no known subcommand: either none was given, or it is misspelt.
     std::string first_word_problem(int argc, const char* const* argv) const {
-        const std::vector<std::string> commands = {"apply",   "build",  "status",   "check-health",
-                                                   "history", "reboot", "rollback", "whoami"};
+        const std::vector<std::string> commands = {"apply", "build",  "status", "check-health", "eval",  "history",
+                                                   "nodes", "reboot", "repl",   "rollback",     "whoami"};
         for (int i = 1; i < argc; ++i) {
             const std::string word = argv[i];
             if (!word.starts_with('-'))
@@ -279,7 +327,10 @@ private:
     CLI::App* build_app_ = nullptr;
     CLI::App* status_app_ = nullptr;
     CLI::App* check_health_app_ = nullptr;
+    CLI::App* eval_app_ = nullptr;
     CLI::App* history_app_ = nullptr;
+    CLI::App* nodes_app_ = nullptr;
+    CLI::App* repl_app_ = nullptr;
     CLI::App* reboot_app_ = nullptr;
     CLI::App* rollback_app_ = nullptr;
     CLI::App* whoami_app_ = nullptr;
@@ -288,7 +339,9 @@ private:
     BuildOptions build_;
     StatusOptions status_;
     CheckHealthOptions check_health_;
+    EvalOptions eval_;
     HistoryOptions history_;
+    NodesOptions nodes_;
     RebootOptions reboot_;
     RollbackOptions rollback_;
     WhoamiOptions whoami_;
@@ -303,6 +356,12 @@ int run(const CommandLine& line, const Interrupt& interrupt) {
         return build(line.global, *options, interrupt);
     if (const auto* options = std::get_if<CheckHealthOptions>(&line.command))
         return check_health(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<EvalOptions>(&line.command))
+        return eval(line.global, *options, interrupt);
+    if (std::holds_alternative<ReplOptions>(line.command))
+        return repl(line.global, interrupt);
+    if (const auto* options = std::get_if<NodesOptions>(&line.command))
+        return nodes(line.global, *options, interrupt);
     if (const auto* options = std::get_if<HistoryOptions>(&line.command))
         return history(line.global, *options, interrupt);
     if (const auto* options = std::get_if<RebootOptions>(&line.command))

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,10 +89,20 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
     return result;
 }
 
-ExitStatus to_exit_status(int wait_status) {
+#ifdef __APPLE__
+constexpr std::uint64_t maxrss_unit = 1;
+#else
+constexpr std::uint64_t maxrss_unit = 1024;
+#endif
+
+ExitStatus to_exit_status(int wait_status, const rusage& usage) {
+    ExitStatus status;
     if (WIFSIGNALED(wait_status))
-        return {.code = 0, .signal = WTERMSIG(wait_status)};
-    return {.code = WEXITSTATUS(wait_status), .signal = 0};
+        status.signal = WTERMSIG(wait_status);
+    else
+        status.code = WEXITSTATUS(wait_status);
+    status.peak_memory_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * maxrss_unit;
+    return status;
 }
 
 } // namespace
@@ -177,13 +188,14 @@ ExitStatus Child::wait(Deadline deadline) {
     // waitpid(2) has no timeout and pidfds are Linux only: look with a growing pause, 1 ms at first.
     for (int pause_ms = 1;; pause_ms = std::min(pause_ms * 2, 50)) {
         int status = 0;
-        pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+        rusage usage{};
+        pid_t ended = ::wait4(pid_, &status, WNOHANG, &usage);
         if (ended == pid_) {
             pid_ = -1;
-            return to_exit_status(status);
+            return to_exit_status(status, usage);
         }
         if (ended < 0 && errno != EINTR)
-            throw SystemError("waitpid");
+            throw SystemError("wait4");
         int left_ms = poll_timeout_ms(deadline);
         if (left_ms == 0)
             throw TimedOut("timed out waiting for a child process");

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -26,8 +27,9 @@ struct Command {
 
 // How a child ended: by exit code, or by a signal.
 struct ExitStatus {
-    int code = 0;   // valid when signal == 0
-    int signal = 0; // 0: it exited by itself
+    int code = 0;                        // valid when signal == 0
+    int signal = 0;                      // 0: it exited by itself
+    std::uint64_t peak_memory_bytes = 0; // resident, of the child alone
 
     bool success() const { return signal == 0 && code == 0; }
     // "exit code 3" or "killed by signal 9 (Killed)".

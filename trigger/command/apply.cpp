@@ -10,25 +10,42 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdio>
-#include <map>
+#include <set>
 
 namespace waggle::trigger {
 
 namespace {
 
-// Leaves out the nodes that no agent is asked to deploy, and says so.
-std::vector<EvaluatedNode> deployable(std::vector<EvaluatedNode> nodes, Reporter& reporter) {
+// Leaves out the nodes that no agent is asked to deploy, says so, and adds them to `skipped`.
+void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Reporter& reporter, std::set<std::string>& skipped) {
     std::erase_if(nodes, [&](const EvaluatedNode& node) {
         const bool no_host = !node.deployment.target_host;
-        const bool skipped = no_host || !node.deployment.agent_enable;
-        if (skipped)
-            reporter.note(fmt::format("{} is skipped: deployment.{}", node.name,
-                                      no_host ? "targetHost is null" : "agent.enable is false"));
-        return skipped;
+        if (!no_host && node.deployment.agent_enable)
+            return false;
+        reporter.note(fmt::format("{} is skipped: deployment.{}", node.name,
+                                  no_host ? "targetHost is null" : "agent.enable is false"));
+        skipped.insert(node.name);
+        return true;
     });
-    return nodes;
+}
+
+// Those that were meant to be deployed when somebody stopped the run, and never came so far.
+void add_untouched(const std::vector<std::string>& names, const std::set<std::string>& skipped,
+                   std::vector<NodeReport>& reports) {
+    std::set<std::string> known = skipped;
+    for (const NodeReport& report : reports)
+        known.insert(report.node);
+    for (const std::string& name : names) {
+        if (known.contains(name))
+            continue;
+        NodeReport report;
+        report.node = name;
+        report.outcome = protocol::Outcome::interrupted;
+        report.message = "nothing was sent to it";
+        reports.push_back(std::move(report));
+    }
 }
 
 } // namespace
@@ -45,32 +62,42 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, options.build.select, interrupt, *reporter);
-    std::vector<EvaluatedNode> nodes = preparation.evaluate(preparation.select(false));
-    nodes = preparation.build(deployable(std::move(nodes), *reporter));
-    if (options.build.keep_result)
-        preparation.keep_results(nodes);
-
-    std::map<std::string, DeploymentOptions> targets;
-    for (EvaluatedNode& node : nodes) {
-        node.deployment.agent_via_ssh = options.connect.via_ssh.value_or(node.deployment.agent_via_ssh);
-        targets[node.name] = node.deployment;
+    const std::vector<std::string> names = preparation.select(false);
+    Rollout rollout({.intent = {.goal = options.goal,
+                                .force = options.force,
+                                .remove_agent = options.remove_agent,
+                                .no_rollback = options.no_rollback,
+                                .replace_unknown_profiles = options.replace_unknown_profiles,
+                                .reset_state = options.reset_state,
+                                .reboot = options.reboot             ? protocol::Reboot::always
+                                          : options.reboot_if_needed ? protocol::Reboot::if_needed
+                                                                     : protocol::Reboot::never,
+                                .git = preparation.git()},
+                     .parallel = options.connect.parallel,
+                     .via_ssh = options.connect.via_ssh},
+                    known_hosts, preparation.store(), *identity.signer, interrupt, *reporter);
+    std::set<std::string> skipped;
+    bool stopped = false;
+    std::atomic<bool> began = false; // to deploy
+    try {
+        preparation.evaluate_and_build(
+            names, [&](std::vector<EvaluatedNode>& chunk) { leave_out_undeployable(chunk, *reporter, skipped); },
+            [&](std::vector<EvaluatedNode> built) {
+                began = true;
+                if (options.build.keep_result)
+                    preparation.keep_results(built);
+                rollout.add(std::move(built));
+            });
+    } catch (const Interrupted&) {
+        if (!began)
+            throw;
+        stopped = true;
     }
-    const RolloutPlan plan{.intent = {.goal = options.goal,
-                                      .force = options.force,
-                                      .remove_agent = options.remove_agent,
-                                      .no_rollback = options.no_rollback,
-                                      .replace_unknown_profiles = options.replace_unknown_profiles,
-                                      .reset_state = options.reset_state,
-                                      .reboot = options.reboot             ? protocol::Reboot::always
-                                                : options.reboot_if_needed ? protocol::Reboot::if_needed
-                                                                           : protocol::Reboot::never,
-                                      .git = preparation.git()},
-                           .parallel = options.connect.parallel,
-                           .pins = find_pins(targets, known_hosts)};
-    std::vector<NodeReport> reports =
-        roll_out(nodes, plan, preparation.store(), *identity.signer, interrupt, *reporter);
+    std::vector<NodeReport> reports = rollout.finish();
     reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());
-    std::sort(reports.begin(), reports.end(), [](const auto& a, const auto& b) { return a.node < b.node; });
+    if (stopped)
+        add_untouched(names, skipped, reports);
+    sort_by_node(reports);
 
     reporter.reset(); // the last state stays on the screen, above the table
     const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);

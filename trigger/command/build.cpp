@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <mutex>
 
 namespace waggle::trigger {
 
@@ -16,12 +18,23 @@ int build(const GlobalOptions& global, const BuildOptions& options, const Interr
     const bool color = use_color(global.color, stderr_is_terminal());
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, color);
     Preparation preparation(global, options.select, interrupt, *reporter);
-    std::vector<EvaluatedNode> nodes = preparation.evaluate(preparation.select(true));
-    if (!options.dry_run) {
-        nodes = preparation.build(std::move(nodes));
+    const std::vector<std::string> names = preparation.select(true);
+    std::vector<EvaluatedNode> nodes;
+    if (options.dry_run) {
+        nodes = preparation.evaluate(names);
+    } else {
+        std::mutex mutex;
+        preparation.evaluate_and_build(
+            names, [](auto&) {},
+            [&](std::vector<EvaluatedNode> built) {
+                const std::scoped_lock lock(mutex);
+                nodes.insert(nodes.end(), std::make_move_iterator(built.begin()), std::make_move_iterator(built.end()));
+            });
+        std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         if (options.keep_result)
             preparation.keep_results(nodes);
     }
+    sort_by_node(preparation.failed);
     for (const EvaluatedNode& node : nodes)
         reporter->ended(node.name, protocol::Outcome::ok, "");
     reporter.reset();

@@ -22,6 +22,9 @@ struct GlobalOptions {
 struct SelectOptions {
     std::optional<std::string> on;
     std::string eval_node_limit = "auto"; // or a number; 0: all nodes in one process
+    std::string eval_memory = "80%";      // of all evaluators together; of what is available
+    size_t eval_workers = 0;              // evaluators at a time; 0: as many as there are cores
+    bool eval_cache = true;
 };
 
 struct BuildOptions {
@@ -49,6 +52,19 @@ struct ApplyOptions {
     bool reboot = false;
     bool reboot_if_needed = false;
     bool replace_unknown_profiles = false;
+};
+
+struct EvalOptions {
+    std::optional<std::string> expression;
+    std::optional<std::filesystem::path> file;
+    bool instantiate = false;
+};
+
+struct ReplOptions {};
+
+struct NodesOptions {
+    SelectOptions select;
+    bool json = false;
 };
 
 struct StatusOptions {

@@ -1,13 +1,18 @@
 #include "trigger/command/prepare.hpp"
 
 #include "trigger/build/realise.hpp"
+#include "trigger/hive/eval_key.hpp"
 #include "trigger/hive/git_revision.hpp"
+#include "trigger/hive/memory.hpp"
 #include "trigger/hive/select.hpp"
+#include "trigger/work_queue.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
+#include <thread>
 
 namespace waggle::trigger {
 
@@ -28,17 +33,39 @@ private:
     Clock::time_point began_ = Clock::now();
 };
 
+std::vector<std::string> names_of(std::span<const EvaluatedNode> nodes) {
+    std::vector<std::string> names;
+    for (const EvaluatedNode& node : nodes)
+        names.push_back(node.name);
+    return names;
+}
+
+EvalCache open_cache(const HiveSource& source, const NixOptions& nix, const SelectOptions& select,
+                     const Interrupt& interrupt) {
+    if (!source.lock || !select.eval_cache)
+        return {};
+    const std::optional<std::string> key = eval_key(*source.lock, nix, nixos_module_folder(), interrupt);
+    return key ? EvalCache(eval_cache_folder(), *key) : EvalCache();
+}
+
 } // namespace
 
-size_t chunk_limit(const std::string& eval_node_limit) {
-    if (eval_node_limit == "auto")
-        return automatic_chunk_limit(available_memory_bytes());
+EvaluationLimits evaluation_limits(const SelectOptions& options) {
+    constexpr std::uint64_t memory_without_knowledge = std::uint64_t{4} << 30;
+    EvaluationLimits limits;
+    limits.workers =
+        options.eval_workers > 0 ? options.eval_workers : std::max(1U, std::thread::hardware_concurrency());
+    const std::uint64_t available = available_memory_bytes().value_or(memory_without_knowledge);
+    limits.memory_bytes = static_cast<double>(parse_memory_size(options.eval_memory, available));
+    if (options.eval_node_limit == "auto")
+        return limits;
     size_t limit = 0;
-    const auto [end, error] =
-        std::from_chars(eval_node_limit.data(), eval_node_limit.data() + eval_node_limit.size(), limit);
-    if (error != std::errc() || end != eval_node_limit.data() + eval_node_limit.size())
-        throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", eval_node_limit));
-    return limit;
+    const char* const end = options.eval_node_limit.data() + options.eval_node_limit.size();
+    const auto [rest, error] = std::from_chars(options.eval_node_limit.data(), end, limit);
+    if (error != std::errc() || rest != end)
+        throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", options.eval_node_limit));
+    limits.per_chunk = limit;
+    return limits;
 }
 
 Preparation::Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
@@ -46,7 +73,8 @@ Preparation::Preparation(const GlobalOptions& global, const SelectOptions& selec
     : select_options_(select), global_(global), interrupt_(interrupt), reporter_(reporter),
       source_(
           open_hive(global.config, global.nix, interrupt, [&reporter](std::string_view line) { reporter.note(line); })),
-      evaluator_({.source = source_, .nix = global.nix, .chunk_limit = chunk_limit(select.eval_node_limit)}, interrupt,
+      cache_(open_cache(source_, global.nix, select, interrupt)),
+      evaluator_({.source = source_, .nix = global.nix, .limits = evaluation_limits(select)}, cache_, interrupt,
                  [&reporter](std::string_view line) { reporter.note(line); }) {
     const Stopwatch watch(timings.evaluate);
     if (!source_.keep.empty())
@@ -62,6 +90,10 @@ std::optional<protocol::GitRevision> Preparation::git() const {
     return git_revision(source_.folder, [&](std::string_view text) { reporter_.note(text); });
 }
 
+Preparation::~Preparation() {
+    cache_.save(); // also what was evaluated before something went wrong
+}
+
 std::vector<std::string> Preparation::select(bool all_allowed) {
     const Stopwatch watch(timings.evaluate);
     if (!select_options_.on) {
@@ -71,10 +103,14 @@ std::vector<std::string> Preparation::select(bool all_allowed) {
         return info_.nodes;
     }
     const Selector selector = Selector::parse(*select_options_.on);
-    std::map<std::string, DeploymentOptions> deployments;
-    if (selector.needs_tags())
-        deployments = evaluator_.deployments(info_.nodes);
-    return selector.select(info_.nodes, deployments);
+    if (!selector.needs_tags())
+        return selector.select(info_.nodes, {});
+    const Evaluator::Deployments deployments = evaluator_.deployments(info_.nodes);
+    for (const auto& [node, message] : deployments.failures)
+        fail(node, message); // whether it is meant nobody knows
+    std::vector<std::string> selected = selector.select(info_.nodes, deployments.nodes);
+    std::erase_if(selected, [&](const std::string& name) { return deployments.failures.contains(name); });
+    return selected;
 }
 
 void Preparation::fail(const std::string& node, const std::string& message, LogTail log) {
@@ -84,6 +120,7 @@ void Preparation::fail(const std::string& node, const std::string& message, LogT
     report.message = message;
     report.log = std::move(log);
     reporter_.ended(node, report.outcome, message.substr(0, message.find('\n')));
+    const std::scoped_lock lock(mutex_);
     failed.push_back(std::move(report));
 }
 
@@ -98,6 +135,11 @@ std::vector<NodeAddress> Preparation::addresses(const std::vector<std::string>& 
 }
 
 std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>& names) {
+    return evaluate(names, [](auto) {});
+}
+
+Preparation::Nodes Preparation::evaluate(const std::vector<std::string>& names,
+                                         const std::function<void(Nodes)>& chunk_ended) {
     const Stopwatch watch(timings.evaluate);
     for (const std::string& name : names)
         reporter_.step(name, Step::waiting);
@@ -105,26 +147,58 @@ std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>&
         for (const std::string& name : chunk)
             reporter_.step(name, Step::evaluating);
     };
-    const auto ended = [&](const Evaluated<EvaluatedNode>& chunk) {
-        std::vector<nix::StorePath> drvs;
-        for (const EvaluatedNode& node : chunk.nodes) {
-            drvs.push_back(node.drv);
-            reporter_.step(node.name, Step::waiting);
-        }
+    const auto keep = [&](std::span<const nix::StorePath> drvs) {
         store_.keep(drvs);
+        return store_.valid(drvs);
+    };
+    const auto ended = [&](const Evaluated<EvaluatedNode>& chunk) {
+        for (const EvaluatedNode& node : chunk.nodes)
+            reporter_.step(node.name, Step::waiting);
         for (const auto& [node, message] : chunk.failures)
             fail(node, message);
+        if (!chunk.nodes.empty())
+            chunk_ended(chunk.nodes);
     };
-    return evaluator_.nodes(names, {.chunk_begins = begins, .chunk_ended = ended}).nodes;
+    return evaluator_.nodes(names, {.chunk_begins = begins, .keep = keep, .chunk_ended = ended}).nodes;
 }
 
-std::vector<EvaluatedNode> Preparation::build(std::vector<EvaluatedNode> nodes) {
-    const Stopwatch watch(timings.build);
+void Preparation::evaluate_and_build(const std::vector<std::string>& names,
+                                     const std::function<void(Nodes&)>& leave_out,
+                                     const std::function<void(Nodes)>& built) {
+    constexpr size_t builds = 4; // one that takes hours must not hold up all others; Nix has limits of its own
+    const auto build_chunk = [&](Nodes chunk) {
+        std::vector<std::string> at_stake = names_of(chunk);
+        try {
+            Nodes done = build(std::move(chunk));
+            at_stake = names_of(done);
+            if (!done.empty())
+                built(std::move(done));
+        } catch (const Interrupted&) {
+            return; // who called will see it, too
+        } catch (const std::exception& error) {
+            for (const std::string& name : at_stake)
+                fail(name, error.what());
+        }
+    };
+    WorkQueue queue(builds);
+    evaluate(names, [&](Nodes chunk) {
+        leave_out(chunk);
+        if (!chunk.empty())
+            queue.add([&build_chunk, chunk = std::move(chunk)] { build_chunk(chunk); });
+    });
+    queue.finish();
+    interrupt_.check();
+}
+
+Preparation::Nodes Preparation::build(Nodes nodes) {
+    const auto began = Clock::now();
     std::map<std::string, BuildFailure> failures =
         realise(nodes, arguments(global_.nix, info_.machines_file), store_, interrupt_, reporter_);
     for (auto& [node, failure] : failures)
         fail(node, failure.message, std::move(failure.log));
     std::erase_if(nodes, [&](const EvaluatedNode& node) { return failures.contains(node.name); });
+    const std::scoped_lock lock(mutex_);
+    timings.build = std::max(timings.build, Clock::now() - began);
     return nodes;
 }
 

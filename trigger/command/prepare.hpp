@@ -3,12 +3,15 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
+#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/evaluate.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/report/timings.hpp"
 
 #include <filesystem>
+#include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,6 +24,9 @@ public:
     // Finds the hive and evaluates what it says of itself. Throws Error.
     Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
                 Reporter& reporter);
+    Preparation(const Preparation&) = delete;
+    Preparation& operator=(const Preparation&) = delete;
+    ~Preparation();
 
     const HiveInfo& info() const { return info_; }
     // What is checked out where the hive is.
@@ -30,16 +36,23 @@ public:
 
     std::vector<NodeAddress> addresses(const std::vector<std::string>& names);
     std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
-    // Only those that were built.
-    std::vector<EvaluatedNode> build(std::vector<EvaluatedNode> nodes);
+    // Evaluates, and builds what is evaluated while the rest still is. Nodes that `leave_out` takes out of a chunk are
+    // not built; what was built goes to `built`, from several threads. Returns when all is done.
+    using Nodes = std::vector<EvaluatedNode>;
+    void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
+                            const std::function<void(Nodes)>& built);
     // GC roots beside the hive: .gcroots/node-NAME.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
     Store& store() { return store_; }
-    std::vector<NodeReport> failed;
+    Evaluator& evaluator() { return evaluator_; }
+    const HiveSource& source() const { return source_; }
+    std::vector<NodeReport> failed; // complete when the call that failed them has returned
     Timings timings;
 
 private:
+    Nodes evaluate(const std::vector<std::string>& names, const std::function<void(Nodes)>& chunk_ended);
+    Nodes build(Nodes nodes);
     void fail(const std::string& node, const std::string& message, LogTail log = {});
 
     const SelectOptions& select_options_;
@@ -47,12 +60,14 @@ private:
     const Interrupt& interrupt_;
     Reporter& reporter_;
     HiveSource source_;
+    EvalCache cache_;
     Evaluator evaluator_;
     HiveInfo info_;
     Store store_;
+    std::mutex mutex_; // failed, timings.build
 };
 
-// "auto" or a number. Throws Error.
-size_t chunk_limit(const std::string& eval_node_limit);
+// What the command line says of evaluators. Throws Error.
+EvaluationLimits evaluation_limits(const SelectOptions& options);
 
 } // namespace waggle::trigger

@@ -94,7 +94,8 @@ NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
                         fmt::format("back to generation {}, {}, which {} had signed", old.generation,
                                     old.deployment.toplevel->absolute(), old.signer));
     // It had an agent, or it would not have been asked; there is no derivation to speak of.
-    EvaluatedNode node{asked.address, old.deployment.system, true, *old.deployment.toplevel, *old.deployment.toplevel};
+    EvaluatedNode node{asked.address, true, *old.deployment.toplevel, *old.deployment.toplevel};
+    node.system = old.deployment.system;
     node.deployment.rollback = old.deployment.rollback;
     node.deployment.local_content = old.deployment.local_content;
     node.deployment.specialisation = old.deployment.specialisation;

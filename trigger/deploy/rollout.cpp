@@ -75,33 +75,62 @@ void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)
         thread.join();
 }
 
-std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const RolloutPlan& plan, Store& store,
-                                 const ssh::Signer& identity, const Interrupt& interrupt, Reporter& reporter) {
-    Dialer dialer(interrupt);
-    std::vector<NodeReport> reports(nodes.size());
-    in_parallel(nodes.size(), plan.parallel, [&](size_t i) {
-        const EvaluatedNode& node = nodes[i];
-        NodeReport& report = reports[i];
-        if (const auto refusal = plan.pins.refusals.find(node.name); refusal != plan.pins.refusals.end()) {
-            report.node = node.name;
-            report.outcome = Outcome::refused;
-            report.code = "no-pin";
-            report.message = dialer.with_line_to_add(refusal->second, node, plan.pins);
-        } else {
-            const Dialer::Talk talk(dialer);
-            report = deploy_node(
-                node, plan.intent,
-                {.connect = dialer.connector(node, plan.pins.nodes.at(node.name)),
-                 .closure = [&] { return store.closure(node.toplevel); },
-                 .nar_reader = [] { return Store::nar_reader(); },
-                 .identity = identity,
-                 .interrupt = interrupt,
-                 .reporter = reporter,
-                 .patience = {},
-                 .knows = [&](const nix::StorePath& path) { return !store.valid(std::span(&path, 1)).empty(); }});
-        }
-        reporter.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
-    });
+Rollout::Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, const ssh::Signer& identity,
+                 const Interrupt& interrupt, Reporter& reporter)
+    : plan_(std::move(plan)), known_hosts_(known_hosts), store_(store), identity_(identity), interrupt_(interrupt),
+      reporter_(reporter), dialer_(std::make_unique<Dialer>(interrupt)), work_(plan_.parallel) {}
+
+Rollout::~Rollout() = default;
+
+void Rollout::add(std::vector<EvaluatedNode> nodes) {
+    std::map<std::string, DeploymentOptions> targets;
+    for (EvaluatedNode& node : nodes) {
+        node.deployment.agent_via_ssh = plan_.via_ssh.value_or(node.deployment.agent_via_ssh);
+        targets[node.name] = node.deployment;
+    }
+    const std::scoped_lock lock(adding_);
+    const auto pins = std::make_shared<Pins>(find_pins(targets, known_hosts_));
+    for (const auto& [name, node] : pins->nodes)
+        keys_[name] = node.keys;
+    for (const auto& [name, reason] : find_shared_keys(keys_)) {
+        if (targets.contains(name))
+            pins->refusals.try_emplace(name, reason);
+    }
+    for (EvaluatedNode& node : nodes)
+        work_.add([this, node = std::move(node), pins] { deploy(node, *pins); });
+}
+
+void Rollout::deploy(const EvaluatedNode& node, const Pins& pins) {
+    NodeReport report;
+    if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
+        report.node = node.name;
+        report.outcome = Outcome::refused;
+        report.code = "no-pin";
+        report.message = dialer_->with_line_to_add(refusal->second, node, pins);
+    } else {
+        const Dialer::Talk talk(*dialer_);
+        report = deploy_node(
+            node, plan_.intent,
+            {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
+             .closure = [&] { return store_.closure(node.toplevel); },
+             .nar_reader = [] { return Store::nar_reader(); },
+             .identity = identity_,
+             .interrupt = interrupt_,
+             .reporter = reporter_,
+             .patience = {},
+             .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); }});
+    }
+    reporter_.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
+    const std::scoped_lock lock(reporting_);
+    reports_.insert_or_assign(node.name, std::move(report));
+}
+
+std::vector<NodeReport> Rollout::finish() {
+    work_.finish();
+    std::vector<NodeReport> reports;
+    for (auto& [name, report] : reports_)
+        reports.push_back(std::move(report));
+    reports_.clear();
     return reports;
 }
 

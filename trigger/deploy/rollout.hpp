@@ -6,14 +6,20 @@
 #include "trigger/deploy/pin.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
+#include "trigger/work_queue.hpp"
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace waggle::trigger {
+
+class Dialer;
 
 // How a node is reached, and the keys of which it must show one.
 struct KnownNode {
@@ -36,11 +42,37 @@ void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)
 struct RolloutPlan {
     Intent intent;
     size_t parallel = 10;
-    Pins pins;
+    std::optional<bool> via_ssh; // instead of deployment.agent.via
 };
 
-// Deploys the nodes side by side; none stops another. Their reports are in the order of the nodes.
-std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const RolloutPlan& plan, Store& store,
-                                 const ssh::Signer& identity, const Interrupt& interrupt, Reporter& reporter);
+// Deploys nodes side by side as they come; none stops another.
+class Rollout {
+public:
+    Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, const ssh::Signer& identity,
+            const Interrupt& interrupt, Reporter& reporter);
+    ~Rollout();
+
+    // From any thread. Refused are nodes that have the key of another one, also of one that came before.
+    void add(std::vector<EvaluatedNode> nodes);
+    // Waits for all that were added, and returns their reports in the order of their names.
+    std::vector<NodeReport> finish();
+
+private:
+    void deploy(const EvaluatedNode& node, const Pins& pins);
+
+    const RolloutPlan plan_;
+    KnownHostsFiles& known_hosts_;
+    Store& store_;
+    const ssh::Signer& identity_;
+    const Interrupt& interrupt_;
+    Reporter& reporter_;
+    const std::unique_ptr<Dialer> dialer_;
+
+    std::mutex adding_; // known_hosts_ and keys_
+    std::map<std::string, std::vector<ssh::PublicKey>> keys_;
+    std::mutex reporting_;
+    std::map<std::string, NodeReport> reports_;
+    WorkQueue work_; // last: it uses all of the above
+};
 
 } // namespace waggle::trigger

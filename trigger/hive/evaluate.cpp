@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <iterator>
 
 namespace waggle::trigger {
 
@@ -14,35 +13,31 @@ using protocol::Json;
 
 namespace {
 
-constexpr auto evaluation_time =
-    std::chrono::minutes(60); // real NixOS takes seconds a node; imports from derivations build
+constexpr auto evaluation_time = std::chrono::minutes(60);
 constexpr size_t max_answer_bytes = 256 << 20;
+const std::string info_member = "info";
 
 std::string names_expression(std::span<const std::string> names) {
     return fmt::format("(builtins.fromJSON {})", nix_string(Json(std::vector(names.begin(), names.end())).dump()));
 }
 
-template <class T, class FromJson>
-Evaluated<T> read_nodes(std::span<const std::string> names, ChunkResult chunk, FromJson from_json) {
-    Evaluated<T> read;
-    for (const std::string& name : names) {
-        const auto found = chunk.nodes.find(name);
-        if (found == chunk.nodes.end())
-            continue;
-        try {
-            read.nodes.push_back(from_json(name, found->second));
-        } catch (const Error& error) { // a value that no module's type could refuse
-            chunk.failures[name] = error.what();
-        }
-    }
-    read.failures = std::move(chunk.failures);
-    return read;
+std::string node_member(const std::string& name) {
+    return "node " + name;
 }
 
+std::string deployment_member(const std::string& name) {
+    return "deployment " + name;
+}
+
+// In the order of the names.
 template <class T>
-void append(Evaluated<T>& all, Evaluated<T> more) {
-    std::move(more.nodes.begin(), more.nodes.end(), std::back_inserter(all.nodes));
-    all.failures.merge(more.failures);
+std::vector<T> in_order(std::span<const std::string> names, std::map<std::string, T> found) {
+    std::vector<T> ordered;
+    for (const std::string& name : names) {
+        if (const auto node = found.find(name); node != found.end())
+            ordered.push_back(std::move(node->second));
+    }
+    return ordered;
 }
 
 } // namespace
@@ -53,84 +48,186 @@ std::filesystem::path nixos_module_folder() {
     return WAGGLE_NIXOS_MODULE_DIR;
 }
 
-Evaluator::Evaluator(Options options, const Interrupt& interrupt, OnLine on_line)
-    : options_(std::move(options)), interrupt_(interrupt), on_line_(std::move(on_line)) {}
+Evaluator::Evaluator(Options options, EvalCache& cache, const Interrupt& interrupt, OnLine on_line)
+    : options_(std::move(options)), cache_(cache), interrupt_(interrupt), on_line_(std::move(on_line)) {}
 
-Json Evaluator::evaluate(const std::string& expression) {
-    // --read-write-mode: the derivations that are evaluated are written to the store.
-    Command command{.argv = {"nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode"},
-                    .extra_environment = {}};
+Command Evaluator::command(const std::string& expression, Mode mode) const {
+    Command command{.argv = {"nix-instantiate"}, .extra_environment = {}};
+    if (mode == Mode::evaluate) // --read-write-mode: the derivations that are evaluated are written to the store.
+        command.argv.insert(command.argv.end(), {"--eval", "--strict", "--json", "--read-write-mode"});
     command.argv.insert(command.argv.end(), options_.source.arguments.begin(), options_.source.arguments.end());
     if (options_.nix.show_trace)
         command.argv.emplace_back("--show-trace");
     const std::vector<std::string> words = arguments(options_.nix, machines_file_);
     command.argv.insert(command.argv.end(), words.begin(), words.end());
-    command.argv.insert(command.argv.end(), {"-E", expression});
+    command.argv.insert(command.argv.end(),
+                        {"-E", fmt::format("let hive = {}; in {}", options_.source.expression, expression)});
+    return command;
+}
 
-    // Halves of a failed chunk print the same warnings again; from the error on, the caller shows it.
+Json Evaluator::evaluate(const std::string& expression) {
+    // From the error on, the caller shows it.
     bool in_error = false;
     const auto on_line = [&](std::string_view line) {
         in_error = in_error || line.find("error:") != std::string_view::npos;
-        if (!in_error && !line.empty() && lines_seen_.emplace(line).second)
-            on_line_(line);
+        if (!in_error && !line.empty())
+            say_once(line);
     };
-    const RunResult result = run(command, {.deadline = deadline_in(evaluation_time),
-                                           .max_stdout_bytes = max_answer_bytes,
-                                           .on_stderr_line = on_line,
-                                           .interrupt = &interrupt_});
+    const RunResult result = waggle::run(command(expression), {.deadline = deadline_in(evaluation_time),
+                                                               .max_stdout_bytes = max_answer_bytes,
+                                                               .on_stderr_line = on_line,
+                                                               .interrupt = &interrupt_});
     interrupt_.check(); // Ctrl-C reaches the child as well
     if (result.status.signal != 0)
-        throw EvaluationError(
-            fmt::format("nix-instantiate was {}; with signal 9 memory ran out, perhaps: try a smaller "
-                        "--eval-node-limit",
-                        result.status.to_string()));
+        throw EvaluationError(fmt::format("nix-instantiate was {}", result.status.to_string()));
     if (!result.status.success())
         throw EvaluationError(nix_error(result.err_tail, options_.nix.show_trace));
     return protocol::parse_json(result.out, "the evaluation's answer");
 }
 
+void Evaluator::say_once(std::string_view line) {
+    if (lines_seen_.emplace(line).second) // processes of one hive print the same warnings
+        on_line_(line);
+}
+
+void Evaluator::run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
+                    const EvaluationEvents& events) {
+    // Nix prints its answer when all is evaluated, and none at all where a node fails. Traces are printed at once.
+    const auto make_command = [&](std::span<const std::string> some, const std::string& marker) {
+        return command(fmt::format(
+            "let names = {}; values = {}; tell = name: let text = builtins.toJSON {{ inherit name; value = "
+            "values.${{name}}; }}; "
+            "in builtins.seq text (builtins.trace ({} + text) null); in builtins.foldl' (_: tell) null names",
+            names_expression(some), value, nix_string(marker)));
+    };
+    Schedule schedule(std::move(names), limits);
+    run_workers(schedule, {.command = make_command, .show_trace = options_.nix.show_trace}, events, interrupt_);
+}
+
 HiveInfo Evaluator::info() {
-    HiveInfo info = hive_info_from_json(evaluate(options_.source.expression + ".info"));
+    const Json* known = cache_.find(info_member);
+    const Json json = known ? *known : evaluate("hive.info");
+    HiveInfo info = hive_info_from_json(json);
+    if (!known)
+        cache_.add(info_member, json);
     machines_file_ = info.machines_file;
     return info;
 }
 
-std::map<std::string, DeploymentOptions> Evaluator::deployments(std::span<const std::string> names) {
-    const Json json = evaluate(fmt::format("{}.deployments {}", options_.source.expression, names_expression(names)));
-    std::map<std::string, DeploymentOptions> deployments;
-    for (const auto& [name, options] : json.items())
-        deployments[name] = deployment_options_from_json(options);
-    return deployments;
+Evaluator::Deployments Evaluator::deployments(std::span<const std::string> names) {
+    Deployments found;
+    std::vector<std::string> unknown;
+    for (const std::string& name : names) {
+        if (const Json* known = cache_.find(deployment_member(name)))
+            found.nodes[name] = deployment_options_from_json(*known);
+        else
+            unknown.push_back(name);
+    }
+    EvaluationLimits limits = options_.limits;
+    limits.per_chunk = 0; // hundreds in one process cost less than a second process
+    run(std::move(unknown), "hive.deployments names", limits,
+        {.begins = [](auto) {},
+         .answered =
+             [&](const std::string& name, const Json& json) {
+                 try {
+                     found.nodes[name] = deployment_options_from_json(json);
+                     cache_.add(deployment_member(name), json);
+                 } catch (const Error& error) { // a value that no module's type could refuse
+                     found.failures[name] = error.what();
+                 }
+             },
+         .failed = [&](const std::string& name, const std::string& message) { found.failures[name] = message; },
+         .ended = [](auto) {},
+         .line = [&](std::string_view line) { say_once(line); },
+         .note = on_line_});
+    return found;
 }
 
 Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) {
-    const auto evaluate_chunk = [&](std::span<const std::string> some) {
-        return evaluate(fmt::format("builtins.mapAttrs (_: n: {{ inherit (n) deployment hive node operators; }}) ({}.nodes {})",
-                                    options_.source.expression, names_expression(some)));
-    };
+    std::map<std::string, NodeAddress> found;
     Evaluated<NodeAddress> all;
-    for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
-        ChunkResult result;
-        evaluate_halving(chunk, evaluate_chunk, result);
-        append(all, read_nodes<NodeAddress>(chunk, std::move(result), node_address_from_json));
+    const auto take = [&](const std::string& name, const Json& json) {
+        try {
+            found[name] = node_address_from_json(name, json);
+        } catch (const Error& error) { // a value that no module's type could refuse
+            all.failures[name] = error.what();
+        }
+    };
+    std::vector<std::string> unknown;
+    for (const std::string& name : names) {
+        if (const Json* known = cache_.find(node_member(name)))
+            take(name, *known);
+        else
+            unknown.push_back(name);
     }
+    run(std::move(unknown),
+        "builtins.mapAttrs (_: n: { inherit (n) deployment hive node system operators; }) (hive.nodes names)",
+        options_.limits,
+        {.begins = [](auto) {},
+         .answered = [&](const std::string& name, const Json& json) { take(name, json); },
+         .failed = [&](const std::string& name, const std::string& message) { all.failures[name] = message; },
+         .ended = [](auto) {},
+         .line = [&](std::string_view line) { say_once(line); },
+         .note = on_line_});
+    all.nodes = in_order(names, std::move(found));
     return all;
 }
 
 Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, const Progress& progress) {
-    const auto evaluate_chunk = [&](std::span<const std::string> some) {
-        return evaluate(fmt::format("{}.nodes {}", options_.source.expression, names_expression(some)));
+    std::map<std::string, EvaluatedNode> found;
+    std::map<std::string, std::string> failures;
+    const auto told = [&](std::span<const std::string> some) {
+        Evaluated<EvaluatedNode> chunk;
+        for (const std::string& name : some) {
+            if (const auto node = found.find(name); node != found.end())
+                chunk.nodes.push_back(node->second);
+        }
+        progress.chunk_ended(chunk);
     };
-    Evaluated<EvaluatedNode> all;
-    for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
-        progress.chunk_begins(chunk);
-        ChunkResult result;
-        evaluate_halving(chunk, evaluate_chunk, result);
-        Evaluated<EvaluatedNode> some = read_nodes<EvaluatedNode>(chunk, std::move(result), evaluated_node_from_json);
-        progress.chunk_ended(some);
-        append(all, std::move(some));
+    const auto failed = [&](const std::string& name, const std::string& message) {
+        failures[name] = message;
+        progress.chunk_ended({.nodes = {}, .failures = {{name, message}}});
+    };
+
+    // What is known already, as far as its derivation still is there.
+    std::vector<nix::StorePath> drvs;
+    for (const std::string& name : names) {
+        const Json* known = cache_.find(node_member(name));
+        if (known) {
+            found.emplace(name, evaluated_node_from_json(name, *known));
+            drvs.push_back(found.at(name).drv);
+        }
     }
-    return all;
+    if (!drvs.empty()) {
+        const std::set<nix::StorePath> there = progress.keep(drvs);
+        std::erase_if(found, [&](const auto& node) { return !there.contains(node.second.drv); });
+    }
+    std::vector<std::string> known, unknown;
+    for (const std::string& name : names)
+        (found.contains(name) ? known : unknown).push_back(name);
+    if (!known.empty())
+        told(known);
+
+    run(std::move(unknown), "hive.nodes names", options_.limits,
+        {.begins = progress.chunk_begins,
+         .answered =
+             [&](const std::string& name, const Json& json) {
+                 try {
+                     EvaluatedNode node = evaluated_node_from_json(name, json);
+                     progress.keep(std::span(&node.drv, 1));
+                     cache_.add(node_member(name), json);
+                     found.insert_or_assign(name, std::move(node));
+                 } catch (const protocol::BadDocument& error) { // a value that no module's type could refuse
+                     failed(name, error.what());
+                 } catch (const nix::BadStorePath& error) {
+                     failed(name, error.what());
+                 }
+             },
+         .failed = failed,
+         .ended = told,
+         .line = [&](std::string_view line) { say_once(line); },
+         .note = on_line_});
+    return {.nodes = in_order(names, std::move(found)), .failures = std::move(failures)};
 }
 
 } // namespace waggle::trigger

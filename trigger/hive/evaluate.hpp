@@ -1,10 +1,14 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
-#include "trigger/hive/chunk.hpp"
+#include "shared/base/process.hpp"
+#include "shared/protocol/json.hpp"
+#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/hive.hpp"
 #include "trigger/hive/nix_options.hpp"
+#include "trigger/hive/schedule.hpp"
 #include "trigger/hive/source.hpp"
+#include "trigger/hive/workers.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -16,6 +20,12 @@
 #include <vector>
 
 namespace waggle::trigger {
+
+// An evaluation that Nix ended with an error; the message is Nix's own, cut to what a person needs.
+class EvaluationError : public Error {
+public:
+    using Error::Error;
+};
 
 template <class T>
 struct Evaluated {
@@ -29,30 +39,48 @@ public:
     struct Options {
         HiveSource source;
         NixOptions nix;
-        size_t chunk_limit = 0; // nodes in one process, 0: all
+        EvaluationLimits limits;
     };
     // Warnings and traces that Nix prints, each once.
     using OnLine = std::function<void(std::string_view)>;
 
-    Evaluator(Options options, const Interrupt& interrupt, OnLine on_line);
+    // What is in the cache is not evaluated again; what is evaluated goes there.
+    Evaluator(Options options, EvalCache& cache, const Interrupt& interrupt, OnLine on_line);
 
     // Throws EvaluationError, as when the hive has a syntax error.
     HiveInfo info();
-    // Of all nodes at once, which is cheap.
-    std::map<std::string, DeploymentOptions> deployments(std::span<const std::string> names);
+    // Without their systems, which is cheap. The failures are those of nodes that cannot be looked at.
+    struct Deployments {
+        std::map<std::string, DeploymentOptions> nodes;
+        std::map<std::string, std::string> failures; // node, message
+    };
+    Deployments deployments(std::span<const std::string> names);
     // Who to ask for and where; no toplevel is evaluated.
     Evaluated<NodeAddress> addresses(std::span<const std::string> names);
     struct Progress {
         std::function<void(std::span<const std::string>)> chunk_begins;
+        // Roots the derivations, and says which of them are there.
+        std::function<std::set<nix::StorePath>(std::span<const nix::StorePath>)> keep;
+        // Nodes that may go on, and others that have failed.
         std::function<void(const Evaluated<EvaluatedNode>&)> chunk_ended;
     };
-    // To their derivations, chunk by chunk.
+    // To their derivations, in as many processes as there is room for. Calls back from this thread.
     Evaluated<EvaluatedNode> nodes(std::span<const std::string> names, const Progress& progress);
 
-private:
+    // The program and its arguments for an expression of the hive, which is called `hive` there.
+    enum class Mode { evaluate, instantiate };
+    Command command(const std::string& expression, Mode mode = Mode::evaluate) const;
+    // Its JSON. Throws EvaluationError.
     protocol::Json evaluate(const std::string& expression);
 
+private:
+    void say_once(std::string_view line);
+    // Evaluates `value`, an expression of `hive` and `names`, to an attribute for each name.
+    void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
+             const EvaluationEvents& events);
+
     Options options_;
+    EvalCache& cache_;
     const Interrupt& interrupt_;
     OnLine on_line_;
     std::optional<std::string> machines_file_;

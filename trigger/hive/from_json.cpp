@@ -93,13 +93,14 @@ NodeAddress node_address_from_json(const std::string& name, const Json& json) {
             .deployment = deployment_options_from_json(fields.object("deployment")),
             .hive = waggle_name(fields, "hive"),
             .node = waggle_name(fields, "node"),
+            .system = fields.string("system"),
             .operators = fields.has("operators") ? strings(fields.array("operators", 1000), "operators")
                                                  : std::vector<std::string>{}};
 }
 
 EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("node {}", name));
-    return {node_address_from_json(name, json), fields.string("system"), fields.boolean("agentEnabled"),
+    return {node_address_from_json(name, json), fields.boolean("agentEnabled"),
             nix::StorePath::parse_absolute(fields.string("drvPath")),
             nix::StorePath::parse_absolute(fields.string("toplevel"))};
 }

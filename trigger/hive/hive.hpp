@@ -40,12 +40,12 @@ struct NodeAddress {
     DeploymentOptions deployment;
     std::string hive;                        // services.waggle-agent.hive
     std::string node;                        // services.waggle-agent.node
+    std::string system;                      // "x86_64-linux"
     std::vector<std::string> operators = {}; // public keys
 };
 
 // A node that was evaluated to its end.
 struct EvaluatedNode : NodeAddress {
-    std::string system;         // "x86_64-linux"
     bool agent_enabled = false; // services.waggle-agent.enable
     nix::StorePath drv;
     nix::StorePath toplevel;

@@ -10,6 +10,7 @@ namespace waggle::trigger {
 // What the command line passes on to Nix.
 struct NixOptions {
     bool show_trace = false;                                  // of evaluations
+    std::optional<std::string> builders;                      // --builders SPEC, before meta.machinesFile
     bool impure = false;                                      // flakes may look at the machine
     std::vector<std::pair<std::string, std::string>> options; // --option NAME VALUE
 };
@@ -18,7 +19,9 @@ struct NixOptions {
 // builders.
 inline std::vector<std::string> arguments(const NixOptions& nix, const std::optional<std::string>& machines_file) {
     std::vector<std::string> words;
-    if (machines_file)
+    if (nix.builders)
+        words.insert(words.end(), {"--option", "builders", *nix.builders});
+    else if (machines_file)
         words.insert(words.end(), {"--option", "builders", "@" + *machines_file});
     for (const auto& [name, value] : nix.options)
         words.insert(words.end(), {"--option", name, value});

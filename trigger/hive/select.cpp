@@ -24,49 +24,144 @@ bool is_glob(std::string_view rule) {
     return rule.find_first_of("*?[") != std::string_view::npos;
 }
 
-bool matches(const std::string& glob, const std::string& word) {
+// Whether every "[" that begins a set of characters has its end.
+bool is_closed(std::string_view glob) {
+    for (size_t open = glob.find('['); open != std::string_view::npos;) {
+        size_t first = open + 1;
+        if (first < glob.size() && (glob[first] == '!' || glob[first] == '^'))
+            ++first;
+        const size_t close = glob.find(']', first + 1); // one that comes first is a member of the set
+        if (close == std::string_view::npos)
+            return false;
+        open = glob.find('[', close);
+    }
+    return true;
+}
+
+bool matches_glob(const std::string& glob, const std::string& word) {
     return ::fnmatch(glob.c_str(), word.c_str(), 0) == 0;
 }
 
-bool any_matches(const std::vector<std::string>& globs, const std::string& word) {
-    return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) { return matches(glob, word); });
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> parts;
+    for (size_t begin = 0; begin <= text.size();) {
+        const size_t end = std::min(text.find(separator, begin), text.size());
+        parts.push_back(trimmed(text.substr(begin, end - begin)));
+        begin = end + 1;
+    }
+    return parts;
 }
 
 } // namespace
 
+bool Selector::Term::matches(const std::string& node, std::span<const std::string> tags) const {
+    const bool found =
+        is_tag ? std::any_of(tags.begin(), tags.end(), [&](const std::string& tag) { return matches_glob(glob, tag); })
+               : matches_glob(glob, node);
+    return found != is_negated;
+}
+
+Selector::Term Selector::parse_term(std::string_view text, std::string_view whole) {
+    const auto refuse = [&](std::string_view problem) { return Error(fmt::format("--on “{}” {}", whole, problem)); };
+    Term term;
+    std::string_view rest = text;
+    if (rest.starts_with('!')) {
+        term.is_negated = true;
+        rest = trimmed(rest.substr(1));
+    }
+    if (rest.starts_with('!'))
+        throw refuse("has “!!”; write the name or tag alone to mean it, and with one “!” to leave it out");
+    if (rest.starts_with('@')) {
+        term.is_tag = true;
+        rest = trimmed(rest.substr(1));
+    }
+    if (rest.empty() && term.is_tag)
+        throw refuse("has an empty rule: “@” without a tag behind it");
+    if (rest.empty() && term.is_negated)
+        throw refuse("has an empty rule: “!” without a name or tag behind it");
+    if (rest.empty())
+        throw refuse(
+            "has an empty rule; write names, globs or @tags, joined by commas (any of them) or & (all of them)");
+    if (const size_t odd = rest.find_first_of("@!", term.is_tag ? 0 : 1);
+        odd != std::string_view::npos && rest.find('[') == std::string_view::npos)
+        throw refuse(
+            fmt::format("has “{}” inside of “{}”; between rules goes a comma, between terms that must all hold &",
+                        rest[odd], text));
+    if (!is_closed(rest))
+        throw refuse(fmt::format("has “[” without “]” in “{}”", rest));
+    term.glob = rest;
+    return term;
+}
+
 Selector Selector::parse(std::string_view text) {
     Selector selector;
     selector.text_ = text;
-    for (size_t begin = 0; begin <= text.size();) {
-        const size_t end = std::min(text.find(',', begin), text.size());
-        const std::string_view rule = trimmed(text.substr(begin, end - begin));
-        if (rule.empty() || rule == "@")
-            throw Error(
-                fmt::format("--on “{}” has an empty rule; write names, globs or @tags, joined by commas", text));
-        if (rule.front() == '@')
-            selector.tag_globs_.emplace_back(rule.substr(1));
-        else
-            selector.name_globs_.emplace_back(rule);
-        begin = end + 1;
+    for (const std::string_view part : split(text, ',')) {
+        Rule rule;
+        for (const std::string_view term : split(part, '&'))
+            rule.push_back(parse_term(term, text));
+        const bool is_all_negated = std::all_of(rule.begin(), rule.end(), [](const Term& t) { return t.is_negated; });
+        if (is_all_negated && rule.size() > 1)
+            throw Error(fmt::format("--on “{}”: the rule “{}” says only which nodes it does not mean; join them with "
+                                    "commas to leave out each, or begin with those that are meant, as in *&{}",
+                                    text, part, part));
+        if (is_all_negated) {
+            rule.front().is_negated = false;
+            selector.left_out_.push_back(std::move(rule.front()));
+        } else {
+            selector.rules_.push_back(std::move(rule));
+        }
     }
     return selector;
 }
 
+bool Selector::needs_tags() const {
+    const auto is_tag = [](const Term& term) { return term.is_tag; };
+    return std::any_of(left_out_.begin(), left_out_.end(), is_tag) ||
+           std::any_of(rules_.begin(), rules_.end(),
+                       [&](const Rule& rule) { return std::any_of(rule.begin(), rule.end(), is_tag); });
+}
+
+void Selector::check(const Term& term, std::span<const std::string> nodes,
+                     const std::map<std::string, DeploymentOptions>& deployments) const {
+    if (is_glob(term.glob))
+        return;
+    if (!term.is_tag) {
+        if (std::find(nodes.begin(), nodes.end(), term.glob) == nodes.end())
+            throw Error(fmt::format("the hive has no node “{}”{}", term.glob, did_you_mean(term.glob, nodes)));
+        return;
+    }
+    std::vector<std::string> tags;
+    for (const auto& [node, deployment] : deployments)
+        tags.insert(tags.end(), deployment.tags.begin(), deployment.tags.end());
+    if (std::find(tags.begin(), tags.end(), term.glob) == tags.end())
+        throw Error(fmt::format("no node has the tag “{}” that --on “{}” leaves out{}", term.glob, text_,
+                                did_you_mean(term.glob, tags)));
+}
+
 std::vector<std::string> Selector::select(std::span<const std::string> nodes,
                                           const std::map<std::string, DeploymentOptions>& deployments) const {
-    for (const std::string& glob : name_globs_) {
-        if (!is_glob(glob) && std::find(nodes.begin(), nodes.end(), glob) == nodes.end())
-            throw Error(fmt::format("the hive has no node “{}”{}", glob, did_you_mean(glob, nodes)));
+    // A tag that is asked for may be one that no node has yet; one that is to be left out is misspelt, and what it
+    // should have kept safe is about to be deployed.
+    for (const Rule& rule : rules_) {
+        for (const Term& term : rule) {
+            if (!term.is_tag || term.is_negated)
+                check(term, nodes, deployments);
+        }
     }
+    for (const Term& term : left_out_)
+        check(term, nodes, deployments);
+
     std::vector<std::string> selected;
     for (const std::string& node : nodes) {
-        bool wanted = any_matches(name_globs_, node);
-        if (const auto found = deployments.find(node); !wanted && found != deployments.end()) {
-            const std::vector<std::string>& tags = found->second.tags;
-            wanted =
-                std::any_of(tags.begin(), tags.end(), [&](const auto& tag) { return any_matches(tag_globs_, tag); });
-        }
-        if (wanted)
+        const auto found = deployments.find(node);
+        const std::span<const std::string> tags =
+            found == deployments.end() ? std::span<const std::string>() : found->second.tags;
+        const auto matches = [&](const Term& term) { return term.matches(node, tags); };
+        const bool meant = rules_.empty() || std::any_of(rules_.begin(), rules_.end(), [&](const Rule& rule) {
+                               return std::all_of(rule.begin(), rule.end(), matches);
+                           });
+        if (meant && std::none_of(left_out_.begin(), left_out_.end(), matches))
             selected.push_back(node);
     }
     if (selected.empty())

@@ -10,24 +10,41 @@
 
 namespace waggle::trigger {
 
-// Which nodes `--on` means: rules joined by commas, each a name, a glob over names, or "@" and a glob over tags.
-// A node is selected when any rule matches.
+// Which nodes `--on` means: rules joined by commas. A rule is one or more terms joined by "&", a term is a name, a glob
+// over names, or "@" and a glob over tags, with "!" before it for the nodes that it does not match.
+//
+// A node is selected when every term of any rule matches. A rule that is nothing but one term with "!" leaves nodes out
+// instead, wherever it stands; where there are only such rules, all other nodes are selected.
 class Selector {
 public:
-    // Throws Error for an empty rule.
+    // Throws Error that names the rule and what is wrong with it.
     static Selector parse(std::string_view text);
 
     // Whether tags must be known.
-    bool needs_tags() const { return !tag_globs_.empty(); }
+    bool needs_tags() const;
 
     // The selected nodes, in the order of `nodes`. `deployments` may be empty unless needs_tags(). Throws Error for a
-    // rule without a glob that names no node, and when nothing at all is selected.
+    // name without a glob that no node has, for a tag to leave out that no node has, and when nothing at all is
+    // selected.
     std::vector<std::string> select(std::span<const std::string> nodes,
                                     const std::map<std::string, DeploymentOptions>& deployments) const;
 
 private:
-    std::vector<std::string> name_globs_;
-    std::vector<std::string> tag_globs_;
+    struct Term {
+        std::string glob;
+        bool is_tag = false;
+        bool is_negated = false;
+
+        bool matches(const std::string& node, std::span<const std::string> tags) const;
+    };
+    using Rule = std::vector<Term>;
+
+    static Term parse_term(std::string_view text, std::string_view whole);
+    void check(const Term& term, std::span<const std::string> nodes,
+               const std::map<std::string, DeploymentOptions>& deployments) const;
+
+    std::vector<Rule> rules_;
+    std::vector<Term> left_out_; // without their "!"
     std::string text_;
 };
 

@@ -98,6 +98,10 @@ std::string format_summary(std::span<const NodeReport> reports, bool color) {
     return text + format_failures(reports, color);
 }
 
+void sort_by_node(std::vector<NodeReport>& reports) {
+    std::sort(reports.begin(), reports.end(), [](const auto& a, const auto& b) { return a.node < b.node; });
+}
+
 Outcome worst_outcome(std::span<const NodeReport> reports) {
     Outcome worst = Outcome::unchanged;
     for (const NodeReport& report : reports)

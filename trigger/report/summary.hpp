@@ -21,6 +21,9 @@ std::string format_failures(std::span<const NodeReport> reports, bool color);
 // What is printed at the end of a run: the table and the failures.
 std::string format_summary(std::span<const NodeReport> reports, bool color);
 
+// In the order of the nodes' names, in which they are shown.
+void sort_by_node(std::vector<NodeReport>& reports);
+
 // The outcome that decides the exit code.
 protocol::Outcome worst_outcome(std::span<const NodeReport> reports);
 

@@ -25,7 +25,12 @@ SH
 chmod +x "$work/bin/nix-instantiate"
 PATH=$work/bin:$PATH
 
+# Each build evaluates, in one process where one is enough: what is not evaluated again is the last section's.
 waggle() {
+    [[ $1 != build ]] || set -- "$@" --no-eval-cache --eval-workers 1
+    cached_waggle "$@"
+}
+cached_waggle() {
     status=0
     : >"$work/calls"
     out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
@@ -246,3 +251,43 @@ check "whose systems are in the store now" test -n "$(compgen -G '/nix/store/*-n
 sed -i 's/defaults = {/defaults = { deployment.sshOptions = [ "-4" ];/; /gamma/d' hive.nix
 waggle build --dry-run --eval-node-limit 1
 check "what is not used is said once, in however many evaluators" says_once "sshOptions is set and not used"
+
+section "nothing twice"
+enter twice
+git init -q
+flake "waggleHive = waggle.lib.makeHive { meta.nixpkgs = pkgs; defaults = machine;
+    a.deployment.tags = [ \"web\" ]; b = ./b.nix; c = { }; };"
+echo '{ networking.hostName = "first"; }' >b.nix
+git add . && nix --extra-experimental-features 'nix-command flakes' flake lock 2>/dev/null && git add . && git commit -qm first
+cached_waggle build --dry-run --on a,b
+check "the first time is evaluated" nodes "a b"
+cached_waggle build --dry-run --on a,b
+check "the second time is not" evaluations 0
+check "and gives the same" nodes "a b"
+cached_waggle build --dry-run
+check "a node that is not known yet is" nodes "a b c"
+check "by its evaluator only" evaluations 1
+cached_waggle build --dry-run --on @web
+check "tags are looked at once" evaluations 1
+cached_waggle build --dry-run --on '@web,c'
+check "and then known" evaluations 0
+cached_waggle build --dry-run --no-eval-cache --eval-workers 1
+check "--no-eval-cache evaluates" evaluations 2
+cached_waggle build --dry-run --eval-workers 1 --option cores 1
+check "so does another option" evaluations 2
+cached_waggle build --dry-run --impure --eval-workers 1
+cached_waggle build --dry-run --impure --eval-workers 1
+check "and --impure, always" evaluations 2
+cached_waggle build --dry-run
+drv=$(awk '$1 == "b" { print $2 }' <<<"$out")
+nix-store --delete "$drv" >/dev/null 2>&1
+check "(a derivation is deleted)" test ! -e "$drv"
+cached_waggle build --dry-run
+check "the node whose derivation is gone is evaluated again, and no other" evaluations 1
+check "and it is there" test -e "$drv"
+echo '{ networking.hostName = "second"; }' >b.nix
+cached_waggle build --dry-run --eval-workers 1
+check "a changed tree is another" evaluations 2
+cached_waggle build --dry-run --eval-workers 1
+check "which is known by its hash, too" evaluations 0
+check "the cache is nobody else's" test -z "$(find "$HOME/.cache/waggle/eval" -type f -perm /077)"

@@ -67,9 +67,14 @@ TEST(HiveInfoOf, IsReadFromJson) {
 }
 
 TEST(NixArguments, NameTheMachinesFileAndTheOptions) {
-    EXPECT_EQ(arguments({.show_trace = false, .options = {{"cores", "2"}}}, "/etc/m"),
+    EXPECT_EQ(arguments({.show_trace = false, .builders = {}, .options = {{"cores", "2"}}}, "/etc/m"),
               (std::vector<std::string>{"--option", "builders", "@/etc/m", "--option", "cores", "2"}));
     EXPECT_TRUE(arguments({}, std::nullopt).empty());
+}
+
+TEST(NixArguments, BuildersOfTheCommandLineGoBeforeTheMachinesFile) {
+    EXPECT_EQ(arguments({.show_trace = false, .builders = "ssh://big", .options = {}}, "/etc/m"),
+              (std::vector<std::string>{"--option", "builders", "ssh://big"}));
 }
 
 } // namespace

@@ -41,6 +41,19 @@ TEST(Selector, SelectsByNamesGlobsAndTags) {
         {"@[eu][us]", {"alpha", "beta", "db.example"}},
         {"@web,beta", {"alpha", "beta"}},
         {"alpha,alpha,@web", {"alpha"}},
+        {"@eu&@web", {"alpha"}},
+        {"@eu & @web , beta", {"alpha", "beta"}},
+        {"@eu&!@web", {"db.example"}},
+        {"!@web&@eu", {"db.example"}},
+        {"web-*&!*-2", {"web-1"}},
+        {"*&!alpha", {"beta", "db.example", "web-1", "web-2"}},
+        {"!alpha", {"beta", "db.example", "web-1", "web-2"}},
+        {"!@eu,!web-*", {"beta"}},
+        {"@eu,!@web", {"db.example"}},
+        {"!@web,@eu", {"db.example"}},
+        {"! @eu , beta , alpha", {"beta"}},
+        {"@nowhere,beta", {"beta"}},
+        {"[!w]*", {"alpha", "beta", "db.example"}},
     };
     for (const Case& c : cases)
         EXPECT_EQ(Selector::parse(c.rule).select(nodes, deployments()), c.selected) << c.rule;
@@ -49,11 +62,44 @@ TEST(Selector, SelectsByNamesGlobsAndTags) {
 TEST(Selector, NeedsTagsOnlyForTagRules) {
     EXPECT_FALSE(Selector::parse("alpha,web-*").needs_tags());
     EXPECT_TRUE(Selector::parse("alpha,@web").needs_tags());
+    EXPECT_TRUE(Selector::parse("alpha&!@web").needs_tags());
+    EXPECT_TRUE(Selector::parse("!@web").needs_tags());
+    EXPECT_FALSE(Selector::parse("!alpha").needs_tags());
 }
 
-TEST(Selector, RefusesEmptyRules) {
-    for (const char* text : {"", " ", "alpha,,beta", "alpha,", ",alpha", "@", "alpha, @"})
-        EXPECT_THAT([&] { Selector::parse(text); }, ThrowsMessage<Error>(HasSubstr("empty rule"))) << text;
+TEST(Selector, RefusesMalformedRulesAndSaysWhatIsWrong) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"", "empty rule"},
+        {" ", "empty rule"},
+        {"alpha,,beta", "empty rule"},
+        {"alpha,", "empty rule"},
+        {",alpha", "empty rule"},
+        {"alpha&", "empty rule"},
+        {"&", "empty rule"},
+        {"@", "“@” without a tag"},
+        {"alpha, @", "“@” without a tag"},
+        {"!@", "“@” without a tag"},
+        {"!", "“!” without a name"},
+        {"alpha,! ", "“!” without a name"},
+        {"!!alpha", "“!!”"},
+        {"!alpha&!beta", "says only which nodes it does not mean"},
+        {"web-[12", "“[” without “]”"},
+        {"[]", "“[” without “]”"},
+        {"alpha!beta", "“!” inside"},
+        {"@eu@web", "“@” inside"},
+        {"@!eu", "“!” inside"},
+    };
+    for (const auto& [text, problem] : cases)
+        EXPECT_THAT([text = text] { Selector::parse(text); }, ThrowsMessage<Error>(HasSubstr(problem))) << text;
+}
+
+TEST(Selector, ATagToLeaveOutThatNoNodeHasIsRefused) {
+    EXPECT_THAT([] { Selector::parse("*,!@wbe").select(nodes, deployments()); },
+                ThrowsMessage<Error>(AllOf(HasSubstr("“wbe”"), HasSubstr("“web”"))));
+    EXPECT_THAT([] { Selector::parse("@eu&!@wbe").select(nodes, deployments()); },
+                ThrowsMessage<Error>(HasSubstr("“wbe”")));
+    EXPECT_THAT([] { Selector::parse("!nobody").select(nodes, deployments()); },
+                ThrowsMessage<Error>(HasSubstr("“nobody”")));
 }
 
 TEST(Selector, NamesAnUnknownNodeAndTheNearOne) {
@@ -63,7 +109,7 @@ TEST(Selector, NamesAnUnknownNodeAndTheNearOne) {
 }
 
 TEST(Selector, RefusesToSelectNothing) {
-    for (const char* text : {"x*", "@nowhere"})
+    for (const char* text : {"x*", "@nowhere", "@eu&@us", "!*", "alpha,!alpha"})
         EXPECT_THAT([&] { Selector::parse(text).select(nodes, deployments()); },
                     ThrowsMessage<Error>(HasSubstr("matches none")))
             << text;

@@ -1,0 +1,2 @@
+# What `waggle repl` begins with; hive: what hive.nix makes of the hive.
+{ hive }: hive.introspect (arguments: arguments)

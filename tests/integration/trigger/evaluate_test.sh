@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# How nodes are evaluated: side by side within a budget, broken and killed ones apart; selectors; what `waggle nodes`, `eval` and
+# `repl` say.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=SCRIPTDIR/../hive/nix.sh
+source "$here/../hive/nix.sh"
+nix_enter "$@"
+build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
+unset WAGGLE_TEST_NIXPKGS # the fixture is always used, so that this takes seconds
+export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$modules
+
+waggle() {
+    status=0
+    out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
+    err=$(<"$work/err")
+}
+exits() { [[ $status = "$1" ]]; }
+prints() { [[ $out == "$1" ]]; }
+test_json() { jq -e "$1" <<<"$out" >/dev/null; }
+nodes_printed() { wc -l <<<"$out"; }
+wait_until() { # SECONDS WHAT COMMAND…
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" 2>/dev/null; do
+        ((SECONDS < deadline)) || { echo "FAIL  waited for: $what"; cat "$work/err" >&2; exit 1; }
+        sleep 0.05
+    done
+}
+
+# sixteen_nodes [BROKEN]: node07 has a type error in a file of its own.
+sixteen_nodes() {
+    echo '{ networking.hostName = 7; }' >broken.nix
+    {
+        echo '{'
+        for i in {01..16}; do
+            if [[ ${1:-} == broken && $i == 07 ]]; then echo "node$i = ./broken.nix;"; else echo "node$i = { };"; fi
+        done
+        echo '}'
+    } | hive
+}
+
+section "one broken node of sixteen"
+sixteen_nodes
+waggle build --dry-run
+check "all are evaluated while none is broken" test "$status $(nodes_printed)" = "0 16"
+good=$out
+sixteen_nodes broken
+for limit in auto 0 5 1; do
+    waggle build --dry-run --eval-node-limit $limit
+    check "--eval-node-limit $limit: the exit code says so" exits 2
+    check "the fifteen others are as before" prints "$(grep -v node07 <<<"$good")"
+    check "the error is its own, and names its file" fails "node07: hive-error" "networking.hostName" "$work/broken.nix"
+    check "no other node fails" test "$(grep -c ': hive-error$' <<<"$err")" = 1
+done
+
+section "a budget"
+sixteen_nodes
+for memory in 1M 300M 80%; do
+    waggle build --dry-run --eval-memory $memory --eval-workers 4
+    check "--eval-memory $memory: all sixteen" prints "$good"
+done
+waggle build --dry-run --eval-memory much
+check "one that is no amount is refused" fails "“much” is not an amount of memory" "1.5G"
+check "as a usage error" exits 2
+
+# Blocks the evaluation of beta, by a pipe that nobody writes to, until there is a file `go`.
+blocking_hive() {
+    rm -f pipe go
+    mkfifo pipe
+    hive <<'NIX'
+let wait = if builtins.pathExists ./go then "" else builtins.trace "beta waits" (builtins.readFile ./pipe); in
+{
+  alpha = { };
+  beta = { environment.etc.waited.text = builtins.seq wait ""; };
+  gamma = { };
+}
+NIX
+}
+
+section "an evaluator that is killed"
+blocking_hive
+"$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
+pid=$!
+wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
+touch go
+kill -9 "$(pgrep -P $pid nix-instantiate)"
+status=0
+wait $pid || status=$?
+out=$(<"$work/out") err=$(<"$work/err")
+check "does not end the run" exits 0
+check "all nodes are evaluated" test "$(nodes_printed)" = 3
+check "and it is said" warns "an evaluator was killed by signal 9"
+
+section "Ctrl-C"
+blocking_hive
+"$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
+pid=$!
+wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
+evaluator=$(pgrep -P $pid nix-instantiate)
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+check "ends the run" exits 130
+check "and the evaluator" test ! -e "/proc/$evaluator"
+
+section "selectors"
+hive <<'NIX'
+{
+  alpha = { deployment.tags = [ "web" "eu" ]; };
+  beta = { deployment.tags = [ "web" "canary" ]; };
+  gamma = builtins.trace "gamma is looked at" { deployment.tags = [ "db" "eu" ]; };
+}
+NIX
+selects() { # SELECTOR NODE…
+    waggle build --dry-run --on "$1"
+    [[ $status = 0 && $(awk '{ print $1 }' <<<"$out" | paste -sd ' ') == "${*:2}" ]]
+}
+check "exclusion" selects '@web,!@canary' alpha
+check "intersection" selects '@eu&@web' alpha
+check "all but one" selects '!gamma' alpha beta
+check "by names alone no other node is evaluated" test "$(grep -c 'gamma is looked at' <<<"$err")" = 0
+waggle build --dry-run --on '!@canray'
+check "a misspelt tag to leave out is refused" fails "“canray”" "did you mean “canary”"
+waggle build --dry-run --on '@web&&alpha'
+check "an empty term is refused" fails "empty rule"
+
+section "waggle nodes"
+hive <<'NIX'
+{
+  alpha = { deployment.tags = [ "web" "eu" ]; deployment.targetHost = "10.0.0.1"; };
+  beta = { deployment.targetHost = null; };
+  gamma = { deployment.tags = 7; };
+}
+NIX
+waggle nodes --json
+check "a broken node fails alone" exits 2
+check "the others are there" test_json '[.[] | [.name, .tags, .host, .system]] == [["alpha", ["web", "eu"], "10.0.0.1", "x86_64-linux"], ["beta", [], null, "x86_64-linux"]]'
+check "with its own error" fails "gamma: hive-error" "deployment.tags"
+waggle nodes --on alpha
+check "as a table" prints "$(printf 'NODE   TAGS    HOST      SYSTEM\nalpha  web eu  10.0.0.1  x86_64-linux')"
+
+section "waggle eval"
+hive <<'NIX'
+{ alpha = { environment.etc.a.text = "of alpha"; }; beta = { }; }
+NIX
+waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: node: node.config.deployment.targetHost) nodes # hosts'
+check "prints JSON" answers '{"alpha": "alpha", "beta": "beta"}'
+echo '{ nodes, ... }: nodes.alpha.config.environment.etc.a.text' >question.nix
+waggle introspect question.nix
+check "of a file, too, under Colmena's name" answers '"of alpha"'
+waggle eval --instantiate -E '{ pkgs, nodes, ... }: [ (pkgs.runCommand "hello" { } "") nodes.beta.config.system.build.toplevel ]'
+check "instantiates" exits 0
+check "each derivation" test "$(nodes_printed)" = 2 -a -f "$(head -n1 <<<"$out")" -a -f "$(tail -n1 <<<"$out")"
+waggle eval -E '{ nodes, ... }: nodes.alpah.config'
+check "an error is Nix's own" fails "alpah"
+waggle eval
+check "nothing to evaluate is a usage error" fails "needs a function"
+
+section "waggle repl"
+status=0
+out=$("$build_dir/trigger/waggle" repl 2>"$work/err" <<<'"names: " + builtins.concatStringsSep " " (builtins.attrNames nodes)') || status=$?
+check "has the nodes" grep -q 'names: alpha beta' <<<"$out"

@@ -1,0 +1,53 @@
+#include "trigger/command/eval.hpp"
+
+#include "shared/base/process.hpp"
+#include "trigger/command/prepare.hpp"
+#include "trigger/hive/nix_string.hpp"
+#include "trigger/report/terminal.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto instantiation_time = std::chrono::minutes(60);
+
+std::string function_of(const EvalOptions& options) {
+    if (options.expression && options.file)
+        throw Error("`waggle eval` takes an expression (-E) or a file, not both");
+    if (options.expression)
+        return fmt::format("({}\n)", *options.expression); // it may end in a comment
+    if (!options.file)
+        throw Error("`waggle eval` needs a function of { pkgs, lib, nodes }: after -E, or in a file");
+    if (!std::filesystem::exists(*options.file))
+        throw Error(fmt::format("there is no file {}; an expression goes behind -E", options.file->string()));
+    return fmt::format("(import {})", nix_string(std::filesystem::canonical(*options.file).string()));
+}
+
+} // namespace
+
+int eval(const GlobalOptions& global, const EvalOptions& options, const Interrupt& interrupt) {
+    const std::string expression = fmt::format("hive.introspect {}", function_of(options));
+    std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
+    const SelectOptions no_selection;
+    Preparation preparation(global, no_selection, interrupt, *reporter);
+    Evaluator& evaluator = preparation.evaluator();
+    if (!options.instantiate) {
+        fmt::print("{}\n", protocol::dump_json(evaluator.evaluate(expression)));
+        return 0;
+    }
+    Command command = evaluator.command(expression, Evaluator::Mode::instantiate);
+    command.argv.emplace_back("--no-gc-warning");
+    const RunResult result =
+        run(command, {.deadline = deadline_in(instantiation_time), .on_stderr_line = {}, .interrupt = &interrupt});
+    interrupt.check();
+    if (!result.status.success())
+        throw EvaluationError(nix_error(result.err_tail, global.nix.show_trace));
+    fmt::print("{}", result.out);
+    return 0;
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,57 @@
+#include "trigger/command/repl.hpp"
+
+#include "shared/base/process.hpp"
+#include "trigger/command/prepare.hpp"
+#include "trigger/report/terminal.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace waggle::trigger {
+
+namespace {
+
+// `nix repl` takes files until 2.9, as --file from then on.
+bool names_files_with_an_option(const Interrupt& interrupt) {
+    const RunResult help =
+        run({.argv = {"nix", "--version"}, .extra_environment = {}},
+            {.deadline = deadline_in(std::chrono::seconds(30)), .on_stderr_line = {}, .interrupt = &interrupt});
+    // "nix (Nix) 2.8.0"
+    const size_t version = help.out.find_last_of(' ');
+    int major = 0, minor = 0;
+    if (version == std::string::npos || std::sscanf(help.out.c_str() + version, " %d.%d", &major, &minor) != 2)
+        return true;
+    return major > 2 || minor >= 10;
+}
+
+} // namespace
+
+int repl(const GlobalOptions& global, const Interrupt& interrupt) {
+    std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
+    const SelectOptions no_selection;
+    Command command{.argv = {"nix", "--extra-experimental-features", "nix-command flakes", "repl"},
+                    .extra_environment = {}};
+    {
+        // What is wrong with the hive is said here, not by a prompt without anything in it.
+        Preparation preparation(global, no_selection, interrupt, *reporter);
+        if (names_files_with_an_option(interrupt))
+            command.argv.emplace_back("--file");
+        command.argv.push_back(nixos_module_folder() / "repl.nix");
+        const HiveSource& source = preparation.source();
+        command.argv.insert(command.argv.end(), {"--arg", "hive", source.expression});
+        command.argv.insert(command.argv.end(), source.arguments.begin(), source.arguments.end());
+        const std::vector<std::string> words = arguments(global.nix, preparation.info().machines_file);
+        command.argv.insert(command.argv.end(), words.begin(), words.end());
+        if (global.nix.show_trace)
+            command.argv.emplace_back("--show-trace");
+    }
+    reporter.reset();
+    std::vector<char*> argv;
+    for (std::string& word : command.argv)
+        argv.push_back(word.data());
+    argv.push_back(nullptr);
+    ::execvp(argv[0], argv.data());
+    throw SystemError("starting nix repl");
+}
+
+} // namespace waggle::trigger
