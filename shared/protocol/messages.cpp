@@ -13,9 +13,11 @@ namespace {
 constexpr size_t max_code_bytes = 64;
 constexpr size_t max_word_bytes = 256; // a version, a system, a fingerprint
 constexpr size_t max_path_bytes = 4096;
+constexpr size_t max_secret_note_bytes = 512; // of max_reported_secrets
 
 constexpr char json_message = 'J';
 constexpr char closure_list_message = 'L';
+constexpr char secret_bundle_message = 'S';
 constexpr char nar_message = 'N';
 constexpr size_t index_bytes = 4;
 
@@ -97,6 +99,7 @@ Json to_json(const Facts& facts) {
         {"running", nullptr},
         {"awaitsConfirmation", nullptr},
         {"bootId", cut(facts.boot_id, max_word_bytes)},
+        {"holdsSecrets", facts.holds_secrets},
         {"time", to_rfc3339(facts.time)},
     };
     if (facts.awaits_confirmation)
@@ -131,6 +134,7 @@ Message read_facts(Fields& fields) {
     if (!fields.is_null("awaitsConfirmation"))
         facts.awaits_confirmation = id(fields, "awaitsConfirmation");
     facts.boot_id = text(fields, "bootId", max_word_bytes);
+    facts.holds_secrets = fields.boolean("holdsSecrets");
     facts.time = fields.time("time");
     return facts;
 }
@@ -347,6 +351,78 @@ Message read_recalled(Fields& fields) {
     return recalled;
 }
 
+struct SecretStateWord {
+    SecretStatus::State state;
+    std::string_view text;
+};
+constexpr std::array secret_states = {
+    SecretStateWord{SecretStatus::State::in_place, "in-place"},
+    SecretStateWord{SecretStatus::State::missing, "missing"},
+    SecretStateWord{SecretStatus::State::differs, "differs"},
+    SecretStateWord{SecretStatus::State::waits, "waits"},
+    SecretStateWord{SecretStatus::State::unreadable, "unreadable"},
+};
+
+Json time_or_null(const std::optional<Time>& time) {
+    return time ? Json(to_rfc3339(*time)) : Json();
+}
+
+std::optional<Time> optional_time(Fields& fields, std::string_view key) {
+    return fields.is_null(key) ? std::nullopt : std::optional(fields.time(key));
+}
+
+Json to_json(const GetSecrets&) {
+    return {{"type", "getSecrets"}};
+}
+
+Message read_get_secrets(Fields&) {
+    return GetSecrets{};
+}
+
+Json to_json(const SecretStatus& secret) {
+    return {
+        {"name", cut(secret.name, max_word_bytes)}, {"path", cut(secret.path, max_path_bytes)},
+        {"state", to_string(secret.state)},         {"owner", cut(secret.owner, max_word_bytes)},
+        {"mode", cut(secret.mode, max_code_bytes)}, {"written", time_or_null(secret.written)},
+        {"changed", time_or_null(secret.changed)},  {"note", cut(secret.note, max_secret_note_bytes)},
+    };
+}
+
+Json to_json(const SecretsReport& report) {
+    Json secrets = Json::array();
+    for (const auto& secret : report.secrets)
+        secrets.push_back(to_json(secret));
+    return {{"type", "secrets"}, {"sequence", report.sequence}, {"problem", cut(report.problem)}, {"secrets", secrets}};
+}
+
+SecretStatus read_secret_status(const Json& json) {
+    Fields fields(json, "secrets message, field \"secrets\"");
+    SecretStatus secret;
+    secret.name = text(fields, "name", max_word_bytes);
+    secret.path = text(fields, "path", max_path_bytes);
+    auto word = fields.string("state", max_code_bytes);
+    auto state = std::ranges::find(secret_states, word, &SecretStateWord::text);
+    if (state == secret_states.end())
+        fields.fail("state", fmt::format("has the unknown value {}", in_quotes(word)));
+    secret.state = state->state;
+    secret.owner = text(fields, "owner", max_word_bytes);
+    secret.mode = text(fields, "mode", max_code_bytes);
+    secret.written = optional_time(fields, "written");
+    secret.changed = optional_time(fields, "changed");
+    secret.note = text(fields, "note", max_secret_note_bytes);
+    fields.end();
+    return secret;
+}
+
+Message read_secrets_report(Fields& fields) {
+    SecretsReport report;
+    report.sequence = fields.integer("sequence");
+    report.problem = text(fields, "problem");
+    for (const auto& item : fields.array("secrets", max_reported_secrets))
+        report.secrets.push_back(read_secret_status(item));
+    return report;
+}
+
 struct Reader {
     std::string_view type;
     Message (*read)(Fields&);
@@ -370,6 +446,8 @@ constexpr std::array readers = {
     Reader{"history", read_history},
     Reader{"recall", read_recall},
     Reader{"recalled", read_recalled},
+    Reader{"getSecrets", read_get_secrets},
+    Reader{"secrets", read_secrets_report},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 
@@ -401,6 +479,10 @@ std::string_view to_string(DeploymentState state) {
     return std::ranges::find(states, state, &StateWord::state)->text;
 }
 
+std::string_view to_string(SecretStatus::State state) {
+    return std::ranges::find(secret_states, state, &SecretStateWord::state)->text;
+}
+
 std::optional<DeploymentState> parse_state(std::string_view text) {
     auto found = std::ranges::find(states, text, &StateWord::text);
     return found == states.end() ? std::nullopt : std::optional(found->state);
@@ -415,6 +497,12 @@ std::string encode_closure_list_piece(std::string_view text) {
     std::string message;
     message.reserve(1 + text.size());
     return message.append(1, closure_list_message).append(text);
+}
+
+std::string encode_secret_bundle_piece(std::string_view bytes) {
+    std::string message;
+    message.reserve(1 + bytes.size());
+    return message.append(1, secret_bundle_message).append(bytes);
 }
 
 std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes) {
@@ -438,6 +526,10 @@ Incoming decode(std::string_view bytes) {
         if (content.empty())
             throw BadDocument("closure list message: it holds nothing");
         return ClosureListPiece{content};
+    case secret_bundle_message:
+        if (content.empty())
+            throw BadDocument("secret bundle message: it holds nothing");
+        return SecretBundlePiece{content};
     case nar_message: return decode_nar(content);
     default:
         throw BadDocument(fmt::format("message: unknown kind 0x{:02x}", static_cast<unsigned char>(bytes.front())));
