@@ -1,36 +1,15 @@
 #pragma once
 
 #include "shared/protocol/deployment.hpp"
-#include "shared/protocol/json.hpp"
+#include "shared/protocol/secret_file.hpp"
 #include "shared/secret/secret_bytes.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace waggle::protocol {
-
-// When the file is written: before or after the new system's activation.
-enum class UploadAt { pre_activation, post_activation };
-std::string_view to_string(UploadAt upload_at); // "pre-activation", …
-std::optional<UploadAt> parse_upload_at(std::string_view text);
-
-// What a hive says of a secret: all but its content.
-struct SecretFile {
-    std::string name; // deployment.keys.<name>; the unit is <name>-key.service
-    std::string path; // absolute; is_secret_path
-    std::string user = "root";
-    std::string group = "root";
-    std::uint32_t permissions = 0600;
-    UploadAt upload_at = UploadAt::pre_activation;
-    std::vector<std::string> restart_units;
-    std::vector<std::string> reload_units;
-    bool needed_for_users = false; // in place before users are made; then owned by root
-
-    bool operator==(const SecretFile&) const = default;
-};
 
 struct Secret {
     SecretFile file;
@@ -45,47 +24,29 @@ struct SecretBundle {
     std::string hive;
     std::string node;
     std::int64_t sequence = 0;
-    std::vector<Secret> secrets; // by name
+    std::vector<Secret> secrets; // in the order of their names
 
     bool operator==(const SecretBundle&) const = default;
 };
 
 inline constexpr size_t max_secrets = 500;
-inline constexpr size_t max_secret_path_bytes = 512;
 inline constexpr size_t max_secret_bytes = 1 << 20;         // of one secret's content
 inline constexpr size_t max_secret_content_bytes = 8 << 20; // of all together
-inline constexpr size_t max_secret_units = 64;              // in restartUnits or reloadUnits
 inline constexpr size_t max_secret_header_bytes = 4 << 20;
-inline constexpr size_t max_bundle_plaintext_bytes = 14 << 20;
+inline constexpr size_t max_bundle_plaintext_bytes = 14 << 20; // sealed, it fits into max_secret_bundle_bytes
 
-// Plaintext: a line of JSON (v, type "secrets", hive, node, sequence, secrets[] with "bytes" instead of the content),
-// the contents one after another, NUL bytes up to a length that tells little. So no parser makes copies of contents.
-// Throws BadDocument when a cap or rule is broken, naming the secret.
+// The plaintext is a line of JSON (v, type "secrets", hive, node, sequence, secrets[] with "bytes" in place of the
+// content), then the contents one after another, then NUL bytes up to a length that tells little. Contents are no JSON,
+// so that no parser makes copies of them that nobody wipes. Both throw BadDocument when a cap or rule is broken, naming
+// the secret.
 secret::SecretBytes to_plaintext(const SecretBundle& bundle);
 SecretBundle parse_secret_bundle(std::string_view plaintext);
 
-// Throws BadDocument unless the bundle says what the deployment that brought it says.
+// Throws BadDocument unless the bundle says of itself what the deployment that brought it says.
 void require_same_target(const SecretBundle& bundle, std::string_view hive, std::string_view node,
                          std::int64_t sequence);
-// Of the sealed bytes.
-Secrets summarize_sealed(std::string_view sealed);
 
-// nullopt, or what is wrong with it ("…: its path is not absolute").
-std::optional<std::string> problem_with(const SecretFile& file);
-
-// User and group names as POSIX and systemd take them: up to 31 of A-Z a-z 0-9 _ . -, neither a number nor beginning
-// with
-// "-" or ".".
-bool is_account_name(std::string_view text);
-// deployment.keys.<name>: [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}, what a unit's name can hold.
-bool is_secret_name(std::string_view text);
-// An absolute path in its shortest form (no "//", "." or ".."), of A-Z a-z 0-9 / . _ @ : + , = ~ -, at least one folder
-// deep, not in the store nor in /proc, /sys or /dev.
-bool is_secret_path(std::string_view text);
-// A unit's name with its type: "nginx.service".
-bool is_unit_name(std::string_view text);
-
-std::string permissions_text(std::uint32_t permissions);               // "0600"
-std::optional<std::uint32_t> parse_permissions(std::string_view text); // three or four octal digits, at most 0777
+// The deployment's field for a sealed bundle.
+Secrets replace_by(std::string_view sealed);
 
 } // namespace waggle::protocol

@@ -37,7 +37,7 @@ private:
 // A public key that files are sealed to.
 class Recipient {
 public:
-    explicit Recipient(const ssh::PublicKey& key); // throws BadAgeKey for a key that is no point of the curve
+    explicit Recipient(const ssh::PublicKey& key); // throws BadAgeKey for a key that X25519 cannot use
     // "age1…" or "ssh-ed25519 AAAA…". Throws BadAgeKey.
     static Recipient parse(std::string_view text);
 
@@ -49,6 +49,7 @@ public:
     bool operator==(const Recipient&) const = default;
 
 private:
+    friend class Identity;
     Recipient(bool is_ssh, const std::array<std::uint8_t, 32>& raw, const std::array<std::uint8_t, 32>& point)
         : is_ssh_(is_ssh), raw_(raw), point_(point) {}
 
@@ -80,8 +81,6 @@ inline constexpr size_t max_header_bytes = 64 << 10; // of a file that is opened
 
 // An age file that each of the recipients (at least one, at most max_recipients) can open.
 Bytes seal(std::span<const std::uint8_t> plaintext, std::span<const Recipient> recipients);
-// How long the file will be.
-size_t sealed_size(size_t plaintext_bytes, std::span<const Recipient> recipients);
 
 // All of the plaintext, or CannotOpen: nothing is given before the last byte was checked.
 SecretBytes open(std::string_view file, std::span<const Identity> identities);
