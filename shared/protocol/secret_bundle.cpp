@@ -82,8 +82,9 @@ Described read_secret(const Json& json) {
     return described;
 }
 
-// What must be so however a bundle came to be.
-void check(const SecretBundle& bundle) {
+} // namespace
+
+void require_valid(const SecretBundle& bundle) {
     if (bundle.secrets.size() > max_secrets)
         throw BadDocument(fmt::format("{}: it holds more than {} secrets", what, max_secrets));
     size_t total = 0;
@@ -115,10 +116,8 @@ void check(const SecretBundle& bundle) {
     }
 }
 
-} // namespace
-
 secret::SecretBytes to_plaintext(const SecretBundle& bundle) {
-    check(bundle);
+    require_valid(bundle);
     Json secrets = Json::array();
     size_t content_bytes = 0;
     for (const auto& secret : bundle.secrets) {
@@ -173,7 +172,7 @@ SecretBundle parse_secret_bundle(std::string_view plaintext) {
     }
     if (rest.find_first_not_of('\0') != rest.npos)
         throw BadDocument(fmt::format("{}: there is something after the last content", what));
-    check(bundle);
+    require_valid(bundle);
     return bundle;
 }
 

@@ -37,8 +37,9 @@ inline constexpr size_t max_bundle_plaintext_bytes = 14 << 20; // sealed, it fit
 
 // The plaintext is a line of JSON (v, type "secrets", hive, node, sequence, secrets[] with "bytes" in place of the
 // content), then the contents one after another, then NUL bytes up to a length that tells little. Contents are no JSON,
-// so that no parser makes copies of them that nobody wipes. Both throw BadDocument when a cap or rule is broken, naming
-// the secret.
+// so that no parser makes copies of them that nobody wipes.
+// All throw BadDocument when a cap or rule is broken, naming the secret.
+void require_valid(const SecretBundle& bundle);
 secret::SecretBytes to_plaintext(const SecretBundle& bundle);
 SecretBundle parse_secret_bundle(std::string_view plaintext);
 
