@@ -5,6 +5,8 @@
 #   .info                    what the hive says of itself and the names of its nodes; evaluates no node
 #   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
+#   .keys [ "a" … ]          by node, its deployment.keys without the text of those that are written in the hive
+#   .keyTexts [ "a" … ]      by node, those texts
 #   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
 #
 # Every node gets the modules beside this file, so services.waggle-agent and deployment are options of all of them, and
@@ -63,6 +65,10 @@ let
         nodeSpecialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
         machinesFile = { default = null; check = expect "a path or null" optionalString; };
         allowApplyAll = { default = true; check = expect "a boolean" isBool; };
+        recoveryRecipients = {
+          default = [ ];
+          check = expect "a list of public keys (age1… or ssh-ed25519 AAAA…)" (value: isList value && builtins.all isString value);
+        };
       };
       unknown = filter (name: !(options ? ${name})) (attrNames given);
     in
@@ -128,7 +134,7 @@ let
     import (npkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (npkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ nixpkgsModule ./colmena-options.nix ./deployment.nix ./agent.nix agentDefaults ] ++ modules
+      modules = [ nixpkgsModule ./colmena-options.nix ./colmena-keys.nix ./deployment.nix ./keys-options.nix ./agent.nix agentDefaults ] ++ modules
         ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
     };
 
@@ -141,6 +147,19 @@ let
     agent = { inherit (config.deployment.agent) enable port hostKey via; };
     rollback = { inherit (config.deployment.rollback) enable confirmTimeout activationTimeout onFailedUnits; };
   };
+
+  # All but the content: of a text only that there is one.
+  keys = config: mapAttrs
+    (_: key: {
+      inherit (key) user group permissions uploadAt keyFile;
+      path = toString key.path;
+      keyCommand = if key.keyCommand == null then null else map withoutContext key.keyCommand;
+      hasText = key.text != null;
+      restartUnits = key.restartUnits or [ ];
+      reloadUnits = key.reloadUnits or [ ];
+      neededForUsers = key.neededForUsers or false;
+    })
+    (config.deployment.keys or { });
 
   configurations = listToAttrs (map (name: { inherit name; value = evaluate [ ] name; }) names);
 
@@ -159,7 +178,7 @@ in
 {
   info = {
     meta = {
-      inherit (meta) name description allowApplyAll;
+      inherit (meta) name description allowApplyAll recoveryRecipients;
       machinesFile = if meta.machinesFile == null then null else toString meta.machinesFile;
     };
     nodes = names;
@@ -169,8 +188,23 @@ in
 
   deployments = forSelected (node: deployment node.config);
 
+  keys = forSelected (node: {
+    deployment = deployment node.config;
+    inherit (node.config.services.waggle-agent) hive node;
+    inherit (node.pkgs.stdenv.hostPlatform) system;
+    keys =
+      let problems = import ./check-keys.nix { inherit (node.pkgs) lib; } { inherit (node.config) users; keys = node.config.deployment.keys or { }; }; in
+      if problems == [ ] then keys node.config
+      else throw "\nFailed assertions:\n${concatStringsSep "\n" (map (problem: "- ${problem}") problems)}";
+  });
+
+  keyTexts = forSelected (node:
+    let keys = node.config.deployment.keys or { }; in
+    listToAttrs (map (name: { inherit name; value = keys.${name}.text; }) (filter (name: keys.${name}.text != null) (attrNames keys))));
+
   nodes = forSelected (node: {
     deployment = deployment node.config;
+    keys = keys node.config;
     inherit (node.pkgs.stdenv.hostPlatform) system;
     agentEnabled = node.config.services.waggle-agent.enable;
     inherit (node.config.services.waggle-agent) hive node;

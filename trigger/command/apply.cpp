@@ -2,11 +2,13 @@
 
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/upload_keys.hpp"
 #include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/hive/git_revision.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
+#include "trigger/secrets/secret_reader.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -37,6 +39,8 @@ std::vector<EvaluatedNode> deployable(std::vector<EvaluatedNode> nodes, Reporter
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt) {
     if (options.goal == protocol::Goal::build)
         return build(global, options.build, interrupt);
+    if (options.goal == protocol::Goal::upload_keys)
+        return upload_keys(global, {options.build.select, options.connect, options.force}, interrupt);
 
     // What is missing on this side is said before anything that takes time.
     const Identity identity = load_identity(options.connect.identity, IdentityPlaces::of_this_process());
@@ -46,6 +50,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, options.build.select, interrupt, *reporter);
+    const auto recovery_recipients = parse_recovery_recipients(preparation.info().recovery_recipients);
     std::vector<EvaluatedNode> nodes = preparation.evaluate(preparation.select(false));
     nodes = preparation.build(deployable(std::move(nodes), *reporter));
     if (options.build.keep_result)
@@ -55,6 +60,14 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     for (EvaluatedNode& node : nodes) {
         node.deployment.agent_via_ssh = options.connect.via_ssh.value_or(node.deployment.agent_via_ssh);
         targets[node.name] = node.deployment;
+    }
+    std::function<NodeSecrets(const NodeAddress&)> secrets;
+    if (!options.no_keys && protocol::takes_secrets(options.goal)) {
+        disable_core_dumps();
+        std::vector<const NodeAddress*> addresses;
+        for (const EvaluatedNode& node : nodes)
+            addresses.push_back(&node);
+        secrets = SecretReader(preparation.key_texts(addresses), recovery_recipients, interrupt);
     }
     const RolloutPlan plan{.intent = {.goal = options.goal,
                                       .force = options.force,
@@ -66,7 +79,8 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                       .git = git_revision(preparation.hive_file().parent_path(),
                                                           [&](std::string_view text) { reporter->note(text); })},
                            .parallel = options.connect.parallel,
-                           .pins = find_pins(targets, known_hosts)};
+                           .pins = find_pins(targets, known_hosts),
+                           .secrets = std::move(secrets)};
     std::vector<NodeReport> reports =
         roll_out(nodes, plan, preparation.store(), *identity.signer, interrupt, *reporter);
     reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());

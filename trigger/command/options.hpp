@@ -47,6 +47,18 @@ struct ApplyOptions {
     bool no_rollback = false;
     bool reboot = false;
     bool reboot_if_needed = false;
+    bool no_keys = false; // nodes keep the secrets they have
+};
+
+struct UploadKeysOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    bool force = false;
+};
+
+struct KeysOptions {
+    SelectOptions select;
+    ConnectOptions connect;
 };
 
 struct StatusOptions {

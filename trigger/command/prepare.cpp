@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 
@@ -86,6 +87,31 @@ std::vector<NodeAddress> Preparation::addresses(const std::vector<std::string>& 
     for (const auto& [node, message] : evaluated.failures)
         fail(node, message);
     return std::move(evaluated.nodes);
+}
+
+std::vector<DeployedNode> Preparation::keys(const std::vector<std::string>& names) {
+    const Stopwatch watch(timings.evaluate);
+    for (const std::string& name : names)
+        reporter_.step(name, Step::evaluating);
+    Evaluated<DeployedNode> evaluated = evaluator_.keys(names);
+    for (const auto& [node, message] : evaluated.failures)
+        fail(node, message);
+    return std::move(evaluated.nodes);
+}
+
+std::map<std::string, KeyTexts> Preparation::key_texts(std::span<const NodeAddress* const> nodes) {
+    const Stopwatch watch(timings.evaluate);
+    std::vector<std::string> names;
+    for (const NodeAddress* node : nodes)
+        if (std::ranges::any_of(node->deployment.keys, &KeySource::has_text))
+            names.push_back(node->name);
+    if (names.empty())
+        return {};
+    std::map<std::string, std::string> failures;
+    std::map<std::string, KeyTexts> texts = evaluator_.key_texts(names, failures);
+    for (const auto& [node, message] : failures)
+        fail(node, message);
+    return texts;
 }
 
 std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>& names) {

@@ -55,6 +55,8 @@ Recollection recall(Session& session, const Asked& asked, std::optional<size_t> 
     if (found.deployment.hive != asked.address.hive || found.deployment.node != asked.address.node)
         throw Error(fmt::format("the node gave back a deployment for {} of {}: it is not deployed again",
                                 found.deployment.node, found.deployment.hive));
+    if (!found.deployment.toplevel || !found.deployment.closure)
+        throw Error("the node gave back a deployment without a system: it is not deployed again");
     found.signer = signers.front().fingerprint();
     found.closure = receive_closure(session, found.deployment, recalled.list_bytes);
     return found;
@@ -71,7 +73,7 @@ NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
                         fmt::format("back to generation {}, {}, which {} had signed", old.generation,
                                     old.deployment.toplevel->absolute(), old.signer));
     // It had an agent, or it would not have been asked; there is no derivation to speak of.
-    EvaluatedNode node{asked.address, old.deployment.system, true, *old.deployment.toplevel, *old.deployment.toplevel};
+    DeployedNode node{asked.address, old.deployment.system, true};
     node.deployment.rollback = old.deployment.rollback;
     node.deployment.local_content = old.deployment.local_content;
     return deploy_node(node,
@@ -80,6 +82,7 @@ NodeReport roll_back(const Asked& asked, const RollbackOptions& options) {
                         .remove_agent = old.deployment.remove_agent,
                         .git = old.deployment.git},
                        {.connect = asked.connect,
+                        .toplevel = old.deployment.toplevel,
                         .closure = [&] { return old.closure; },
                         .nar_reader = [] { return Store::nar_reader(); },
                         .identity = asked.identity,

@@ -89,14 +89,19 @@ std::vector<NodeReport> roll_out(std::span<const EvaluatedNode> nodes, const Rol
             report.message = dialer.with_line_to_add(refusal->second, node, plan.pins);
         } else {
             const Dialer::Talk talk(dialer);
+            std::function<NodeSecrets()> secrets;
+            if (plan.secrets)
+                secrets = [&] { return plan.secrets(node); };
             report = deploy_node(node, plan.intent,
                                  {.connect = dialer.connector(node, plan.pins.nodes.at(node.name)),
+                                  .toplevel = node.toplevel,
                                   .closure = [&] { return store.closure(node.toplevel); },
                                   .nar_reader = [] { return Store::nar_reader(); },
                                   .identity = identity,
                                   .interrupt = interrupt,
                                   .reporter = reporter,
-                                  .patience = {}});
+                                  .patience = {},
+                                  .secrets = secrets});
         }
         reporter.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
     });

@@ -6,6 +6,7 @@
 #include "trigger/deploy/pin.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
+#include "trigger/secrets/node_secrets.hpp"
 
 #include <functional>
 #include <map>
@@ -37,6 +38,8 @@ struct RolloutPlan {
     Intent intent;
     size_t parallel = 10;
     Pins pins;
+    // Of a node. Empty: all nodes keep the secrets they have.
+    std::function<NodeSecrets(const NodeAddress&)> secrets = {};
 };
 
 // Deploys the nodes side by side; none stops another. Their reports are in the order of the nodes.

@@ -1,6 +1,7 @@
 #include "trigger/hive/evaluate.hpp"
 
 #include "shared/base/process.hpp"
+#include "shared/ssh/wipe.hpp"
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>
@@ -37,6 +38,14 @@ Evaluated<T> read_nodes(std::span<const std::string> names, ChunkResult chunk, F
     }
     read.failures = std::move(chunk.failures);
     return read;
+}
+
+void wipe_strings(Json& json) {
+    if (auto* text = json.get_ptr<std::string*>())
+        OPENSSL_cleanse(text->data(), text->size());
+    if (json.is_structured())
+        for (Json& item : json)
+            wipe_strings(item);
 }
 
 template <class T>
@@ -78,11 +87,12 @@ Json Evaluator::evaluate(const std::string& expression) {
         if (!in_error && !line.empty() && lines_seen_.emplace(line).second)
             on_line_(line);
     };
-    const RunResult result = run(command, {.deadline = deadline_in(evaluation_time),
-                                           .max_stdout_bytes = max_answer_bytes,
-                                           .on_stderr_line = on_line,
-                                           .interrupt = &interrupt_});
-    interrupt_.check(); // Ctrl-C reaches the child as well
+    RunResult result = run(command, {.deadline = deadline_in(evaluation_time),
+                                     .max_stdout_bytes = max_answer_bytes,
+                                     .on_stderr_line = on_line,
+                                     .interrupt = &interrupt_});
+    const ssh::Wipe wipe(result.out); // texts of secrets may be in it
+    interrupt_.check();               // Ctrl-C reaches the child as well
     if (result.status.signal != 0)
         throw EvaluationError(
             fmt::format("nix-instantiate was {}; with signal 9 memory ran out, perhaps: try a smaller "
@@ -119,6 +129,37 @@ Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) 
         append(all, read_nodes<NodeAddress>(chunk, std::move(result), node_address_from_json));
     }
     return all;
+}
+
+Evaluated<DeployedNode> Evaluator::keys(std::span<const std::string> names) {
+    const auto evaluate_chunk = [&](std::span<const std::string> some) {
+        return evaluate(fmt::format("{}.keys {}", hive_expression(), names_expression(some)));
+    };
+    Evaluated<DeployedNode> all;
+    for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
+        ChunkResult result;
+        evaluate_halving(chunk, evaluate_chunk, result);
+        append(all, read_nodes<DeployedNode>(chunk, std::move(result), deployed_node_from_json));
+    }
+    return all;
+}
+
+std::map<std::string, KeyTexts> Evaluator::key_texts(std::span<const std::string> names,
+                                                     std::map<std::string, std::string>& failures) {
+    const auto evaluate_chunk = [&](std::span<const std::string> some) {
+        return evaluate(fmt::format("{}.keyTexts {}", hive_expression(), names_expression(some)));
+    };
+    std::map<std::string, KeyTexts> texts;
+    for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
+        ChunkResult result;
+        evaluate_halving(chunk, evaluate_chunk, result);
+        for (auto& [node, json] : result.nodes) {
+            texts[node] = key_texts_from_json(json);
+            wipe_strings(json);
+        }
+        failures.merge(result.failures);
+    }
+    return texts;
 }
 
 Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, const Progress& progress) {

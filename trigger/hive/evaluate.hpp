@@ -4,6 +4,7 @@
 #include "trigger/hive/chunk.hpp"
 #include "trigger/hive/hive.hpp"
 #include "trigger/hive/nix_options.hpp"
+#include "trigger/secrets/read_secrets.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -41,6 +42,11 @@ public:
     std::map<std::string, DeploymentOptions> deployments(std::span<const std::string> names);
     // Who to ask for and where; no toplevel is evaluated.
     Evaluated<NodeAddress> addresses(std::span<const std::string> names);
+    // Their deployment.keys as well, checked.
+    Evaluated<DeployedNode> keys(std::span<const std::string> names);
+    // The secrets that are written in the hive, by node. Nodes that fail are left out and in `failures`.
+    std::map<std::string, KeyTexts> key_texts(std::span<const std::string> names,
+                                              std::map<std::string, std::string>& failures);
     struct Progress {
         std::function<void(std::span<const std::string>)> chunk_begins;
         std::function<void(const Evaluated<EvaluatedNode>&)> chunk_ended;
@@ -69,6 +75,8 @@ std::string nix_error(std::string_view standard_error, bool show_trace);
 HiveInfo hive_info_from_json(const protocol::Json& json);
 DeploymentOptions deployment_options_from_json(const protocol::Json& json);
 NodeAddress node_address_from_json(const std::string& name, const protocol::Json& json);
+DeployedNode deployed_node_from_json(const std::string& name, const protocol::Json& json);
+KeyTexts key_texts_from_json(const protocol::Json& json);
 EvaluatedNode evaluated_node_from_json(const std::string& name, const protocol::Json& json);
 
 } // namespace waggle::trigger

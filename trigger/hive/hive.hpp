@@ -2,6 +2,7 @@
 
 #include "shared/nix/store_path.hpp"
 #include "shared/protocol/deployment.hpp"
+#include "trigger/secrets/key_source.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -15,8 +16,9 @@ struct HiveInfo {
     std::string name;
     std::string description;
     bool allow_apply_all = true;
-    std::optional<std::string> machines_file; // remote builders, for Nix
-    std::vector<std::string> nodes;           // sorted
+    std::optional<std::string> machines_file;          // remote builders, for Nix
+    std::vector<std::string> nodes;                    // sorted
+    std::vector<std::string> recovery_recipients = {}; // who can open secret bundles besides their nodes
 };
 
 // `deployment.*` of a node.
@@ -30,6 +32,7 @@ struct DeploymentOptions {
     bool agent_via_ssh = false;                // its port is reached by `ssh -W`
     protocol::Rollback rollback;
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
+    std::vector<KeySource> keys = {}; // where they were asked for
 };
 
 // What a running agent is asked by: enough to open a session, too little to deploy.
@@ -40,10 +43,14 @@ struct NodeAddress {
     std::string node; // services.waggle-agent.node
 };
 
-// A node that was evaluated to its end.
-struct EvaluatedNode : NodeAddress {
+// A node that is deployed to, whatever it gets.
+struct DeployedNode : NodeAddress {
     std::string system;         // "x86_64-linux"
     bool agent_enabled = false; // services.waggle-agent.enable
+};
+
+// A node that was evaluated to its end.
+struct EvaluatedNode : DeployedNode {
     nix::StorePath drv;
     nix::StorePath toplevel;
 };
