@@ -18,7 +18,7 @@ using protocol::Outcome;
 
 namespace {
 
-constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
+constexpr auto agent_unit_file = "/etc/systemd/system/waggle-agent.service";
 constexpr auto default_state_dir = "/var/lib/waggle-agent";
 constexpr size_t max_unit_bytes = 1 << 20;
 constexpr std::chrono::seconds lock_timeout{60};
@@ -75,6 +75,10 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
 } // namespace
 
 std::optional<std::filesystem::path> config_of_unit() {
+    return config_of_unit(agent_unit_file);
+}
+
+std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path& unit_file) {
     constexpr std::string_view option = "--config ";
     const auto unit = read_file_if_exists(unit_file, max_unit_bytes);
     if (!unit)

@@ -1,5 +1,6 @@
 #include "agent/deployments.hpp"
 
+#include "agent/secrets/installed.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -19,6 +20,16 @@ namespace {
 // A daemon that waits for another process's lock on a path, or for a disk that spins up, says nothing for a while.
 constexpr std::chrono::minutes store_stall_timeout{10};
 constexpr std::chrono::seconds version_timeout{5}; // to say hello
+
+// A list that cannot be read may name some: who has none to give is to remove them then.
+bool holds_secrets(const std::filesystem::path& state_dir) {
+    try {
+        return !InstalledList::load(state_dir).secrets().empty();
+    } catch (const std::exception& error) {
+        spdlog::warn("{}", error.what());
+        return true;
+    }
+}
 
 } // namespace
 
@@ -178,6 +189,14 @@ protocol::Message Deployments::check_health() const {
     }
 }
 
+protocol::Message Deployments::secrets() const {
+    try {
+        return world_.report_secrets();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"secrets-not-looked-at", error.what()};
+    }
+}
+
 protocol::Message Deployments::reboot() {
     const std::lock_guard lock(mutex_);
     if (const auto under_way = running())
@@ -242,6 +261,7 @@ protocol::Facts Deployments::facts(int session_version) const {
     if (newest_ && newest_->awaits_confirmation())
         facts.awaits_confirmation = newest_->id();
     facts.boot_id = world_.host.boot_id();
+    facts.holds_secrets = holds_secrets(world_.state_dir);
     return facts;
 }
 

@@ -96,10 +96,15 @@ std::string make_old_system_run(const DeploymentRecord& record, SystemActions& a
 // The record is `rolling_back`, or could not be written.
 void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = std::nullopt) {
     auto record = actions.record();
+    if (record.secrets_only) {
+        put_secrets_back(actions, SecretsStep::back_after);
+        return end_rolled_back(actions, unwritten);
+    }
     if (is_superseded(record, actions))
         return leave_to_others(actions);
     if (!record.previous_system)
         return end_lost(actions, "there is no system that ran before");
+    put_secrets_back(actions, SecretsStep::back_before);
     std::string problem;
     try {
         if (was_in(record, DeploymentState::awaiting_reboot) || record.goal == protocol::Goal::boot)
@@ -108,6 +113,7 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     } catch (const std::exception& error) {
         problem = error.what();
     }
+    put_secrets_back(actions, SecretsStep::back_after); // users of the old system exist again
     if (problem.empty()) {
         const bool rebooted = actions.boot_id() != record.boot_id; // the old agent was started by the boot
         end_rolled_back(actions, unwritten);
@@ -128,6 +134,14 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
 }
 
 } // namespace
+
+void put_secrets_back(SystemActions& actions, SecretsStep step) noexcept {
+    try {
+        actions.install_secrets(step);
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("the secrets of before were not put back: {}", error.what()));
+    }
+}
 
 std::string_view to_string(Caller caller) {
     return std::ranges::find(callers, caller, &CallerWord::caller)->text;
@@ -193,7 +207,7 @@ void recover(SystemActions& actions, Caller caller) {
     case RestartRule::roll_back:
         if (record.state == DeploymentState::rolling_back)
             return go_back(actions);
-        return is_superseded(record, actions) ? leave_to_others(actions)
+        return !record.secrets_only && is_superseded(record, actions) ? leave_to_others(actions)
                                               : fail(actions, why_going_back(record, caller, rebooted));
     case RestartRule::await_word:
         if (is_superseded(record, actions))

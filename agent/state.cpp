@@ -1,6 +1,7 @@
 #include "agent/state.hpp"
 
 #include "agent/life.hpp"
+#include "shared/base/bytes.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 #include "shared/protocol/json.hpp"
@@ -37,6 +38,29 @@ std::optional<nix::StorePath> path_or_null(Fields& fields, std::string_view key)
     return nix::StorePath::parse_absolute(fields.string(key));
 }
 
+Json to_json(const std::optional<BundleRef>& bundle) {
+    if (!bundle)
+        return {};
+    return {{"id", bundle->id.to_string()},
+            {"sequence", bundle->sequence},
+            {"sha256", to_hex(bundle->sha256)},
+            {"bytes", bundle->bytes}};
+}
+
+// Also of a state that an agent without secrets wrote.
+std::optional<BundleRef> bundle_or_null(Fields& fields, std::string_view key, std::string_view name) {
+    if (!fields.has(key) || fields.is_null(key))
+        return std::nullopt;
+    Fields inner(fields.object(key), fmt::format("{}: {}", name, key));
+    BundleRef bundle;
+    bundle.id = protocol::DeploymentId::parse(inner.string("id"));
+    bundle.sequence = inner.integer("sequence");
+    bundle.sha256 = inner.digest("sha256");
+    bundle.bytes = static_cast<std::uint64_t>(inner.integer("bytes"));
+    inner.end();
+    return bundle;
+}
+
 Json to_json(const LastAdmitted& last) {
     return {{"id", last.id.to_string()},
             {"sequence", last.sequence},
@@ -58,6 +82,8 @@ Json to_json(const DeploymentRecord& record) {
               {"keepOnFailedUnits", record.rollback.keep_on_failed_units}}},
             {"reboot", to_string(record.reboot)},
             {"removeAgent", record.remove_agent},
+            {"bundle", to_json(record.bundle)},
+            {"secretsOnly", record.secrets_only},
             {"state", std::string(to_string(record.state))},
             {"since", to_rfc3339(record.since)},
             {"trail", std::move(trail)},
@@ -66,6 +92,7 @@ Json to_json(const DeploymentRecord& record) {
             {"previousProfile", or_null(record.previous_profile)},
             {"previousProfileLink", record.previous_profile_link},
             {"agent", record.agent},
+            {"config", record.config},
             {"bootId", record.boot_id},
             {"failedUnits", record.failed_units},
             {"problemCode", record.problem_code},
@@ -122,6 +149,9 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
         fields.fail("reboot", "has an unknown value");
     record.reboot = *reboot;
     record.remove_agent = fields.boolean("removeAgent");
+    record.bundle = bundle_or_null(fields, "bundle", name);
+    if (fields.has("secretsOnly"))
+        record.secrets_only = fields.boolean("secretsOnly");
     record.state = parse_state_word(fields);
     record.since = parse_rfc3339(fields.string("since"));
     for (const auto& item : fields.array("trail", max_trail)) {
@@ -135,6 +165,8 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
     record.previous_profile = path_or_null(fields, "previousProfile");
     record.previous_profile_link = fields.string("previousProfileLink");
     record.agent = fields.string("agent");
+    if (fields.has("config"))
+        record.config = fields.string("config");
     record.boot_id = fields.string("bootId");
     for (const auto& item : fields.array("failedUnits", max_failed_units)) {
         if (!item.is_string())
@@ -163,7 +195,8 @@ DeploymentRecord parse_record(const Json& json, std::string_view name) {
 std::string to_text(const State& state) {
     const Json json = {{"v", state_version},
                        {"lastAdmitted", state.last_admitted ? to_json(*state.last_admitted) : Json()},
-                       {"deployment", state.deployment ? to_json(*state.deployment) : Json()}};
+                       {"deployment", state.deployment ? to_json(*state.deployment) : Json()},
+                       {"secrets", to_json(state.secrets)}};
     // A log line of someone else's program may be in a message: what is not UTF-8 is replaced, never a reason to fail.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -178,13 +211,11 @@ State parse_state_text(std::string_view text, std::string_view name_for_errors) 
         state.last_admitted = parse_last_admitted(fields.object("lastAdmitted"), name_for_errors);
     if (!fields.is_null("deployment"))
         state.deployment = parse_record(fields.object("deployment"), name_for_errors);
+    state.secrets = bundle_or_null(fields, "secrets", name_for_errors);
     fields.end();
     return state;
 }
 
-namespace {
-
-// An exclusive flock(2), held until the object goes.
 Fd lock_file(const std::filesystem::path& file, Deadline deadline) {
     Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!fd)
@@ -198,8 +229,6 @@ Fd lock_file(const std::filesystem::path& file, Deadline deadline) {
     }
     return fd;
 }
-
-} // namespace
 
 std::filesystem::path StateKeeper::file_in(const std::filesystem::path& state_dir) {
     return state_dir / "state.json";

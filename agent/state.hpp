@@ -26,6 +26,15 @@ struct LastAdmitted {
     std::string operator_key; // fingerprint
 };
 
+// A sealed bundle of secrets in the state directory, by the deployment that brought it (agent/secrets).
+struct BundleRef {
+    protocol::DeploymentId id;
+    std::int64_t sequence = 0;
+    Sha256Digest sha256{};
+    std::uint64_t bytes = 0;
+    bool operator==(const BundleRef&) const = default;
+};
+
 struct TrailEntry {
     protocol::DeploymentState state = protocol::DeploymentState::received;
     Time at;
@@ -41,6 +50,8 @@ struct DeploymentRecord {
     protocol::Rollback rollback;
     protocol::Reboot reboot = protocol::Reboot::never;
     bool remove_agent = false;
+    std::optional<BundleRef> bundle; // the secrets it brings; nullopt: those that are there stay
+    bool secrets_only = false;       // the system stays as it is
     protocol::DeploymentState state = protocol::DeploymentState::received;
     Time since;                    // of the state
     std::vector<TrailEntry> trail; // every state so far, the newest last; its length ends loops
@@ -50,6 +61,7 @@ struct DeploymentRecord {
     std::optional<nix::StorePath> previous_profile;
     std::string previous_profile_link;     // "system-12-link"; "" when there was none
     std::string agent;                     // the program that began the activation, and that goes back
+    std::string config;                    // its configuration file
     std::string boot_id;                   // of the boot in which it was activated
     std::vector<std::string> failed_units; // failed already, so no fault of the new system
     std::string problem;                   // why it is being rolled back: the message of the end
@@ -65,6 +77,7 @@ struct DeploymentRecord {
 struct State {
     std::optional<LastAdmitted> last_admitted;
     std::optional<DeploymentRecord> deployment;
+    std::optional<BundleRef> secrets; // the committed ones before `deployment` was admitted
 };
 
 std::string to_text(const State& state);
@@ -109,6 +122,9 @@ private:
     std::filesystem::path folder_;
     mutable std::mutex mutex_; // flock alone does not keep threads of one process apart
 };
+
+// An exclusive flock(2), held until the descriptor is closed. Throws TimedOut.
+Fd lock_file(const std::filesystem::path& file, Deadline deadline);
 
 // Held by whatever changes the system (activation, commit, rollback) while it does: one at a time on this node. Freed
 // by the kernel when its process dies.
