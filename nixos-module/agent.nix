@@ -18,13 +18,14 @@ let
   # Where systemd makes the state directory itself; elsewhere tmpfiles does.
   inVarLib = lib.hasPrefix "/var/lib/" cfg.stateDir;
 
-  configFile = pkgs.writeText "waggle-agent.json" (builtins.toJSON {
+  configFile = pkgs.writeText "waggle-agent.json" (builtins.toJSON ({
     v = 1;
     inherit (cfg) hive node listen port operators stateDir settings;
     inherit (pkgs.stdenv.hostPlatform) system;
     identityFile = toString cfg.identityFile;
     generateIdentity = generatesKey;
-  });
+  } // lib.optionalAttrs (cfg.oldIdentityFiles != [ ]) { inherit (cfg) oldIdentityFiles; }
+  // lib.optionalAttrs (cfg.secretMounts != [ ]) { inherit (cfg) secretMounts; }));
 
   # Part of the system itself, so that each is held against its own: agent/health_check.hpp reads it.
   healthChecks = config.deployment.healthChecks or { cmd = [ ]; http = [ ]; };
@@ -51,6 +52,8 @@ in
   # One module, whichever copy of it a hive imports besides the one that comes with the trigger.
   key = "waggle/nixos-module/agent.nix";
   _file = ./agent.nix;
+
+  imports = [ ./keys.nix ];
 
   options.services.waggle-agent = {
     enable = lib.mkEnableOption "the Waggle agent, by which operators deploy to this node";
@@ -116,6 +119,14 @@ in
       '';
     };
 
+    oldIdentityFiles = mkOption {
+      type = types.listOf types.path;
+      apply = map toString;
+      default = lib.filter (path: path != cfg.identityFile) (map (key: toString key.path) sshdKeys);
+      defaultText = "the other ed25519 entries of services.openssh.hostKeys if OpenSSH is enabled";
+      description = "Keys for which this node's secrets may still be sealed, while identityFile is being replaced.";
+    };
+
     stateDir = mkOption {
       type = types.path;
       apply = toString;
@@ -172,6 +183,8 @@ in
   };
 
   config = lib.mkIf cfg.enable {
+    services.waggle-agent.configFile = configFile;
+
     assertions = map (sentence: { assertion = false; message = "services.waggle-agent: ${sentence}"; }) (
       lib.optional (cfg.operators == [ ])
         "operators is empty: nobody could deploy to node `${cfg.node}'. Add the public key of at least one operator."
