@@ -192,6 +192,7 @@ in
     deployment = deployment node.config;
     inherit (node.config.services.waggle-agent) hive node;
     inherit (node.pkgs.stdenv.hostPlatform) system;
+    agentEnabled = node.config.services.waggle-agent.enable;
     keys =
       let problems = import ./check-keys.nix { inherit (node.pkgs) lib; } { inherit (node.config) users; keys = node.config.deployment.keys or { }; }; in
       if problems == [ ] then keys node.config
