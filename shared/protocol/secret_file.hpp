@@ -21,8 +21,8 @@ struct SecretFile {
     std::string group = "root";
     std::uint32_t permissions = 0600;
     UploadAt upload_at = UploadAt::pre_activation;
-    std::vector<std::string> restart_units;
-    std::vector<std::string> reload_units;
+    std::vector<std::string> restart_units = {};
+    std::vector<std::string> reload_units = {};
     bool needed_for_users = false; // in place before users are made; then owned by root
 
     bool operator==(const SecretFile&) const = default;

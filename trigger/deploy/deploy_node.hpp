@@ -27,7 +27,7 @@ struct Patience {
 // The outside world of one node's deployment.
 struct Surroundings {
     Connect connect;
-    std::optional<nix::StorePath> toplevel;                  // nullopt: the goal has none
+    std::optional<nix::StorePath> toplevel = std::nullopt;   // nullopt: the goal has none
     std::function<std::shared_ptr<const Closure>()> closure; // of the toplevel
     std::function<ReadNar()> nar_reader;
     const ssh::Signer& identity;
