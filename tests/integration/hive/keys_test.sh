@@ -29,22 +29,22 @@ refuses() { # KEYS TEXT…
 }
 
 section "defaults"
-node '{ db.text = "hunter2"; }'
+node '{ db.text = "honey-8c1f6e"; }'
 ask '.keys [ "a" ]'
 check "are Colmena's" satisfies '.a.keys.db == {
     "path": "/run/keys/db", "user": "root", "group": "root", "permissions": "0600", "uploadAt": "pre-activation", "keyFile": null,
     "keyCommand": null, "hasText": true, "restartUnits": [], "reloadUnits": [], "neededForUsers": false }'
-check "the text is not told" satisfies '(tostring | contains("hunter2")) | not'
+check "the text is not told" satisfies '(tostring | contains("honey-8c1f6e")) | not'
 ask '.nodes [ "a" ]'
-check "nor with the system" satisfies '.a.keys.db.hasText and ((tostring | contains("hunter2")) | not)'
-check "and nowhere in the store" not_in_store hunter2
+check "nor with the system" satisfies '.a.keys.db.hasText and ((tostring | contains("honey-8c1f6e")) | not)'
+check "and nowhere in the store" not_in_store honey-8c1f6e
 ask '.keyTexts [ "a" ]'
-check "but where it is asked for" answers '{ "a": { "db": "hunter2" } }'
+check "but where it is asked for" answers '{ "a": { "db": "honey-8c1f6e" } }'
 ask '.deployments [ "a" ]'
 check "selecting nodes needs no keys" satisfies '.a | has("keys") | not'
 
 section "every option"
-echo swordfish >secret.txt
+echo nectar-40b7d2 >secret.txt
 node '{
   one = { keyFile = ./secret.txt; name = "other-name"; destDir = "/var/lib/x"; user = "worker"; group = "workers"; permissions = "440";
     uploadAt = "post-activation"; restartUnits = [ "a.service" ]; reloadUnits = [ "b@1.service" ]; };
@@ -57,7 +57,7 @@ check "arrives" satisfies '
     .a.keys.one.user == "worker" and .a.keys.one.uploadAt == "post-activation" and .a.keys.one.restartUnits == ["a.service"] and
     .a.keys.one.reloadUnits == ["b@1.service"] and .a.keys.two.keyCommand == ["pass", "show", "two words"] and
     .a.keys.three.path == "/persist/three" and .a.keys.three.neededForUsers'
-check "a file that is named as a path is not copied to the store" not_in_store swordfish
+check "a file that is named as a path is not copied to the store" not_in_store nectar-40b7d2
 
 section "what is refused"
 refuses '{ x = { }; }' "deployment.keys.x: one of text, keyFile and keyCommand must be set"
@@ -97,6 +97,6 @@ ask .info
 check "is a list" fails "meta.recoveryRecipients must be a list of public keys"
 
 section "the search above finds what is there"
-nix-instantiate --eval --read-write-mode -E 'builtins.toFile "leak" "hunter2"' >/dev/null
+nix-instantiate --eval --read-write-mode -E 'builtins.toFile "leak" "honey-8c1f6e"' >/dev/null
 in_store() { ! not_in_store "$1"; }
-check "a secret in the store" in_store hunter2
+check "a secret in the store" in_store honey-8c1f6e
