@@ -124,6 +124,8 @@ exec_waggle() {
 }
 
 says() { grep -qiE -- "$1" "$out"; }
+# The text as it is: a key's base64 has + in it.
+shows() { grep -qF -- "$1" "$out"; }
 
 # A node's outcome in the table at the end.
 outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }

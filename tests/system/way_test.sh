@@ -60,7 +60,7 @@ check "the node is found and known" equal "$status" 0
 check "it is deployed" equal "$(word alpha)" one
 waggle status --on alpha
 check "without the alias in known_hosts it is unknown" equal "$status" 5
-check "the line to add is whole, under the alias" says "queen $(node_host_key alpha)"
+check "the line to add is whole, under the alias" shows "queen $(node_host_key alpha)"
 { echo "queen $(node_host_key alpha)"; echo "@revoked * $(node_host_key alpha)"; } >"$run/revoked"
 known_hosts=$run/revoked waggle status --on alpha
 check "a revoked key is refused" equal "$status" 5
