@@ -4,6 +4,7 @@
 #include "agent/life.hpp"
 #include "agent/life_commands.hpp"
 #include "agent/local_actions.hpp"
+#include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 
@@ -61,6 +62,10 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
                         "--profile /nix/var/nix/profiles/system --switch-generation N` and its "
                         "bin/switch-to-configuration switch",
                         record.id.brief(), to_string(record.state)));
+    if (record.bundle) {
+        actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); }); // the ones before are in force again
+        put_secrets_back(actions, SecretsStep::back_before);
+    }
     if (record.state == DeploymentState::committed)
         if (const auto result = actions.set_profile(*previous); !result.success())
             throw Error(fmt::format("setting the system profile: {}", result.text));
@@ -68,6 +73,8 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
     const auto result = actions.switch_to_configuration(*previous, action, {.no_check = true});
     if (!result.success() && result.code != units_failed)
         throw Error(fmt::format("switch-to-configuration {}: {}", action, result.text));
+    if (record.bundle)
+        put_secrets_back(actions, SecretsStep::back_after);
     actions.restart_agent();
     return say(fmt::format("{} runs again", previous->absolute()));
 }

@@ -59,10 +59,13 @@ void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwri
         if (unwritten)
             begin_to_go_back(record, *unwritten, actions.clock());
         advance(record, LifeEvent::reverted, actions.clock());
-        end(record, {.outcome = Outcome::rolled_back,
-                     .code = record.problem_code,
-                     .message = fmt::format("{}; {} runs again", record.problem,
-                                            record.previous_system ? record.previous_system->base_name() : "nothing")});
+        end(record,
+            {.outcome = Outcome::rolled_back,
+             .code = record.problem_code,
+             .message = record.secrets_only
+                            ? record.problem + "; the secrets of before are in place again"
+                            : fmt::format("{}; {} runs again", record.problem,
+                                          record.previous_system ? record.previous_system->base_name() : "nothing")});
     });
     actions.disarm();
 }
@@ -207,8 +210,9 @@ void recover(SystemActions& actions, Caller caller) {
     case RestartRule::roll_back:
         if (record.state == DeploymentState::rolling_back)
             return go_back(actions);
-        return !record.secrets_only && is_superseded(record, actions) ? leave_to_others(actions)
-                                              : fail(actions, why_going_back(record, caller, rebooted));
+        return !record.secrets_only && is_superseded(record, actions)
+                   ? leave_to_others(actions)
+                   : fail(actions, why_going_back(record, caller, rebooted));
     case RestartRule::await_word:
         if (is_superseded(record, actions))
             return leave_to_others(actions);

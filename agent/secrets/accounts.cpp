@@ -15,7 +15,7 @@ constexpr size_t max_buffer_bytes = 1 << 20; // a group with very many members
 
 // The four functions of <pwd.h> and <grp.h> differ in types only. `what` is a member of the entry.
 template <class Entry, class Key, class What>
-std::optional<What> look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, What Entry::*what) {
+std::optional<What> look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, What Entry::* what) {
     std::vector<char> buffer(first_buffer_bytes);
     while (true) {
         Entry entry{};
@@ -30,7 +30,7 @@ std::optional<What> look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key
 }
 
 template <class Entry, class Key>
-std::string name_of(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, char* Entry::*name) {
+std::string name_of(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, char* Entry::* name) {
     std::vector<char> buffer(max_buffer_bytes);
     Entry entry{};
     Entry* found = nullptr;

@@ -61,8 +61,7 @@ void BundleFiles::keep_only(const std::vector<protocol::DeploymentId>& ids) cons
     std::error_code missing;
     for (const auto& entry : std::filesystem::directory_iterator(folder_, missing)) {
         const auto name = entry.path().filename().string();
-        const bool wanted =
-            std::ranges::any_of(ids, [&](const auto& id) { return entry.path() == file_of(id); });
+        const bool wanted = std::ranges::any_of(ids, [&](const auto& id) { return entry.path() == file_of(id); });
         if (name.find(suffix) != std::string::npos && !wanted)
             remove_file(entry.path());
     }

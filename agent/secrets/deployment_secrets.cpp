@@ -50,9 +50,9 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
     guard_memory();
     const NodeSecrets secrets(config_for(record, back ? record.previous_system : record.toplevel));
     StageScope scope;
-    scope.stage = back                                      ? SecretStage::boot
+    scope.stage = back                                     ? SecretStage::boot
                   : step == SecretsStep::before_activation ? SecretStage::before_activation
-                                                            : SecretStage::after_activation;
+                                                           : SecretStage::after_activation;
     auto outcome = secrets.install(bundle, std::move(scope));
     for (const auto& name : outcome.written)
         say_(fmt::format("secret {} written", name));
@@ -66,6 +66,8 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
     if (step == SecretsStep::after_activation || step == SecretsStep::back_after) {
         restart_units(changes_, say_);
         changes_.clear();
+        if (outcome.problems.empty())
+            clear_failed_boot_unit();
     }
     return outcome.changed();
 }

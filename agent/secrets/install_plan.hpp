@@ -33,8 +33,8 @@ StageRules rules_of(SecretStage stage);
 
 struct StageScope {
     SecretStage stage = SecretStage::boot;
-    std::string mount; // of stage mount
-    std::string name;  // of stage one
+    std::string mount;                      // of stage mount
+    std::string name;                       // of stage one
     std::vector<std::string> absent_mounts; // mount points that nothing is mounted at: what is below them waits
 };
 

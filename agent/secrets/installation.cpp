@@ -31,7 +31,7 @@ class Installation {
 public:
     Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& world)
         : bundle_(bundle), scope_(scope), world_(world), rules_(rules_of(scope.stage)),
-          list_(InstalledList::load(world.state_dir)), saved_(list_) {}
+          list_(load_list()), saved_(list_) {}
 
     InstallOutcome run() {
         for (const auto& secret : bundle_.secrets)
@@ -46,6 +46,8 @@ public:
         if (rules_.removes)
             remove_unwanted();
         save();
+        if (!list_problem_.empty())
+            outcome_.problems.push_back(list_problem_);
         return std::move(outcome_);
     }
 
@@ -58,6 +60,16 @@ private:
         bool was_there;
         bool written = false;
     };
+
+    // One that cannot be read keeps no secret away; what it named and nobody wants any more stays where it is.
+    InstalledList load_list() {
+        try {
+            return InstalledList::load(world_.state_dir);
+        } catch (const Error& error) {
+            list_problem_ = fmt::format("{}; begun anew, files of secrets that were removed may be left", error.what());
+            return {};
+        }
+    }
 
     template <class Part>
     void each_for_itself(const Secret& secret, const Part& part) {
@@ -150,8 +162,8 @@ private:
         const auto name = file_name_of(file.path);
         const auto* known = list_.find(file.path);
         // A file that is gone is brought back with the content that it had.
-        const bool same_content = !job.content_differs ||
-                                  (!job.was_there && known != nullptr && known->sequence == bundle_.sequence);
+        const bool same_content =
+            !job.content_differs || (!job.was_there && known != nullptr && known->sequence == bundle_.sequence);
         job.folder->put_in_place(name);
         job.folder->sync();
         outcome_.written.push_back(file.name);
@@ -171,8 +183,8 @@ private:
     void remove_unwanted() {
         const auto listed = list_.secrets();
         for (const auto& old : listed) {
-            const bool wanted = std::ranges::any_of(
-                bundle_.secrets, [&](const Secret& secret) { return secret.file.path == old.path; });
+            const bool wanted = std::ranges::any_of(bundle_.secrets,
+                                                    [&](const Secret& secret) { return secret.file.path == old.path; });
             if (wanted || waits_for_mount(old.path, scope_.absent_mounts) ||
                 (scope_.stage == SecretStage::mount && !is_below(old.path, scope_.mount)))
                 continue;
@@ -213,6 +225,7 @@ private:
     const StageScope& scope_;
     const InstallWorld& world_;
     const StageRules rules_;
+    std::string list_problem_;
     InstalledList list_;
     InstalledList saved_;
     std::map<std::string, SecretFolder> folders_;

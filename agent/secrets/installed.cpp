@@ -57,8 +57,7 @@ std::string InstalledList::to_text() const {
                          {"path", secret.path},
                          {"sequence", secret.sequence},
                          {"changed", to_rfc3339(secret.changed)}});
-    const protocol::Json json = {
-        {"v", list_version}, {"type", "installed-secrets"}, {"secrets", std::move(array)}};
+    const protocol::Json json = {{"v", list_version}, {"type", "installed-secrets"}, {"secrets", std::move(array)}};
     return json.dump(2) + "\n";
 }
 

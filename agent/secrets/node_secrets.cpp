@@ -32,7 +32,7 @@ std::chrono::microseconds monotonic_now() {
 void guard_memory() noexcept {
     const rlimit none{.rlim_cur = 0, .rlim_max = 0};
     ::setrlimit(RLIMIT_CORE, &none);
-    ::prctl(PR_SET_DUMPABLE, 0);           // systemd-coredump gets a pipe whatever the limit says
+    ::prctl(PR_SET_DUMPABLE, 0);          // systemd-coredump gets a pipe whatever the limit says
     ::mlockall(MCL_CURRENT | MCL_FUTURE); // fails without CAP_IPC_LOCK: then swap is as with any other program
 }
 
@@ -88,9 +88,8 @@ std::vector<std::string> NodeSecrets::absent_mounts() const {
         return {};
     const auto mounted = parse_mount_points(read_file("/proc/self/mountinfo", max_mountinfo_bytes));
     std::vector<std::string> absent;
-    std::ranges::copy_if(config_.secret_mounts, std::back_inserter(absent), [&](const std::string& mount) {
-        return std::ranges::find(mounted, mount) == mounted.end();
-    });
+    std::ranges::copy_if(config_.secret_mounts, std::back_inserter(absent),
+                         [&](const std::string& mount) { return std::ranges::find(mounted, mount) == mounted.end(); });
     return absent;
 }
 

@@ -36,6 +36,16 @@ void ask(std::vector<std::string> words, const std::vector<std::string>& units, 
 
 } // namespace
 
+void clear_failed_boot_unit() noexcept {
+    constexpr auto unit = "waggle-secrets.service";
+    try {
+        if (systemctl({"is-failed", "--quiet", unit}).status.success())
+            systemctl({"--no-block", "restart", unit});
+    } catch (const std::exception&) {
+        // It stays as it is until the next boot; nothing depends on it.
+    }
+}
+
 RestartPlan plan_restarts(const std::vector<UnitChange>& changes, const UnitStarts& starts) {
     std::set<std::string> restart;
     std::set<std::string> reload;

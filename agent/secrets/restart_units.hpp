@@ -31,4 +31,7 @@ UnitStarts parse_unit_starts(std::string_view text);
 // was not restarted is said.
 void restart_units(const std::vector<UnitChange>& changes, const std::function<void(std::string_view)>& say) noexcept;
 
+// The unit that brings secrets back at boot, when it failed because of what has been mended now.
+void clear_failed_boot_unit() noexcept;
+
 } // namespace waggle::agent

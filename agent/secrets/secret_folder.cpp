@@ -38,11 +38,12 @@ Fd open_child(const Fd& folder, const std::filesystem::path& path, const std::st
 }
 
 void refuse_open_to_all(const Fd& folder, const std::filesystem::path& path) {
-    struct stat about {};
+    struct stat about{};
     if (::fstat(folder.get(), &about) != 0)
         throw SystemError(fmt::format("looking at {}", path.string()));
     if ((about.st_mode & S_IWOTH) != 0 && (about.st_mode & S_ISVTX) == 0)
-        throw HostilePath(fmt::format("{} is a folder that everybody can write to: no place for secrets", path.string()));
+        throw HostilePath(
+            fmt::format("{} is a folder that everybody can write to: no place for secrets", path.string()));
 }
 
 // Walks from /; `on_missing` makes a folder that is missing, or returns false.
@@ -103,7 +104,7 @@ SecretFolder SecretFolder::make(const std::filesystem::path& path, const Account
 }
 
 std::optional<struct stat> SecretFolder::look(const std::string& name) const {
-    struct stat about {};
+    struct stat about{};
     if (::fstatat(fd_.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT)
             return std::nullopt;

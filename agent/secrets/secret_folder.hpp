@@ -33,7 +33,8 @@ public:
     std::optional<struct stat> look(const std::string& name) const;
     bool has_content(const std::string& name, const secret::SecretBytes& content) const;
 
-    // A new file beside `name`, with owner and mode before content, synced; it takes the name's place with put_in_place.
+    // A new file beside `name`, with owner and mode before content, synced; it takes the name's place with
+    // put_in_place.
     void write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
                    const secret::SecretBytes& content) const;
     void put_in_place(const std::string& name) const;

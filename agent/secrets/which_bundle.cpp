@@ -22,8 +22,7 @@ std::optional<BundleRef> bundle_in_force(const State& state, std::string_view bo
     case DeploymentState::activating:
     case DeploymentState::activated: return same_boot ? newest->bundle : committed_bundle(state);
     case DeploymentState::committing: return same_boot || its_system ? newest->bundle : committed_bundle(state);
-    case DeploymentState::awaiting_reboot:
-        return !same_boot && its_system ? newest->bundle : committed_bundle(state);
+    case DeploymentState::awaiting_reboot: return !same_boot && its_system ? newest->bundle : committed_bundle(state);
     default: return committed_bundle(state);
     }
 }

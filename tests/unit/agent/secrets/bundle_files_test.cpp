@@ -1,5 +1,4 @@
 #include "agent/secrets/bundle_files.hpp"
-
 #include "shared/base/file.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
@@ -38,7 +37,8 @@ protected:
     std::string seal(const std::string& node, std::int64_t sequence, const ssh::PrivateKey& key) const {
         protocol::SecretBundle bundle{.hive = "test", .node = node, .sequence = sequence, .secrets = {}};
         bundle.secrets.resize(1);
-        bundle.secrets[0].file = {.name = "one", .path = "/run/keys/one"};
+        bundle.secrets[0].file.name = "one";
+        bundle.secrets[0].file.path = "/run/keys/one";
         bundle.secrets[0].content = {'x'};
         const auto recipient = secret::Recipient(key.public_key());
         const auto sealed = secret::seal(protocol::to_plaintext(bundle), {&recipient, 1});

@@ -76,9 +76,7 @@ protected:
                 .monotonic = [] { return std::chrono::microseconds(77); }};
     }
     static std::string read(const fs::path& file) { return read_file(file, 1000); }
-    static mode_t mode(const fs::path& file) {
-        return static_cast<mode_t>(fs::status(file).permissions()) & 07777U;
-    }
+    static mode_t mode(const fs::path& file) { return static_cast<mode_t>(fs::status(file).permissions()) & 07777U; }
     std::vector<std::string> names() const {
         std::vector<std::string> found;
         for (const auto& entry : fs::directory_iterator(keys))
@@ -87,7 +85,7 @@ protected:
         return found;
     }
     ino_t inode(const fs::path& file) const {
-        struct stat about {};
+        struct stat about{};
         EXPECT_EQ(::stat(file.c_str(), &about), 0);
         return about.st_ino;
     }
@@ -290,6 +288,15 @@ TEST_F(InstallSecrets, ForUsersOnlyWhatTheyNeed) {
     EXPECT_THAT(names(), ElementsAre("password"));
 }
 
+TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
+    install({secret("one", keys, "first")});
+    std::ofstream(InstalledList::file_in(state)) << "garbage";
+    const auto outcome = install({secret("one", keys, "second")});
+    EXPECT_EQ(read(keys / "one"), "second");
+    EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("begun anew")));
+    EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1));
+}
+
 TEST_F(InstallSecrets, TheListNamesNoContent) {
     install({secret("one", keys, "unmistakable")});
     EXPECT_THAT(read(InstalledList::file_in(state)), testing::Not(HasSubstr("unmistakable")));
@@ -323,8 +330,9 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
 }
 
 TEST(MountPoints, AreTheFifthColumn) {
-    EXPECT_THAT(parse_mount_points("22 27 0:20 / /sys rw - sysfs sysfs rw\n30 27 0:26 / /mnt/a rw,x shared:1 - nfs s:/ rw\n"),
-                ElementsAre("/sys", "/mnt/a"));
+    EXPECT_THAT(
+        parse_mount_points("22 27 0:20 / /sys rw - sysfs sysfs rw\n30 27 0:26 / /mnt/a rw,x shared:1 - nfs s:/ rw\n"),
+        ElementsAre("/sys", "/mnt/a"));
 }
 
 } // namespace

@@ -14,7 +14,8 @@ UnitChange reload(const char* unit, int at) {
     return {.unit = unit, .reload = true, .at = microseconds(at)};
 }
 
-const UnitStarts starts{{"a.service", microseconds(10)}, {"b.service", microseconds(200)}, {"never.service", microseconds(0)}};
+const UnitStarts starts{
+    {"a.service", microseconds(10)}, {"b.service", microseconds(200)}, {"never.service", microseconds(0)}};
 
 TEST(PlanRestarts, EachUnitOnce) {
     EXPECT_EQ(plan_restarts({restart("a.service", 100), restart("a.service", 120), reload("a.service", 130)}, starts),
