@@ -112,7 +112,8 @@ in
           ${withConfig "install-secrets --stage users"} --system "$systemConfig"
         '';
       };
-      users.deps = [ "waggleSecretsForUsers" ];
+      # Last: NixOS 20.09 does not concatenate lists in here, the last one counts.
+      users = lib.mkAfter { deps = [ "waggleSecretsForUsers" ]; };
     });
   };
 }
