@@ -99,7 +99,7 @@ std::vector<DeployedNode> Preparation::keys(const std::vector<std::string>& name
     return std::move(evaluated.nodes);
 }
 
-std::map<std::string, KeyTexts> Preparation::key_texts(std::span<const NodeAddress* const> nodes) {
+EvaluatedKeyTexts Preparation::key_texts(std::span<const NodeAddress* const> nodes) {
     const Stopwatch watch(timings.evaluate);
     std::vector<std::string> names;
     for (const NodeAddress* node : nodes)
@@ -107,11 +107,7 @@ std::map<std::string, KeyTexts> Preparation::key_texts(std::span<const NodeAddre
             names.push_back(node->name);
     if (names.empty())
         return {};
-    std::map<std::string, std::string> failures;
-    std::map<std::string, KeyTexts> texts = evaluator_.key_texts(names, failures);
-    for (const auto& [node, message] : failures)
-        fail(node, message);
-    return texts;
+    return evaluator_.key_texts(names);
 }
 
 std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>& names) {

@@ -9,7 +9,6 @@
 #include "trigger/report/timings.hpp"
 
 #include <filesystem>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,8 +31,8 @@ public:
     std::vector<NodeAddress> addresses(const std::vector<std::string>& names);
     // With their deployment.keys.
     std::vector<DeployedNode> keys(const std::vector<std::string>& names);
-    // The secrets that are written in the hive; nothing is evaluated for nodes without any. By node.
-    std::map<std::string, KeyTexts> key_texts(std::span<const NodeAddress* const> nodes);
+    // The secrets that are written in the hive; nothing is evaluated for nodes without any.
+    EvaluatedKeyTexts key_texts(std::span<const NodeAddress* const> nodes);
     std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
     // Only those that were built.
     std::vector<EvaluatedNode> build(std::vector<EvaluatedNode> nodes);

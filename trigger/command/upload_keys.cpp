@@ -29,12 +29,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
             addresses.push_back(found->second);
             pointers.push_back(&found->second);
         }
-        std::map<std::string, KeyTexts> texts = preparation.key_texts(pointers);
-        std::erase_if(addresses, [&](const NodeAddress& node) { // one whose texts could not be evaluated
-            return std::ranges::any_of(preparation.failed,
-                                       [&](const NodeReport& report) { return report.node == node.name; });
-        });
-        reader.emplace(std::move(texts), std::move(recovery_recipients), interrupt);
+        reader.emplace(preparation.key_texts(pointers), std::move(recovery_recipients), interrupt);
         git = git_revision(preparation.hive_file().parent_path(), [](std::string_view) {});
         return addresses;
     };

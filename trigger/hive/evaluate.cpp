@@ -144,20 +144,19 @@ Evaluated<DeployedNode> Evaluator::keys(std::span<const std::string> names) {
     return all;
 }
 
-std::map<std::string, KeyTexts> Evaluator::key_texts(std::span<const std::string> names,
-                                                     std::map<std::string, std::string>& failures) {
+EvaluatedKeyTexts Evaluator::key_texts(std::span<const std::string> names) {
     const auto evaluate_chunk = [&](std::span<const std::string> some) {
         return evaluate(fmt::format("{}.keyTexts {}", hive_expression(), names_expression(some)));
     };
-    std::map<std::string, KeyTexts> texts;
+    EvaluatedKeyTexts texts;
     for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
         ChunkResult result;
         evaluate_halving(chunk, evaluate_chunk, result);
         for (auto& [node, json] : result.nodes) {
-            texts[node] = key_texts_from_json(json);
+            texts.nodes[node] = key_texts_from_json(json);
             wipe_strings(json);
         }
-        failures.merge(result.failures);
+        texts.failures.merge(result.failures);
     }
     return texts;
 }

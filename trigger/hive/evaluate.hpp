@@ -44,9 +44,8 @@ public:
     Evaluated<NodeAddress> addresses(std::span<const std::string> names);
     // Their deployment.keys as well, checked.
     Evaluated<DeployedNode> keys(std::span<const std::string> names);
-    // The secrets that are written in the hive, by node. Nodes that fail are left out and in `failures`.
-    std::map<std::string, KeyTexts> key_texts(std::span<const std::string> names,
-                                              std::map<std::string, std::string>& failures);
+    // The secrets that are written in the hive.
+    EvaluatedKeyTexts key_texts(std::span<const std::string> names);
     struct Progress {
         std::function<void(std::span<const std::string>)> chunk_begins;
         std::function<void(const Evaluated<EvaluatedNode>&)> chunk_ended;

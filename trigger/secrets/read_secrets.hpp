@@ -20,6 +20,12 @@ public:
 // The secrets that are written in the hive itself, by name.
 using KeyTexts = std::map<std::string, secret::SecretBytes>;
 
+// Of several nodes; why those that are missing are is in `failures`.
+struct EvaluatedKeyTexts {
+    std::map<std::string, KeyTexts> nodes;
+    std::map<std::string, std::string> failures = {};
+};
+
 // A key command may have to ask a person for a PIN.
 inline constexpr auto key_command_time = std::chrono::minutes(2);
 

@@ -4,8 +4,6 @@
 #include "trigger/secrets/node_secrets.hpp"
 #include "trigger/secrets/read_secrets.hpp"
 
-#include <map>
-#include <string>
 #include <vector>
 
 namespace waggle::trigger {
@@ -14,15 +12,14 @@ namespace waggle::trigger {
 // thread.
 class SecretReader {
 public:
-    // `texts` by node.
-    SecretReader(std::map<std::string, KeyTexts> texts, std::vector<secret::Recipient> recovery_recipients,
+    SecretReader(EvaluatedKeyTexts texts, std::vector<secret::Recipient> recovery_recipients,
                  const Interrupt& interrupt);
 
     // Throws SecretNotRead, Interrupted.
     NodeSecrets operator()(const NodeAddress& node) const;
 
 private:
-    std::map<std::string, KeyTexts> texts_;
+    EvaluatedKeyTexts texts_;
     std::vector<secret::Recipient> recovery_recipients_;
     const Interrupt* interrupt_;
 };

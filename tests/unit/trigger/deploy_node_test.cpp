@@ -1,10 +1,6 @@
-#include "tests/unit/trigger/fake_agent.hpp"
-#include "tests/unit/trigger/samples.hpp"
-#include "trigger/deploy/deploy_node.hpp"
-#include "trigger/secrets/read_secrets.hpp"
+#include "tests/unit/trigger/deploy_fixture.hpp"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <thread>
@@ -20,47 +16,6 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class DeployNode : public testing::Test {
-protected:
-    NodeReport deploy(FakeAgent& agent, const EvaluatedNode& node = sample_node("alpha")) {
-        return deploy_node(node, intent_,
-                           {.connect = agent.connector(),
-                            .toplevel = toplevel_,
-                            .closure = [] { return sample_closure(); },
-                            .nar_reader = nar_reader_,
-                            .identity = identity_,
-                            .interrupt = interrupt_,
-                            .reporter = reporter_,
-                            .patience = patience_,
-                            .secrets = secrets_});
-    }
-
-    // One secret, read each time anew.
-    void have_secrets() {
-        secrets_ = [this] {
-            ++secrets_read_;
-            NodeSecrets secrets;
-            secrets.bundle.secrets.push_back({{.name = "db", .path = "/run/keys/db"}, {'h', 'i'}});
-            return secrets;
-        };
-    }
-
-    Intent intent_;
-    std::optional<nix::StorePath> toplevel_ = sample_node("alpha").toplevel;
-    std::function<NodeSecrets()> secrets_; // none: they are kept
-    int secrets_read_ = 0;
-    std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
-    ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
-    Interrupt interrupt_;
-    RecordingReporter reporter_;
-    Patience patience_{.silence = 10s,
-                       .reattach = 1s,
-                       .after_rollback = std::chrono::milliseconds(0),
-                       .cancel_answer = 200ms,
-                       .backoff = 1ms,
-                       .reconnects_before_activation = 2};
-};
 
 TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
     std::vector<std::string> nars;
@@ -83,108 +38,6 @@ TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
     EXPECT_THAT(report.log.lines(), ElementsAre("starting web.service"));
     EXPECT_THAT(reporter_.all(), ElementsAre("step connecting", "step deploying", "step fetching", "step activating",
                                              "line starting web.service"));
-}
-
-protocol::SecretBundle opened(const std::string& sealed, const FakeAgent& agent) {
-    std::vector<secret::Identity> identities;
-    identities.emplace_back(agent.private_key());
-    return protocol::parse_secret_bundle(as_text(secret::open(sealed, identities)));
-}
-
-TEST_F(DeployNode, SendsTheSecretsSealedForTheKeyThatItShowedAndForThisDocument) {
-    have_secrets();
-    std::string sealed;
-    protocol::Deployment deployment;
-    FakeAgent agent({[&](AgentSide& side) {
-        side.greet(sample_facts());
-        const auto id = side.take_deployment();
-        sealed = side.sealed_bundle;
-        deployment = side.deployment();
-        side.send_result(id, Outcome::ok);
-    }});
-    EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
-    EXPECT_EQ(deployment.secrets, protocol::replace_by(sealed));
-    const auto bundle = opened(sealed, agent);
-    EXPECT_NO_THROW(protocol::require_same_target(bundle, "demo", "alpha", deployment.sequence));
-    ASSERT_EQ(bundle.secrets.size(), 1u);
-    EXPECT_EQ(as_text(bundle.secrets[0].content), "hi");
-}
-
-TEST_F(DeployNode, SealsTheSecretsAnewForADocumentThatFollowsALostOne) {
-    have_secrets();
-    std::vector<std::string> sealed;
-    std::vector<std::int64_t> sequences;
-    const auto take = [&](AgentSide& side) {
-        side.greet(sample_facts());
-        const auto id = side.take_deployment();
-        sealed.push_back(side.sealed_bundle);
-        sequences.push_back(side.deployment().sequence);
-        return id;
-    };
-    FakeAgent agent(
-        {[&](AgentSide& side) { side.send_result(take(side), Outcome::failed_before_activation, "agent-restarted"); }});
-    deploy(agent);
-    ASSERT_EQ(sealed.size(), 1u);
-    EXPECT_EQ(opened(sealed[0], agent).sequence, sequences[0]);
-    EXPECT_EQ(secrets_read_, 1);
-}
-
-TEST_F(DeployNode, WithoutSecretsHereAndThereKeepsThem) {
-    secrets_ = [] { return NodeSecrets{}; };
-    bool kept = false;
-    bool emptied = false;
-    FakeAgent none({[&](AgentSide& side) {
-        side.greet(sample_facts());
-        const auto id = side.take_deployment();
-        kept = side.deployment().secrets.keep;
-        side.send_result(id, Outcome::ok);
-    }});
-    deploy(none);
-    EXPECT_TRUE(kept);
-    FakeAgent some({[&](AgentSide& side) {
-        auto facts = sample_facts();
-        facts.holds_secrets = true;
-        side.greet(facts);
-        const auto id = side.take_deployment();
-        emptied = !side.deployment().secrets.keep;
-        side.send_result(id, Outcome::ok);
-    }});
-    deploy(some);
-    EXPECT_TRUE(emptied); // what is no longer in the hive is removed there
-}
-
-TEST_F(DeployNode, ASecretThatCannotBeReadEndsItBeforeAnyConnection) {
-    secrets_ = []() -> NodeSecrets { throw SecretNotRead("deployment.keys.db: no"); };
-    FakeAgent agent({});
-    const NodeReport report = deploy(agent);
-    EXPECT_EQ(report.outcome, Outcome::hive_error);
-    EXPECT_EQ(report.message, "deployment.keys.db: no");
-    EXPECT_EQ(agent.connections(), 0);
-}
-
-TEST_F(DeployNode, SecretsGoAlone) {
-    have_secrets();
-    intent_.goal = protocol::Goal::upload_keys;
-    toplevel_.reset();
-    protocol::Deployment deployment;
-    FakeAgent agent({[&](AgentSide& side) {
-        side.greet(sample_facts());
-        const auto id = side.take_deployment();
-        deployment = side.deployment();
-        side.send_result(id, Outcome::ok);
-    }});
-    EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
-    EXPECT_FALSE(deployment.toplevel);
-    EXPECT_FALSE(deployment.closure);
-    EXPECT_FALSE(deployment.secrets.keep);
-}
-
-TEST_F(DeployNode, NothingIsSentWhereThereIsNothingToUpload) {
-    secrets_ = [] { return NodeSecrets{}; };
-    intent_.goal = protocol::Goal::upload_keys;
-    toplevel_.reset();
-    FakeAgent agent({[&](AgentSide& side) { side.greet(sample_facts()); }});
-    EXPECT_EQ(deploy(agent).outcome, Outcome::unchanged);
 }
 
 TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
