@@ -7,6 +7,7 @@
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <optional>
 
@@ -29,8 +30,9 @@ Config config_for(const DeploymentRecord& record, const std::optional<nix::Store
             config.old_identity_files.push_back(next.identity_file);
             config.secret_mounts = std::move(next.secret_mounts);
         }
-    } catch (const Error&) {
-        // A system without an agent, or with a later one: what is known of the present one will do.
+    } catch (const Error& error) {
+        // A system with a later agent: what is known of the present one will do.
+        spdlog::debug("the configuration of the new system's agent: {}", error.what());
     }
     return config;
 }

@@ -30,8 +30,8 @@ bool is_as_wanted(const struct stat& about, const Ownership& owner) {
 class Installation {
 public:
     Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& world)
-        : bundle_(bundle), scope_(scope), world_(world), rules_(rules_of(scope.stage)),
-          list_(load_list()), saved_(list_) {}
+        : bundle_(bundle), scope_(scope), world_(world), rules_(rules_of(scope.stage)), list_(load_list()),
+          saved_(list_) {}
 
     InstallOutcome run() {
         for (const auto& secret : bundle_.secrets)

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
@@ -41,8 +42,8 @@ void clear_failed_boot_unit() noexcept {
     try {
         if (systemctl({"is-failed", "--quiet", unit}).status.success())
             systemctl({"--no-block", "restart", unit});
-    } catch (const std::exception&) {
-        // It stays as it is until the next boot; nothing depends on it.
+    } catch (const std::exception& error) {
+        spdlog::debug("{} stays as it is until the next boot: {}", unit, error.what());
     }
 }
 

@@ -218,7 +218,7 @@ check "the unit is well again" wait_until 20 "waggle-secrets is active" is_activ
 check "and what waited starts" wait_until 30 "uses-one starts" is_active alpha uses-one
 
 section "a power cut in mid-write"
-for index in 1 2 3 4 5 6 7 8; do head -c 1000000 /dev/urandom | base64 -w0 | head -c 1000000 >"$secrets/big$index"; done
+for index in 1 2 3 4 5 6 7 8; do head -c 750000 /dev/urandom | base64 -w0 >"$secrets/big$index"; done
 big() { for index in 1 2 3 4 5 6 7 8; do echo "big$index = { keyFile = \"$secrets/big$index\"; destDir = \"/var/lib/kept/big\"; };"; done; }
 describe alpha "$(big)"
 deploy apply --on alpha
@@ -227,7 +227,7 @@ big_folder=$run/nodes/alpha/root/var/lib/kept/big
 caught=
 for ((try = 1; try <= 10 && !${#caught}; try++)); do
     ((try == 1)) || deploy upload-keys --on alpha
-    for index in 1 2 3 4 5 6 7 8; do cp "$secrets/big$index" "$run/big$index.before"; head -c 1000000 /dev/urandom | base64 -w0 | head -c 1000000 >"$secrets/big$index"; done
+    for index in 1 2 3 4 5 6 7 8; do cp "$secrets/big$index" "$run/big$index.before"; head -c 750000 /dev/urandom | base64 -w0 >"$secrets/big$index"; done
     leader=$(node_leader alpha)
     waggle_in_background upload-keys --on alpha
     # As soon as one is being written, and before the last one has been.
