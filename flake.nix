@@ -23,10 +23,10 @@
 
       # For configurations of every kind: plain NixOS, Colmena's hives, Waggle's own.
       nixosModules.default = {
-        imports = [ ./nixos-module/agent.nix ./nixos-module/deployment.nix agentPackage ];
+        imports = [ ./nixos-module/agent.nix ./nixos-module/deployment.nix ./nixos-module/keys-options.nix agentPackage ];
       };
       # deployment.targetHost and the like, for configurations that are in no hive.
-      nixosModules.colmenaOptions = ./nixos-module/colmena-options.nix;
+      nixosModules.colmenaOptions.imports = [ ./nixos-module/colmena-options.nix ./nixos-module/colmena-keys.nix ];
 
       # A hive as an output of a flake; its meta.nixpkgs must be a package set.
       lib.makeHive = hive: import ./nixos-module/hive.nix { inherit hive; modules = [ agentPackage ]; };

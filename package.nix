@@ -1,5 +1,5 @@
 # Both programs: `out` has the trigger and its Nix modules, `agent` only what a node needs.
-{ lib, stdenv, cmake, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog }:
+{ lib, stdenv, age, cmake, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib }:
 let
   doCheck = stdenv.buildPlatform.system == stdenv.hostPlatform.system;
 in
@@ -23,8 +23,8 @@ stdenv.mkDerivation {
   # The other tests boot machines or need a Nix of their own.
   inherit doCheck;
   cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" ];
-  nativeCheckInputs = [ openssh ];
-  checkInputs = [ gtest ];
+  nativeCheckInputs = [ age openssh ];
+  checkInputs = [ gtest zlib ];
   checkPhase = "ctest --output-on-failure -L unit";
 
   postInstall = ''moveToOutput bin/waggle-agent "$agent"'';

@@ -30,6 +30,8 @@ public:
     explicit Activation(SystemActions& actions) : actions_(actions), record_(actions.record()) {}
 
     void run() {
+        if (record_.secrets_only)
+            return replace_secrets();
         switch (record_.goal) {
         case Goal::dry_activate: dry_activate(); break;
         case Goal::boot: boot(); break;
@@ -37,7 +39,7 @@ public:
             if (starts_by_boot(record_, actions_))
                 return boot();
             forget_earlier_boot();
-            if (!may_switch() || !test() || !is_healthy())
+            if (!may_switch() || !bring_secrets() || !test() || !finish_secrets() || !is_healthy())
                 return;
             if (record_.remove_agent || !record_.rollback.enable)
                 commit_now();
@@ -52,7 +54,50 @@ private:
             advance(record, event, actions_.clock());
             end(record, {.outcome = outcome, .code = std::move(code), .message = std::move(message)});
         });
+        if (event == LifeEvent::nothing_activated)
+            put_secrets_back(actions_, SecretsStep::back_after);
         actions_.disarm();
+    }
+
+    // The system stays as it is.
+    void replace_secrets() {
+        bool changed = false;
+        try {
+            changed = actions_.install_secrets(SecretsStep::after_activation);
+        } catch (const std::exception& error) {
+            return end_untouched(LifeEvent::nothing_activated, Outcome::failed_before_activation, "secrets-failed",
+                                 error.what());
+        }
+        actions_.change([&](DeploymentRecord& record) {
+            advance(record, LifeEvent::commit, actions_.clock());
+            advance(record, LifeEvent::committed, actions_.clock());
+            end(record, {.outcome = changed ? Outcome::ok : Outcome::unchanged,
+                         .code = "",
+                         .message = changed ? "" : "the node has these secrets already"});
+        });
+        actions_.disarm();
+    }
+
+    bool bring_secrets() {
+        try {
+            actions_.install_secrets(SecretsStep::before_activation);
+            return true;
+        } catch (const std::exception& error) {
+            end_untouched(LifeEvent::nothing_activated, Outcome::failed_before_activation, "secrets-failed",
+                          error.what());
+            return false;
+        }
+    }
+
+    // Those for after the activation, and the owners that it has made.
+    bool finish_secrets() {
+        try {
+            actions_.install_secrets(SecretsStep::after_activation);
+            return true;
+        } catch (const std::exception& error) {
+            fail(actions_, {"secrets-failed", error.what()});
+            return false;
+        }
     }
 
     void dry_activate() {

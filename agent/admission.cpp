@@ -90,8 +90,6 @@ std::optional<protocol::Refused> check_parent(const Deployment& deployment, cons
 
 // Goals and what they need were looked at when the document was parsed.
 std::optional<protocol::Refused> check_sense(const Deployment& deployment) {
-    if (!deployment.secrets.keep)
-        return refuse("secrets-not-supported", "secrets are not supported by this agent version");
     if (deployment.reboot != protocol::Reboot::never && !protocol::sets_profile(deployment.goal))
         return refuse("reboot-without-boot", "the goal {} does not go with a reboot: only switch and boot do",
                       to_string(deployment.goal));

@@ -4,6 +4,7 @@
 #include "agent/daemon.hpp"
 #include "agent/health_unit.hpp"
 #include "agent/life_commands.hpp"
+#include "agent/secrets/commands.hpp"
 #include "agent/status.hpp"
 #include "shared/base/error.hpp"
 
@@ -35,6 +36,7 @@ public:
         add_disarm();
         add_reset_state();
         add_adopt();
+        add_secret_commands(app_, chosen_);
         add_unit("activate", run_activation);
         add_unit("commit", run_commit);
         add_unit("take-up", take_up);

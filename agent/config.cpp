@@ -14,6 +14,7 @@ namespace {
 constexpr size_t max_config_bytes = 1 << 20;
 constexpr size_t max_unit_bytes = 1 << 20;
 constexpr size_t max_listen = 64;
+constexpr size_t max_paths = 256;
 
 std::string name_field(protocol::Fields& fields, std::string_view key) {
     auto name = fields.string(key, 64);
@@ -27,6 +28,18 @@ std::filesystem::path path_field(protocol::Fields& fields, std::string_view key)
     if (!path.is_absolute())
         fields.fail(key, "must be an absolute path");
     return path;
+}
+
+std::vector<std::string> paths_field(protocol::Fields& fields, std::string_view key) {
+    std::vector<std::string> paths;
+    if (!fields.has(key))
+        return paths;
+    for (const auto& item : fields.array(key, max_paths)) {
+        if (!item.is_string() || !item.get_ref<const std::string&>().starts_with('/'))
+            fields.fail(key, "must be a list of absolute paths");
+        paths.push_back(item.get<std::string>());
+    }
+    return paths;
 }
 
 Config::Settings parse_settings(const protocol::Json& json, std::string_view name) {
@@ -77,6 +90,9 @@ Config parse_config(std::string_view text, std::string_view name_for_errors) {
     config.state_dir = path_field(fields, "stateDir");
     if (fields.has("keep") && !fields.is_null("keep"))
         config.keep_generations = static_cast<size_t>(fields.integer("keep", 1, 1'000'000));
+    for (auto& file : paths_field(fields, "oldIdentityFiles"))
+        config.old_identity_files.emplace_back(std::move(file));
+    config.secret_mounts = paths_field(fields, "secretMounts");
     config.settings = parse_settings(fields.object("settings"), name_for_errors);
     fields.end();
     return config;

@@ -15,7 +15,7 @@ namespace waggle::agent {
 inline constexpr size_t max_operators = 256; // each is tried for every signature
 
 // The file that `waggle-agent daemon --config` reads; services.waggle-agent writes it. Every key is required
-// but those of "settings"; unknown keys are errors.
+// but those of "settings" and the two of secrets; unknown keys are errors.
 struct Config {
     struct Settings {
         std::string log_level = "info";
@@ -32,7 +32,9 @@ struct Config {
     std::filesystem::path identity_file;
     bool generate_identity = false;
     std::filesystem::path state_dir;
-    std::optional<size_t> keep_generations; // of the system profile; nullopt: all
+    std::optional<size_t> keep_generations;                // of the system profile; nullopt: all
+    std::vector<std::filesystem::path> old_identity_files; // keys that secrets may still be sealed for
+    std::vector<std::string> secret_mounts;                // mount points with secrets that come after the early unit
     Settings settings;
 };
 

@@ -5,6 +5,7 @@
 #include "agent/life_commands.hpp"
 #include "agent/local_actions.hpp"
 #include "agent/operators.hpp"
+#include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 
@@ -19,7 +20,7 @@ using protocol::Outcome;
 
 namespace {
 
-constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
+constexpr auto agent_unit_file = "/etc/systemd/system/waggle-agent.service";
 constexpr auto default_state_dir = "/var/lib/waggle-agent";
 constexpr size_t max_list_bytes = 1 << 20;
 constexpr std::chrono::seconds lock_timeout{60};
@@ -67,6 +68,10 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
         if (!result.success() && result.code != units_failed)
             throw Error(fmt::format("switch-to-configuration {}: {}", action, result.text));
     };
+    if (record.bundle) {
+        actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); }); // the ones before are in force again
+        put_secrets_back(actions, SecretsStep::back_before);
+    }
     if (record.state == DeploymentState::committed) {
         // Where a specialisation ran, the profile is the system that it belongs to.
         const auto& profile = record.previous_profile ? *record.previous_profile : *previous;
@@ -75,6 +80,8 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
         run(profile, "boot");
     }
     run(*previous, "test");
+    if (record.bundle)
+        put_secrets_back(actions, SecretsStep::back_after);
     actions.restart_agent();
     return say(fmt::format("{} runs again", previous->absolute()));
 }
@@ -82,7 +89,7 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
 } // namespace
 
 std::optional<std::filesystem::path> config_of_unit() {
-    return config_of_unit(unit_file);
+    return config_of_unit(agent_unit_file);
 }
 
 std::filesystem::path find_state_dir(const std::optional<std::filesystem::path>& given) {

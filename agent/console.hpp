@@ -9,7 +9,7 @@ namespace waggle::agent {
 
 // The state directory that was given, else the one that the agent's unit is configured with.
 std::filesystem::path find_state_dir(const std::optional<std::filesystem::path>& given);
-// The configuration that the agent's unit names.
+// The configuration that the agent's unit of the system that runs names.
 std::optional<std::filesystem::path> config_of_unit();
 
 // Ends a deployment that is under way by going back; of one that has ended well, makes the system before it run and

@@ -8,6 +8,7 @@
 #include "agent/identity.hpp"
 #include "agent/life_units.hpp"
 #include "agent/notify.hpp"
+#include "agent/secrets/secrets_unit.hpp"
 #include "agent/session.hpp"
 #include "agent/signals.hpp"
 #include "agent/state.hpp"
@@ -158,7 +159,7 @@ void warn_of_strangers(const Config& config, const Deployments& deployments) {
                          key.fingerprint());
 }
 
-void serve(const Config& config, Interrupt& stop) {
+void serve(const Config& config, const std::filesystem::path& config_file, Interrupt& stop) {
     const auto identity = await_identity(config.identity_file, config.generate_identity, stop);
     make_folders(config.state_dir / "gcroots");
     remove_leftovers(config.state_dir / "gcroots");
@@ -178,7 +179,9 @@ void serve(const Config& config, Interrupt& stop) {
                 .state_dir = config.state_dir,
                 .archive = &archive,
                 .check_health = check_health_in_unit,
-                .reboot = ask_for_reboot};
+                .reboot = ask_for_reboot,
+                .report_secrets = report_secrets_in_unit,
+                .config_file = config_file};
     Succession succession(stop);
     Deployments deployments({config.hive, config.node, config.system, identity.public_key()}, config.operators, world,
                             [&] { succession.look(); });
@@ -224,7 +227,7 @@ int run_daemon(const std::filesystem::path& config_file) {
     Interrupt stop;
     const StopSignals signals(stop);
     try {
-        serve(config, stop);
+        serve(config, config_file, stop);
     } catch (const Interrupted&) {
         spdlog::debug("asked to stop while something was awaited");
     }

@@ -3,6 +3,8 @@
 #include "agent/admission.hpp"
 #include "agent/gc_roots.hpp"
 #include "agent/operators.hpp"
+#include "agent/secrets/bundle_files.hpp"
+#include "agent/secrets/which_bundle.hpp"
 #include "agent/specialisation.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
@@ -76,6 +78,7 @@ bool DeploymentRun::has_ended() const {
 void DeploymentRun::begin() {
     const auto write = [&](State& all) {
         all.operators = stored_operators(all); // the record that may hold them is replaced
+        all.secrets = committed_bundle(all);
         all.last_admitted = LastAdmitted{
             .id = id_, .sequence = deployment_.sequence, .created = deployment_.created, .operator_key = operator_key_};
         DeploymentRecord record;
@@ -102,7 +105,7 @@ void DeploymentRun::begin() {
         throw;
     }
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
-                 deployment_.toplevel->absolute(), operator_key_);
+                 deployment_.toplevel ? deployment_.toplevel->absolute() : "no system", operator_key_);
     story_.tell(*state.deployment);
 }
 
@@ -187,7 +190,6 @@ bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
 }
 
 bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
-    const auto& toplevel = *deployment_.toplevel;
     const auto end_unchanged = [&] {
         give_up(LifeEvent::unchanged, {.outcome = Outcome::unchanged,
                                        .code = "",
@@ -196,12 +198,16 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
         return false;
     };
     const bool any_content = deployment_.local_content == protocol::LocalContent::trust_node;
-    if (any_content && unchanged())
+    if (deployment_.secrets.keep && any_content && unchanged())
         return end_unchanged(); // the closure list that follows is not asked for
     if (sets_profile(deployment_.goal))
         check_boot_room(deployment_.boot_files, world_.host.boot_room());
 
     take(LifeEvent::fetch);
+    const auto bundle = receive_bundle(feed);
+    if (!deployment_.toplevel || (any_content && unchanged()))
+        return stage(bundle, true);
+    const auto& toplevel = *deployment_.toplevel;
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
     if (world_.archive != nullptr && sets_profile(deployment_.goal))
         world_.archive->keep_list(id_, to_text(list));
@@ -211,23 +217,41 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
                       .on_progress = [&](const FetchProgress& now) { on_progress(now); },
                       .on_note = [&](const std::string& text) { story_.note(world_.clock(), text); }});
     if (unchanged())
-        return end_unchanged();
+        return bundle ? stage(bundle, true) : end_unchanged();
     GcRoots(world_.state_dir).add(*store, id_, toplevel, world_.host.current_system(), own_package());
     store.reset();
 
     if (activates(deployment_.goal) && !world_.host.is_system(toplevel))
         throw Stopped(Outcome::failed_before_activation, "not-a-system",
                       fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
-    const bool activate = activates(deployment_.goal);
-    if (activate && deployment_.goal != Goal::boot) {
+    if (activates(deployment_.goal) && deployment_.goal != Goal::boot) {
         auto choice = choose_specialisation(world_.host, toplevel, deployment_.specialisation);
         if (!choice.note.empty())
             story_.note(world_.clock(), choice.note);
         target_ = std::move(choice.system);
     }
-    if (activate)
+    if (activates(deployment_.goal))
         check_sense();
+    return stage(bundle, false);
+}
+
+std::optional<BundleRef> DeploymentRun::receive_bundle(Feed& feed) {
+    if (deployment_.secrets.keep)
+        return std::nullopt;
+    const BundleFiles files(world_.state_dir);
+    auto bundle = files.receive(id_, deployment_.sequence, deployment_.secrets, feed);
+    std::vector<protocol::DeploymentId> wanted{id_};
+    if (const auto committed = world_.state.get().secrets)
+        wanted.push_back(committed->id);
+    files.keep_only(wanted);
+    return bundle;
+}
+
+bool DeploymentRun::stage(const std::optional<BundleRef>& bundle, bool secrets_only) {
+    const bool activate = secrets_only || activates(deployment_.goal);
     take(LifeEvent::stage, [&](DeploymentRecord& record) {
+        record.bundle = bundle;
+        record.secrets_only = secrets_only;
         if (!activate)
             agent::end(record, {});
     });
@@ -290,6 +314,7 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
             record.previous_profile = world_.host.profile();
             record.previous_profile_link = world_.host.profile_link();
             record.agent = own_program();
+            record.config = world_.config_file.string();
             record.boot_id = world_.host.boot_id();
             record.failed_units = failed_units;
             record.target = target_;
@@ -312,7 +337,7 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
 
 void DeploymentRun::start_units() {
     const auto record = *world_.state.get().deployment;
-    const bool goes_back = record.goal == Goal::switch_ || record.goal == Goal::test;
+    const bool goes_back = record.secrets_only || record.goal == Goal::switch_ || record.goal == Goal::test;
     if (goes_back && record.rollback.enable)
         world_.units.arm_activation_timer(record);
     world_.units.start_activation(record);
@@ -344,7 +369,7 @@ void DeploymentRun::follow(const Interrupt& interrupt) {
         }
     }
     if (story_.state() == DeploymentState::committed)
-        if (const auto record = world_.state.get().deployment)
+        if (const auto record = world_.state.get().deployment; record && !record->secrets_only)
             GcRoots(world_.state_dir).tidy(*record, world_.host, world_.clock());
 }
 

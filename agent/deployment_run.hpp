@@ -35,6 +35,8 @@ struct World {
     Archive* archive = nullptr;                                // null: nothing is remembered
     std::function<protocol::HealthReport()> check_health = {}; // of the running system
     std::function<void()> reboot = {};                         // asks for it, and returns
+    std::function<protocol::SecretsReport()> report_secrets = {};
+    std::filesystem::path config_file = {}; // of this agent
 };
 
 // The daemon's part in the life of one deployment. It is carried out in two parts: `prepare` on the thread of the
@@ -84,6 +86,9 @@ private:
     bool runs_already() const;
     // Fetch, root, last looks. False: there is nothing to activate.
     bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
+    std::optional<BundleRef> receive_bundle(Feed& feed);
+    // Records what is to be activated, or that nothing is.
+    bool stage(const std::optional<BundleRef>& bundle, bool secrets_only);
     // Holds the system against admission's last rule, and notes who deploys once it is committed. Throws Stopped.
     void check_sense();
     bool was_here_before() const;

@@ -2,6 +2,7 @@
 
 #include "agent/gc_roots.hpp"
 #include "agent/operators.hpp"
+#include "agent/secrets/installed.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -22,6 +23,16 @@ namespace {
 constexpr std::chrono::minutes store_stall_timeout{10};
 constexpr std::chrono::seconds version_timeout{5};    // to say hello
 constexpr std::chrono::seconds last_words_timeout{5}; // the journal is given two to have the last line
+
+// A list that cannot be read may name some: who has none to give is to remove them then.
+bool holds_secrets(const std::filesystem::path& state_dir) {
+    try {
+        return !InstalledList::load(state_dir).secrets().empty();
+    } catch (const std::exception& error) {
+        spdlog::warn("{}", error.what());
+        return true;
+    }
+}
 
 } // namespace
 
@@ -222,6 +233,14 @@ protocol::Message Deployments::check_health() const {
     }
 }
 
+protocol::Message Deployments::secrets() const {
+    try {
+        return world_.report_secrets();
+    } catch (const std::exception& error) {
+        return protocol::Refused{"secrets-not-looked-at", error.what()};
+    }
+}
+
 protocol::Message Deployments::reboot() {
     const std::lock_guard lock(mutex_);
     if (const auto under_way = running())
@@ -290,6 +309,7 @@ protocol::Facts Deployments::facts(int session_version) const {
     if (newest_ && newest_->awaits_confirmation())
         facts.awaits_confirmation = newest_->id();
     facts.boot_id = world_.host.boot_id();
+    facts.holds_secrets = holds_secrets(world_.state_dir);
     return facts;
 }
 

@@ -54,6 +54,7 @@ public:
 
     // Answers to what a session asks for.
     protocol::Message check_health() const;
+    protocol::Message secrets() const;
     protocol::Message reboot();
     protocol::Message history(std::uint64_t limit) const;
     std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;

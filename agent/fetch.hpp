@@ -23,6 +23,8 @@ public:
 
     // The next piece of the closure list's text; valid until the next call.
     virtual std::string_view next_list_piece() = 0;
+    // The next piece of the sealed secrets; valid until the next call.
+    virtual std::string_view next_bundle_piece() = 0;
     virtual void want(std::vector<std::uint32_t> indices) = 0;
     // The next piece of a wanted NAR; valid until the next call.
     virtual protocol::NarPiece next_nar_piece() = 0;

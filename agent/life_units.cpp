@@ -107,7 +107,8 @@ std::string take_up_afterwards(std::string_view agent, const std::filesystem::pa
 UnitWords activation_words(const DeploymentRecord& record, const std::filesystem::path& state_dir) {
     const auto limit = record.rollback.activation_timeout + activation_slack;
     return {.unit = activation_unit,
-            .description = fmt::format("Waggle activates {}", record.toplevel->base_name()),
+            .description = record.secrets_only ? std::string("Waggle replaces the secrets of this node")
+                                               : fmt::format("Waggle activates {}", record.toplevel->base_name()),
             .options = {property("RuntimeMaxSec", fmt::format("{}", std::chrono::seconds(limit).count())),
                         take_up_afterwards(record.agent, state_dir, record)},
             .command = subcommand(record.agent, "activate", state_dir, record)};
@@ -153,6 +154,7 @@ std::vector<std::string> systemd_run_command(const UnitWords& words, std::string
         property("IgnoreOnIsolate", "yes"),
         property("CollectMode", "inactive-or-failed"), // the name is free again, however it ends
         property("SyslogIdentifier", output_identifier),
+        property("LimitCORE", "0"), // secrets pass through
     };
     argv.insert(argv.end(), words.options.begin(), words.options.end());
     argv.emplace_back("--");

@@ -11,7 +11,8 @@ namespace waggle::agent {
 // The real ones: child processes, whose output goes where ours goes, and the profile's links.
 class LocalActions : public SystemActions {
 public:
-    explicit LocalActions(StateKeeper& state) : state_(state), units_(state.folder()) {}
+    explicit LocalActions(StateKeeper& state)
+        : state_(state), units_(state.folder()), secrets_(state, [this](std::string_view line) { say(line); }) {}
 
     DeploymentRecord record() override;
     DeploymentRecord change(const std::function<void(DeploymentRecord&)>& edit) override;
@@ -31,6 +32,7 @@ public:
     End set_profile(const nix::StorePath& toplevel) override;
     void drop_old_generations(const DeploymentRecord& record) noexcept override;
     void restore_profile_link(const std::string& link) override;
+    bool install_secrets(SecretsStep step) override { return secrets_.carry_out(step); }
     std::optional<std::string> health_problem() override;
 
     void arm_confirmation(const DeploymentRecord& record) override { units_.arm_confirmation_timer(record); }
@@ -47,6 +49,7 @@ public:
 private:
     StateKeeper& state_;
     SystemdUnits units_;
+    DeploymentSecrets secrets_;
     LocalHost host_;
     std::unique_ptr<BootLoader> boot_loader_; // found when it is asked for
 };

@@ -71,11 +71,14 @@ void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwri
         if (unwritten)
             begin_to_go_back(record, *unwritten, actions.clock());
         advance(record, LifeEvent::reverted, actions.clock());
-        end(record, {.outcome = Outcome::rolled_back,
-                     .code = record.problem_code,
-                     .message = fmt::format("{}; {} runs again{}", record.problem,
-                                            record.previous_system ? record.previous_system->base_name() : "nothing",
-                                            menu_problem)});
+        end(record,
+            {.outcome = Outcome::rolled_back,
+             .code = record.problem_code,
+             .message = record.secrets_only
+                            ? record.problem + "; the secrets of before are in place again"
+                            : fmt::format("{}; {} runs again{}", record.problem,
+                                          record.previous_system ? record.previous_system->base_name() : "nothing",
+                                          menu_problem)});
     });
     actions.disarm();
 }
@@ -114,10 +117,15 @@ std::string make_old_system_run(const DeploymentRecord& record, SystemActions& a
 // The record is `rolling_back`, or could not be written.
 void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = std::nullopt) {
     auto record = actions.record();
+    if (record.secrets_only) {
+        put_secrets_back(actions, SecretsStep::back_after);
+        return end_rolled_back(actions, unwritten);
+    }
     if (is_superseded(record, actions))
         return leave_to_others(actions);
     if (!record.previous_system)
         return end_lost(actions, "there is no system that ran before");
+    put_secrets_back(actions, SecretsStep::back_before);
     std::string problem;
     std::string menu_problem;
     try {
@@ -133,6 +141,7 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     } catch (const std::exception& error) {
         problem = error.what();
     }
+    put_secrets_back(actions, SecretsStep::back_after); // users of the old system exist again
     if (problem.empty()) {
         const bool rebooted = actions.boot_id() != record.boot_id; // the old agent was started by the boot
         // A reboot would not help here: what it starts is what the menu says now.
@@ -154,6 +163,14 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
 }
 
 } // namespace
+
+void put_secrets_back(SystemActions& actions, SecretsStep step) noexcept {
+    try {
+        actions.install_secrets(step);
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("the secrets of before were not put back: {}", error.what()));
+    }
+}
 
 std::string_view to_string(Caller caller) {
     return std::ranges::find(callers, caller, &CallerWord::caller)->text;
@@ -229,8 +246,9 @@ void recover(SystemActions& actions, Caller caller) {
     case RestartRule::roll_back:
         if (record.state == DeploymentState::rolling_back)
             return go_back(actions);
-        return is_superseded(record, actions) ? leave_to_others(actions)
-                                              : fail(actions, why_going_back(record, caller, rebooted));
+        return !record.secrets_only && is_superseded(record, actions)
+                   ? leave_to_others(actions)
+                   : fail(actions, why_going_back(record, caller, rebooted));
     case RestartRule::await_word:
         if (is_superseded(record, actions))
             return leave_to_others(actions);

@@ -84,6 +84,8 @@ public:
 
     std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
 
+    std::string_view next_bundle_piece() override { return next<protocol::SecretBundlePiece>("the secrets").bytes; }
+
     void want(std::vector<std::uint32_t> indices) override { outbox_.send(protocol::Want{std::move(indices)}); }
 
     protocol::NarPiece next_nar_piece() override { return next<protocol::NarPiece>("a path"); }
@@ -194,6 +196,8 @@ private:
             outbox_.send(deployments_.check_health());
         } else if (std::holds_alternative<protocol::RebootNode>(message)) {
             outbox_.send(deployments_.reboot());
+        } else if (std::holds_alternative<protocol::GetSecrets>(message)) {
+            outbox_.send(deployments_.secrets());
         } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
             outbox_.send(deployments_.history(get->limit));
         } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {

@@ -1,6 +1,7 @@
 #include "agent/state.hpp"
 
 #include "agent/life.hpp"
+#include "shared/base/bytes.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 #include "shared/protocol/json.hpp"
@@ -50,6 +51,29 @@ Json to_json(const std::optional<OperatorList>& operators) {
     return {{"current", to_json(operators->current)}, {"removed", to_json(operators->removed)}};
 }
 
+Json to_json(const std::optional<BundleRef>& bundle) {
+    if (!bundle)
+        return {};
+    return {{"id", bundle->id.to_string()},
+            {"sequence", bundle->sequence},
+            {"sha256", to_hex(bundle->sha256)},
+            {"bytes", bundle->bytes}};
+}
+
+// Also of a state that an agent without secrets wrote.
+std::optional<BundleRef> bundle_or_null(Fields& fields, std::string_view key, std::string_view name) {
+    if (!fields.has(key) || fields.is_null(key))
+        return std::nullopt;
+    Fields inner(fields.object(key), fmt::format("{}: {}", name, key));
+    BundleRef bundle;
+    bundle.id = protocol::DeploymentId::parse(inner.string("id"));
+    bundle.sequence = inner.integer("sequence");
+    bundle.sha256 = inner.digest("sha256");
+    bundle.bytes = static_cast<std::uint64_t>(inner.integer("bytes"));
+    inner.end();
+    return bundle;
+}
+
 Json to_json(const LastAdmitted& last) {
     return {{"id", last.id.to_string()},
             {"sequence", last.sequence},
@@ -92,6 +116,9 @@ Json to_json(const DeploymentRecord& record, int version) {
     if (version >= 2) {
         json["target"] = or_null(record.target);
         json["nextOperators"] = to_json(record.next_operators);
+        json["bundle"] = to_json(record.bundle);
+        json["secretsOnly"] = record.secrets_only;
+        json["config"] = record.config;
     }
     return json;
 }
@@ -162,6 +189,9 @@ DeploymentRecord parse_record(const Json& json, int version, std::string_view na
         fields.fail("reboot", "has an unknown value");
     record.reboot = *reboot;
     record.remove_agent = fields.boolean("removeAgent");
+    record.bundle = bundle_or_null(fields, "bundle", name);
+    if (fields.has("secretsOnly"))
+        record.secrets_only = fields.boolean("secretsOnly");
     record.state = parse_state_word(fields);
     record.since = parse_rfc3339(fields.string("since"));
     for (const auto& item : fields.array("trail", max_trail)) {
@@ -176,6 +206,8 @@ DeploymentRecord parse_record(const Json& json, int version, std::string_view na
     record.previous_profile = path_or_null(fields, "previousProfile");
     record.previous_profile_link = fields.string("previousProfileLink");
     record.agent = fields.string("agent");
+    if (fields.has("config"))
+        record.config = fields.string("config");
     record.boot_id = fields.string("bootId");
     for (const auto& item : fields.array("failedUnits", max_failed_units)) {
         if (!item.is_string())
@@ -207,8 +239,10 @@ std::string to_text(const State& state) {
     Json json = {{"v", state.version},
                  {"lastAdmitted", state.last_admitted ? to_json(*state.last_admitted) : Json()},
                  {"deployment", state.deployment ? to_json(*state.deployment, state.version) : Json()}};
-    if (state.version >= 2)
+    if (state.version >= 2) {
         json["operators"] = to_json(state.operators);
+        json["secrets"] = to_json(state.secrets);
+    }
     // A log line of someone else's program may be in a message: what is not UTF-8 is replaced, never a reason to fail.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -227,15 +261,13 @@ State parse_state_text(std::string_view text, std::string_view name_for_errors) 
     if (!fields.is_null("lastAdmitted"))
         state.last_admitted = parse_last_admitted(fields.object("lastAdmitted"), name_for_errors);
     if (!fields.is_null("deployment"))
-        state.deployment = parse_record(fields.object("deployment"), name_for_errors);
+        state.deployment = parse_record(fields.object("deployment"), state.version, name_for_errors);
     state.operators = parse_operators(fields, "operators", name_for_errors);
+    state.secrets = bundle_or_null(fields, "secrets", name_for_errors);
     fields.end();
     return state;
 }
 
-namespace {
-
-// An exclusive flock(2), held until the object goes.
 Fd lock_file(const std::filesystem::path& file, Deadline deadline) {
     Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!fd)
@@ -249,8 +281,6 @@ Fd lock_file(const std::filesystem::path& file, Deadline deadline) {
     }
     return fd;
 }
-
-} // namespace
 
 std::filesystem::path StateKeeper::file_in(const std::filesystem::path& state_dir) {
     return state_dir / "state.json";

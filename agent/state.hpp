@@ -27,6 +27,15 @@ struct LastAdmitted {
     std::string operator_key; // fingerprint
 };
 
+// A sealed bundle of secrets in the state directory, by the deployment that brought it (agent/secrets).
+struct BundleRef {
+    protocol::DeploymentId id;
+    std::int64_t sequence = 0;
+    Sha256Digest sha256{};
+    std::uint64_t bytes = 0;
+    bool operator==(const BundleRef&) const = default;
+};
+
 struct TrailEntry {
     protocol::DeploymentState state = protocol::DeploymentState::received;
     Time at;
@@ -49,6 +58,8 @@ struct DeploymentRecord {
     protocol::Rollback rollback;
     protocol::Reboot reboot = protocol::Reboot::never;
     bool remove_agent = false;
+    std::optional<BundleRef> bundle; // the secrets it brings; nullopt: those that are there stay
+    bool secrets_only = false;       // the system stays as it is
     protocol::DeploymentState state = protocol::DeploymentState::received;
     Time since;                    // of the state
     std::vector<TrailEntry> trail; // every state so far, the newest last; its length ends loops
@@ -59,6 +70,7 @@ struct DeploymentRecord {
     std::optional<nix::StorePath> previous_profile;
     std::string previous_profile_link;     // "system-12-link"; "" when there was none
     std::string agent;                     // the program that began the activation, and that goes back
+    std::string config;                    // its configuration file
     std::string boot_id;                   // of the boot in which it was activated
     std::vector<std::string> failed_units; // failed already, so no fault of the new system
     std::optional<nix::StorePath> target;  // the specialisation of the toplevel that is switched to; nullopt: itself
@@ -77,7 +89,8 @@ inline const std::optional<nix::StorePath>& system_of(const DeploymentRecord& re
     return record.target ? record.target : record.toplevel;
 }
 
-// Of the file's form. 1: up to 0.1.0. 2: with "target", "operators" and "nextOperators".
+// Of the file's form. 1: up to 0.1.0. 2: with "target", "operators", "nextOperators" and what secrets
+// need.
 inline constexpr int oldest_state_version = 1;
 inline constexpr int newest_state_version = 2;
 
@@ -86,6 +99,7 @@ struct State {
     std::optional<LastAdmitted> last_admitted;
     std::optional<DeploymentRecord> deployment;
     std::optional<OperatorList> operators; // before the deployment above is committed
+    std::optional<BundleRef> secrets;      // the committed ones before `deployment` was admitted
 };
 
 // In the form of the state's version: what that does not know is left out.
@@ -132,6 +146,9 @@ private:
     std::filesystem::path folder_;
     mutable std::mutex mutex_; // flock alone does not keep threads of one process apart
 };
+
+// An exclusive flock(2), held until the descriptor is closed. Throws TimedOut.
+Fd lock_file(const std::filesystem::path& file, Deadline deadline);
 
 // Held by whatever changes the system (activation, commit, rollback) while it does: one at a time on this node. Freed
 // by the kernel when its process dies.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/secrets/deployment_secrets.hpp"
 #include "agent/state.hpp"
 #include "shared/base/time.hpp"
 #include "shared/nix/store_path.hpp"
@@ -53,6 +54,8 @@ public:
     // Generations that services.waggle-agent.keep does not keep.
     virtual void drop_old_generations(const DeploymentRecord& record) noexcept = 0;
     virtual void restore_profile_link(const std::string& link) = 0; // throws Error
+    // Whether a file was changed. Throws Error.
+    virtual bool install_secrets(SecretsStep step) = 0;
     // Runs the deployment's health checks; nullopt when all of them succeed, else which one did not.
     virtual std::optional<std::string> health_problem() = 0;
 

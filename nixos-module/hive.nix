@@ -6,6 +6,8 @@
 #   .info                    what the hive says of itself and the names of its nodes; evaluates no node
 #   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
+#   .keys [ "a" … ]          by node, its deployment.keys without the text of those that are written in the hive
+#   .keyTexts [ "a" … ]      by node, those texts
 #   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
 #   .introspect f            what f makes of { pkgs, lib, nodes }
 #
@@ -64,8 +66,8 @@ let
   modulesOf = where: value: map (located where) (if isList value then value else [ value ]);
 
   # Colmena declares the former itself, in the hives that its makeHive makes.
-  colmenaModules = [ ./colmena-options.nix ];
-  ownModules = [ ./deployment.nix ./agent.nix ];
+  colmenaModules = [ ./colmena-options.nix ./colmena-keys.nix ];
+  ownModules = [ ./deployment.nix ./keys-options.nix ./agent.nix ];
 
   evaluate = extraModules: name:
     let
@@ -133,6 +135,19 @@ let
     ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
       "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config.";
 
+  # All but the content: of a text only that there is one.
+  keys = config: mapAttrs
+    (_: key: {
+      inherit (key) user group permissions uploadAt keyFile;
+      path = toString key.path;
+      keyCommand = if key.keyCommand == null then null else map withoutContext key.keyCommand;
+      hasText = key.text != null;
+      restartUnits = key.restartUnits or [ ];
+      reloadUnits = key.reloadUnits or [ ];
+      neededForUsers = key.neededForUsers or false;
+    })
+    (config.deployment.keys or { });
+
   # Each member to its end within the node's context, or an error in it would not say whose it is.
   forSelected = describe: wanted:
     let
@@ -149,7 +164,7 @@ in
 
   info = {
     meta = {
-      inherit (meta) name description allowApplyAll;
+      inherit (meta) name description allowApplyAll recoveryRecipients;
       machinesFile = if meta.machinesFile == null then null else toString meta.machinesFile;
     };
     nodes = names;
@@ -159,8 +174,25 @@ in
 
   deployments = forSelected (node: deployment node.config);
 
+  keys = forSelected (node: {
+    deployment = deployment node.config;
+    inherit (node.pkgs.stdenv.hostPlatform) system;
+    agentEnabled = node.config.services.waggle-agent.enable or false;
+    hive = node.config.services.waggle-agent.hive or null;
+    node = node.config.services.waggle-agent.node or null;
+    keys =
+      let problems = import ./check-keys.nix { inherit (node.pkgs) lib; } { inherit (node.config) users; keys = node.config.deployment.keys or { }; }; in
+      if problems == [ ] then keys node.config
+      else throw "\nFailed assertions:\n${concatStringsSep "\n" (map (problem: "- ${problem}") problems)}";
+  });
+
+  keyTexts = forSelected (node:
+    let keys = node.config.deployment.keys or { }; in
+    listToAttrs (map (name: { inherit name; value = keys.${name}.text; }) (filter (name: keys.${name}.text != null) (attrNames keys))));
+
   nodes = forSelected (node: {
     deployment = deployment node.config;
+    keys = keys node.config;
     inherit (node.pkgs.stdenv.hostPlatform) system;
     agentEnabled = node.config.services.waggle-agent.enable or false;
     hive = node.config.services.waggle-agent.hive or null;

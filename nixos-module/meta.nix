@@ -2,7 +2,7 @@
 # system, which comes with the nixpkgs that is named only here.
 { raw, fail, warn }:
 let
-  inherit (builtins) attrNames concatStringsSep elem filter foldl' isAttrs isBool isString mapAttrs removeAttrs substring toString typeOf;
+  inherit (builtins) all attrNames concatStringsSep elem filter foldl' isAttrs isBool isList isString mapAttrs removeAttrs substring toString typeOf;
 
   quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
   expect = what: test: name: value:
@@ -18,6 +18,10 @@ let
     nodeSpecialArgs = { default = { }; check = expect "an attribute set" isAttrs; };
     machinesFile = { default = null; check = expect "an absolute path or null" (value: value == null || isAbsolute value); };
     allowApplyAll = { default = true; check = expect "a boolean" isBool; };
+    recoveryRecipients = {
+      default = [ ];
+      check = expect "a list of public keys (age1… or ssh-ed25519 AAAA…)" (value: isList value && all isString value);
+    };
   };
 
   # What else morph and NixOps know there, which says how they work and nothing of the nodes.

@@ -6,11 +6,13 @@
 #include "trigger/command/check_health.hpp"
 #include "trigger/command/eval.hpp"
 #include "trigger/command/history.hpp"
+#include "trigger/command/keys.hpp"
 #include "trigger/command/nodes.hpp"
 #include "trigger/command/reboot.hpp"
 #include "trigger/command/repl.hpp"
 #include "trigger/command/rollback.hpp"
 #include "trigger/command/status.hpp"
+#include "trigger/command/upload_keys.hpp"
 #include "trigger/command/whoami.hpp"
 #include "trigger/interrupt_on_signals.hpp"
 #include "trigger/nearest_word.hpp"
@@ -32,7 +34,8 @@ namespace {
 constexpr int usage_error = 2;
 
 const std::vector<std::string>& goal_words() {
-    static const std::vector<std::string> words = {"build", "push", "switch", "boot", "test", "dry-activate"};
+    static const std::vector<std::string> words = {"build", "push",         "switch",     "boot",
+                                                   "test",  "dry-activate", "upload-keys"};
     return words;
 }
 
@@ -54,6 +57,8 @@ public:
         add_repl();
         add_rollback();
         add_whoami();
+        add_upload_keys();
+        add_keys();
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {
@@ -151,6 +156,7 @@ private:
         apply_app_->add_flag("--force", apply_.force, "Deploy whatever another operator has deployed since");
         apply_app_->add_flag("--remove-agent", apply_.remove_agent,
                              "Allow a system without the agent: the last deployment");
+        apply_app_->add_flag("--no-keys", apply_.no_keys, "Send no secrets: the nodes keep those they have");
         apply_app_->add_flag("--no-rollback", apply_.no_rollback, "Keep the new system whatever comes of it");
         apply_app_->add_flag("--force-replace-unknown-profiles", apply_.replace_unknown_profiles,
                              "Also where deployment.replaceUnknownProfiles is false");
@@ -161,6 +167,20 @@ private:
             ->add_flag("--reboot-if-needed", apply_.reboot_if_needed,
                        "Reboot into it where kernel, initrd or kernel modules have changed")
             ->excludes(always);
+    }
+
+    void add_upload_keys() {
+        upload_keys_app_ = app_.add_subcommand("upload-keys", "Send the nodes their secrets, and nothing else");
+        upload_keys_.connect.parallel = 0;
+        add_select_options(*upload_keys_app_, upload_keys_.select);
+        add_connect_options(*upload_keys_app_, upload_keys_.connect);
+        upload_keys_app_->add_flag("--force", upload_keys_.force, "Whatever another operator has deployed since");
+    }
+
+    void add_keys() {
+        keys_app_ = app_.add_subcommand("keys", "Ask the nodes how their secrets are (never what they are)");
+        add_select_options(*keys_app_, keys_.select);
+        add_connect_options(*keys_app_, keys_.connect);
     }
 
     void add_build() {
@@ -268,11 +288,17 @@ private:
             line_.command = reboot_;
         } else if (rollback_app_->parsed()) {
             line_.command = rollback_;
+        } else if (upload_keys_app_->parsed()) {
+            line_.command = upload_keys_;
+        } else if (keys_app_->parsed()) {
+            line_.command = keys_;
         } else if (whoami_app_->parsed()) {
             line_.command = whoami_;
         } else {
             line_.command = status_;
         }
+        if (apply_.no_keys && apply_app_->parsed() && apply_.goal == protocol::Goal::upload_keys)
+            throw Error("--no-keys leaves nothing to do for the goal upload-keys");
         if ((apply_.reboot || apply_.reboot_if_needed) && apply_app_->parsed() && !protocol::sets_profile(apply_.goal))
             throw Error(fmt::format("--reboot goes with the goals switch and boot, not with {}", goal_));
         return std::move(line_);
@@ -308,8 +334,9 @@ private:
 
     // There is no known subcommand: either none was given, or it is misspelt.
     std::string first_word_problem(int argc, const char* const* argv) const {
-        const std::vector<std::string> commands = {"apply", "build",  "status", "check-health", "eval",  "history",
-                                                   "nodes", "reboot", "repl",   "rollback",     "whoami"};
+        const std::vector<std::string> commands = {"apply",    "build",  "status",     "check-health", "eval",
+                                                   "history",  "keys",   "nodes",      "reboot",       "repl",
+                                                   "rollback", "whoami", "upload-keys"};
         for (int i = 1; i < argc; ++i) {
             const std::string word = argv[i];
             if (!word.starts_with('-'))
@@ -334,6 +361,8 @@ private:
     CLI::App* reboot_app_ = nullptr;
     CLI::App* rollback_app_ = nullptr;
     CLI::App* whoami_app_ = nullptr;
+    CLI::App* upload_keys_app_ = nullptr;
+    CLI::App* keys_app_ = nullptr;
     CommandLine line_;
     ApplyOptions apply_;
     BuildOptions build_;
@@ -345,6 +374,8 @@ private:
     RebootOptions reboot_;
     RollbackOptions rollback_;
     WhoamiOptions whoami_;
+    UploadKeysOptions upload_keys_;
+    KeysOptions keys_;
     std::string goal_ = "switch";
     std::string color_ = "auto";
 };
@@ -370,6 +401,10 @@ int run(const CommandLine& line, const Interrupt& interrupt) {
         return rollback(line.global, *options, interrupt);
     if (const auto* options = std::get_if<WhoamiOptions>(&line.command))
         return whoami(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<UploadKeysOptions>(&line.command))
+        return upload_keys(line.global, *options, interrupt);
+    if (const auto* options = std::get_if<KeysOptions>(&line.command))
+        return keys(line.global, *options, interrupt);
     return status(line.global, std::get<StatusOptions>(line.command), interrupt);
 }
 

@@ -15,7 +15,7 @@ int run_command_line(int argc, char** argv);
 struct CommandLine {
     GlobalOptions global;
     std::variant<ApplyOptions, BuildOptions, StatusOptions, CheckHealthOptions, HistoryOptions, RebootOptions,
-                 RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions>
+                 RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions, UploadKeysOptions, KeysOptions>
         command;
 };
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -291,6 +292,9 @@ RunResult run(const Command& command, const RunOptions& options) {
             std::string_view text(buffer.data(), static_cast<size_t>(count));
             if (i == 1) {
                 err.add(text);
+            } else if (options.on_stdout) {
+                options.on_stdout(text);
+                OPENSSL_cleanse(buffer.data(), buffer.size()); // it may be a secret
             } else if (result.out.size() + text.size() > options.max_stdout_bytes) {
                 terminate(child);
                 throw Error(fmt::format("{} printed more than {} bytes", command.argv[0], options.max_stdout_bytes));

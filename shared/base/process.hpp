@@ -73,7 +73,9 @@ private:
 
 struct RunOptions {
     Deadline deadline;
-    size_t max_stdout_bytes = 64 << 20;                        // more is an error
+    size_t max_stdout_bytes = 64 << 20; // more is an error
+    // Is given standard output piece by piece, in place of RunResult::out.
+    std::function<void(std::string_view)> on_stdout = {};
     std::function<void(std::string_view)> on_stderr_line = {}; // called from this thread for each whole line
     const Interrupt* interrupt = nullptr;                      // when requested: SIGTERM, then Interrupted is thrown
 };

@@ -19,8 +19,13 @@ struct Word {
 };
 
 constexpr std::array goals = {
-    Word{Goal::build, "build"}, Word{Goal::push, "push"}, Word{Goal::switch_, "switch"},
-    Word{Goal::boot, "boot"},   Word{Goal::test, "test"}, Word{Goal::dry_activate, "dry-activate"},
+    Word{Goal::build, "build"},
+    Word{Goal::push, "push"},
+    Word{Goal::switch_, "switch"},
+    Word{Goal::boot, "boot"},
+    Word{Goal::test, "test"},
+    Word{Goal::dry_activate, "dry-activate"},
+    Word{Goal::upload_keys, "upload-keys"},
 };
 constexpr std::array deliveries = {Word{Delivery::session, "session"}, Word{Delivery::channel, "channel"}};
 constexpr std::array reboots = {Word{Reboot::never, "never"}, Word{Reboot::always, "always"},
@@ -183,10 +188,18 @@ std::vector<BootFile> read_boot_files(Fields& fields) {
 void check_consistency(const Deployment& deployment, const Fields& fields) {
     if (deployment.goal == Goal::build)
         fields.fail("goal", "is \"build\", which a node has no part in");
-    if (!deployment.toplevel)
-        fields.fail("toplevel", fmt::format("is null, and the goal {} needs one", to_string(deployment.goal)));
-    if (!deployment.closure)
-        fields.fail("closure", fmt::format("is null, and the goal {} needs one", to_string(deployment.goal)));
+    const auto goal = to_string(deployment.goal);
+    const bool with_closure = has_closure(deployment.goal);
+    const auto problem = with_closure ? fmt::format("is null, and the goal {} needs one", goal)
+                                      : fmt::format("must be null with the goal {}", goal);
+    if (deployment.toplevel.has_value() != with_closure)
+        fields.fail("toplevel", problem);
+    if (deployment.closure.has_value() != with_closure)
+        fields.fail("closure", problem);
+    if (deployment.secrets.keep && deployment.goal == Goal::upload_keys)
+        fields.fail("secrets", fmt::format("is \"keep\", and the goal {} is to replace them", goal));
+    if (!deployment.secrets.keep && !takes_secrets(deployment.goal))
+        fields.fail("secrets", fmt::format("is \"replace\", and the goal {} changes nothing", goal));
     if (deployment.expires <= deployment.not_before)
         fields.fail("expires", "is not after \"notBefore\"");
 }
@@ -210,11 +223,19 @@ std::optional<Goal> parse_goal(std::string_view text) {
 }
 
 bool activates(Goal goal) {
-    return goal != Goal::build && goal != Goal::push;
+    return goal != Goal::build && goal != Goal::push && goal != Goal::upload_keys;
 }
 
 bool sets_profile(Goal goal) {
     return goal == Goal::switch_ || goal == Goal::boot;
+}
+
+bool has_closure(Goal goal) {
+    return goal != Goal::upload_keys;
+}
+
+bool takes_secrets(Goal goal) {
+    return goal == Goal::switch_ || goal == Goal::boot || goal == Goal::test || goal == Goal::upload_keys;
 }
 
 std::string DeploymentId::to_string() const {

@@ -15,12 +15,15 @@
 
 namespace waggle::protocol {
 
-// What a node is to do with a toplevel. `build` never leaves the trigger.
-enum class Goal { build, push, switch_, boot, test, dry_activate };
+// What a node is to do with a toplevel. `build` never leaves the trigger; `upload_keys` has no toplevel: it is the
+// secrets alone.
+enum class Goal { build, push, switch_, boot, test, dry_activate, upload_keys };
 std::string_view to_string(Goal goal); // "switch", "dry-activate", …
 std::optional<Goal> parse_goal(std::string_view text);
-bool activates(Goal goal);    // runs switch-to-configuration
-bool sets_profile(Goal goal); // switch and boot
+bool activates(Goal goal);     // runs switch-to-configuration
+bool sets_profile(Goal goal);  // switch and boot
+bool has_closure(Goal goal);   // all but upload-keys
+bool takes_secrets(Goal goal); // may replace the node's secrets: switch, boot, test, upload-keys
 
 // The SHA-256 of a deployment's payload.
 struct DeploymentId {

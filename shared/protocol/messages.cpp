@@ -13,6 +13,7 @@ namespace {
 
 constexpr char json_message = 'J';
 constexpr char closure_list_message = 'L';
+constexpr char secret_bundle_message = 'S';
 constexpr char nar_message = 'N';
 constexpr size_t index_bytes = 4;
 
@@ -80,6 +81,7 @@ Json to_json(const Facts& facts) {
         {"running", nullptr},
         {"awaitsConfirmation", nullptr},
         {"bootId", cut(facts.boot_id, max_word_bytes)},
+        {"holdsSecrets", facts.holds_secrets},
         {"time", to_rfc3339(facts.time)},
     };
     if (facts.awaits_confirmation)
@@ -114,6 +116,7 @@ Message read_facts(Fields& fields) {
     if (!fields.is_null("awaitsConfirmation"))
         facts.awaits_confirmation = id(fields, "awaitsConfirmation");
     facts.boot_id = text(fields, "bootId", max_word_bytes);
+    facts.holds_secrets = fields.boolean("holdsSecrets");
     facts.time = fields.time("time");
     return facts;
 }
@@ -274,6 +277,8 @@ constexpr std::array readers = {
     Reader{"history", read<History>},
     Reader{"recall", read<Recall>},
     Reader{"recalled", read<Recalled>},
+    Reader{"getSecrets", read<GetSecrets>},
+    Reader{"secrets", read<SecretsReport>},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 
@@ -321,6 +326,12 @@ std::string encode_closure_list_piece(std::string_view text) {
     return message.append(1, closure_list_message).append(text);
 }
 
+std::string encode_secret_bundle_piece(std::string_view bytes) {
+    std::string message;
+    message.reserve(1 + bytes.size());
+    return message.append(1, secret_bundle_message).append(bytes);
+}
+
 std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes) {
     std::string message;
     message.reserve(1 + index_bytes + bytes.size());
@@ -342,6 +353,10 @@ Incoming decode(std::string_view bytes) {
         if (content.empty())
             throw BadDocument("closure list message: it holds nothing");
         return ClosureListPiece{content};
+    case secret_bundle_message:
+        if (content.empty())
+            throw BadDocument("secret bundle message: it holds nothing");
+        return SecretBundlePiece{content};
     case nar_message: return decode_nar(content);
     default:
         throw BadDocument(fmt::format("message: unknown kind 0x{:02x}", static_cast<unsigned char>(bytes.front())));

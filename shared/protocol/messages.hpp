@@ -2,6 +2,7 @@
 
 #include "shared/protocol/outcome.hpp"
 #include "shared/protocol/questions.hpp"
+#include "shared/protocol/secrets_report.hpp"
 #include "shared/protocol/signed_document.hpp"
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace waggle::protocol {
 
 // A session is a sequence of binary WebSocket messages. The first byte says what follows:
 //   'J' a JSON object with a "type";
-//   'L' the next piece of the closure list's text (trigger to agent, after deploy);
+//   'S' the next piece of the sealed secret bundle (trigger to agent, right after deploy, if it replaces secrets);
+//   'L' the next piece of the closure list's text (trigger to agent, after those, if the goal has a closure);
 //   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
 //       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
 inline constexpr size_t max_message_bytes = 1 << 20;
@@ -61,7 +63,8 @@ struct Facts {
     std::optional<Running> running;
     // The deployment that this agent, started by the system that was activated, commits when it is told to (Confirm).
     std::optional<DeploymentId> awaits_confirmation;
-    std::string boot_id; // of the node's current boot
+    std::string boot_id;        // of the node's current boot
+    bool holds_secrets = false; // a bundle with at least one secret is installed: a hive without any has to remove it
     Time time;
 };
 
@@ -71,7 +74,8 @@ struct Refused {
     std::string message;
 };
 
-// trigger → agent: the document; then the closure list follows in 'L' messages, if the goal has one.
+// trigger → agent: the document; then the sealed bundle follows in 'S' messages, if it replaces secrets, and the
+// closure list in 'L' messages, if the goal has one.
 struct Deploy {
     SignedDocument document;
 };
@@ -130,8 +134,9 @@ struct Confirm {
     DeploymentId id;
 };
 
-using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm,
-                             CheckHealth, HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled>;
+using Message =
+    std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm, CheckHealth,
+                 HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled, GetSecrets, SecretsReport>;
 
 // 'J' and the JSON text.
 std::string encode(const Message& message);
@@ -139,15 +144,19 @@ std::string encode(const Message& message);
 struct ClosureListPiece {
     std::string_view text;
 };
+struct SecretBundlePiece {
+    std::string_view bytes;
+};
 struct NarPiece {
     std::uint32_t index;
     std::string_view bytes;
 };
 std::string encode_closure_list_piece(std::string_view text);
+std::string encode_secret_bundle_piece(std::string_view bytes);
 std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes);
 
 // Views point into `bytes`. Throws BadDocument.
-using Incoming = std::variant<Message, ClosureListPiece, NarPiece>;
+using Incoming = std::variant<Message, ClosureListPiece, SecretBundlePiece, NarPiece>;
 Incoming decode(std::string_view bytes);
 
 } // namespace waggle::protocol

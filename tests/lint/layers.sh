@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Who may include whom. Arrows point down only: agent and trigger → shared; inside shared
-# protocol → ssh, secret, nix → base; net may use all of shared; only net includes Asio and Beast, only the trigger libgit2.
+# protocol → secret → ssh → base, protocol → nix → base; net may use all of shared; only net includes Asio and Beast, only the trigger libgit2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 allowed() {
     case $1 in
     shared/base) echo ;;
-    shared/ssh | shared/secret | shared/nix) echo shared/base ;;
+    shared/ssh | shared/nix) echo shared/base ;;
+    shared/secret) echo shared/base shared/ssh ;;
     shared/protocol) echo shared/base shared/ssh shared/secret shared/nix ;;
     shared/net) echo shared/base shared/ssh shared/secret shared/nix shared/protocol ;;
     agent | trigger) echo shared ;;

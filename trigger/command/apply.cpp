@@ -2,10 +2,12 @@
 
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/upload_keys.hpp"
 #include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
+#include "trigger/secrets/secret_reader.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -31,6 +33,13 @@ void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Reporter& reporte
     });
 }
 
+std::vector<const NodeAddress*> addresses_of(const std::vector<EvaluatedNode>& nodes) {
+    std::vector<const NodeAddress*> addresses;
+    for (const EvaluatedNode& node : nodes)
+        addresses.push_back(&node);
+    return addresses;
+}
+
 // Those that were meant to be deployed when somebody stopped the run, and never came so far.
 void add_untouched(const std::vector<std::string>& names, const std::set<std::string>& skipped,
                    std::vector<NodeReport>& reports) {
@@ -53,6 +62,8 @@ void add_untouched(const std::vector<std::string>& names, const std::set<std::st
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt) {
     if (options.goal == protocol::Goal::build)
         return build(global, options.build, interrupt);
+    if (options.goal == protocol::Goal::upload_keys)
+        return upload_keys(global, {options.build.select, options.connect, options.force}, interrupt);
 
     // What is missing on this side is said before anything that takes time.
     const Identity identity = load_identity(options.connect.identity, IdentityPlaces::of_this_process());
@@ -62,6 +73,10 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, options.build.select, interrupt, *reporter);
+    const auto recovery_recipients = parse_recovery_recipients(preparation.info().recovery_recipients);
+    const bool sends_secrets = !options.no_keys && protocol::takes_secrets(options.goal);
+    if (sends_secrets)
+        disable_core_dumps();
     const std::vector<std::string> names = preparation.select(false);
     Rollout rollout({.intent = {.goal = options.goal,
                                 .force = options.force,
@@ -86,7 +101,10 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                 began = true;
                 if (options.build.keep_result)
                     preparation.keep_results(built);
-                rollout.add(std::move(built));
+                Rollout::ReadSecrets secrets;
+                if (sends_secrets)
+                    secrets = SecretReader(preparation.key_texts(addresses_of(built)), recovery_recipients, interrupt);
+                rollout.add(std::move(built), secrets);
             });
     } catch (const Interrupted&) {
         if (!began)

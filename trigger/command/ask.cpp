@@ -48,20 +48,21 @@ NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Aske
 
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                  const std::function<NodeReport(const Asked&)>& ask) {
+                                  const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find) {
     return ask_nodes_as(load_identity(connect.identity, IdentityPlaces::of_this_process()), global, select, connect,
-                        interrupt, all_allowed, ask);
+                        interrupt, all_allowed, ask, find);
 }
 
 std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
                                      const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                     const std::function<NodeReport(const Asked&)>& ask) {
+                                     const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find) {
     KnownHostsFiles known_hosts(connect.known_hosts);
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, select, interrupt, *reporter);
-    std::vector<NodeAddress> nodes = preparation.addresses(preparation.select(all_allowed));
+    const std::vector<std::string> names = preparation.select(all_allowed);
+    std::vector<NodeAddress> nodes = find ? find(preparation, names) : preparation.addresses(names);
     std::erase_if(nodes, [&](const NodeAddress& node) {
         const bool skipped = !node.deployment.target_host || !node.deployment.agent_enable || node.node.empty();
         if (skipped)

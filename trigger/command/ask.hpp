@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.hpp"
 #include "trigger/command/options.hpp"
+#include "trigger/command/prepare.hpp"
 #include "trigger/deploy/identity.hpp"
 #include "trigger/deploy/session.hpp"
 #include "trigger/report/node_report.hpp"
@@ -21,16 +22,19 @@ struct Asked {
     Reporter& reporter;
 };
 
+// Finds out what is asked of the selected nodes: by default their addresses, else what the caller needs besides.
+using FindNodes = std::function<std::vector<NodeAddress>(Preparation&, const std::vector<std::string>& names)>;
+
 // Connects to the selected nodes side by side and has `ask` talk with each; what it throws becomes the node's outcome.
 // Nodes without an agent are left out, and it is said. In the order of the nodes.
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                  const std::function<NodeReport(const Asked&)>& ask);
+                                  const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find = {});
 
 // The same, as somebody who was asked for already.
 std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
                                      const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                     const std::function<NodeReport(const Asked&)>& ask);
+                                     const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find = {});
 
 // The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
 template <class Answer>

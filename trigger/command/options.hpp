@@ -52,6 +52,7 @@ struct ApplyOptions {
     bool reboot = false;
     bool reboot_if_needed = false;
     bool replace_unknown_profiles = false;
+    bool no_keys = false; // nodes keep the secrets they have
 };
 
 struct EvalOptions {
@@ -65,6 +66,17 @@ struct ReplOptions {};
 struct NodesOptions {
     SelectOptions select;
     bool json = false;
+};
+
+struct UploadKeysOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    bool force = false;
+};
+
+struct KeysOptions {
+    SelectOptions select;
+    ConnectOptions connect;
 };
 
 struct StatusOptions {

@@ -134,6 +134,26 @@ std::vector<NodeAddress> Preparation::addresses(const std::vector<std::string>& 
     return std::move(evaluated.nodes);
 }
 
+std::vector<DeployedNode> Preparation::keys(const std::vector<std::string>& names) {
+    const Stopwatch watch(timings.evaluate);
+    for (const std::string& name : names)
+        reporter_.step(name, Step::evaluating);
+    Evaluated<DeployedNode> evaluated = evaluator_.keys(names);
+    for (const auto& [node, message] : evaluated.failures)
+        fail(node, message);
+    return std::move(evaluated.nodes);
+}
+
+EvaluatedKeyTexts Preparation::key_texts(std::span<const NodeAddress* const> nodes) {
+    std::vector<std::string> names;
+    for (const NodeAddress* node : nodes)
+        if (std::ranges::any_of(node->deployment.keys, &KeySource::has_text))
+            names.push_back(node->name);
+    if (names.empty())
+        return {};
+    return evaluator_.key_texts(names);
+}
+
 std::vector<EvaluatedNode> Preparation::evaluate(const std::vector<std::string>& names) {
     return evaluate(names, [](auto) {});
 }

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,10 @@ public:
     std::vector<std::string> select(bool all_allowed);
 
     std::vector<NodeAddress> addresses(const std::vector<std::string>& names);
+    // With their deployment.keys.
+    std::vector<DeployedNode> keys(const std::vector<std::string>& names);
+    // The secrets that are written in the hive; nothing is evaluated for nodes without any. From any thread.
+    EvaluatedKeyTexts key_texts(std::span<const NodeAddress* const> nodes);
     std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
     // Evaluates, and builds what is evaluated while the rest still is. Nodes that `leave_out` takes out of a chunk are
     // not built; what was built goes to `built`, from several threads. Returns when all is done.

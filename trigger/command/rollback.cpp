@@ -94,7 +94,7 @@ NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
                         fmt::format("back to generation {}, {}, which {} had signed", old.generation,
                                     old.deployment.toplevel->absolute(), old.signer));
     // It had an agent, or it would not have been asked; there is no derivation to speak of.
-    EvaluatedNode node{asked.address, true, *old.deployment.toplevel, *old.deployment.toplevel};
+    DeployedNode node{asked.address, true};
     node.system = old.deployment.system;
     node.deployment.rollback = old.deployment.rollback;
     node.deployment.local_content = old.deployment.local_content;
@@ -105,6 +105,7 @@ NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
                         .remove_agent = old.deployment.remove_agent,
                         .git = old.deployment.git},
                        {.connect = asked.connect,
+                        .toplevel = old.deployment.toplevel,
                         .closure = [&] { return old.closure; },
                         .nar_reader = [] { return Store::nar_reader(); },
                         .identity = asked.identity,

@@ -42,14 +42,17 @@ bool has_begun(DeploymentState state) {
 } // namespace
 
 Conversation::Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
-                           const Closure& closure, const Surroundings& surroundings, DeploymentProgress& progress)
-    : node_(node), session_(session), document_(document), closure_(closure), surroundings_(surroundings),
+                           const Handout& handout, const Surroundings& surroundings, DeploymentProgress& progress)
+    : node_(node), session_(session), document_(document), handout_(handout), surroundings_(surroundings),
       progress_(progress), bytes_sent_before_(progress.bytes_sent),
-      outbox_(*session.link.connection, closure.list, surroundings.nar_reader()) {}
+      outbox_(*session.link.connection, handout.closure.list, surroundings.nar_reader()) {}
 
 void Conversation::deploy() {
     outbox_.say(protocol::encode(protocol::Deploy{document_}));
-    const std::string_view text = closure_.text;
+    const std::string_view sealed = handout_.sealed_bundle;
+    for (size_t begin = 0; begin < sealed.size(); begin += protocol::data_piece_bytes)
+        outbox_.say(protocol::encode_secret_bundle_piece(sealed.substr(begin, protocol::data_piece_bytes)));
+    const std::string_view text = handout_.closure.text;
     for (size_t begin = 0; begin < text.size(); begin += protocol::data_piece_bytes)
         outbox_.say(protocol::encode_closure_list_piece(text.substr(begin, protocol::data_piece_bytes)));
     if (!progress_.sent_at)

@@ -25,6 +25,12 @@ struct DeploymentProgress {
     std::optional<Instant> activation_began;
 };
 
+// What goes over the wire besides the document.
+struct Handout {
+    const Closure& closure;         // without paths: the goal has none
+    std::string_view sealed_bundle; // empty: the node keeps its secrets
+};
+
 // A conversation that ended without a result because the operator asked to stop.
 struct LeftAlone {
     bool activation_began = false; // it goes on on the node
@@ -34,7 +40,7 @@ struct LeftAlone {
 class Conversation {
 public:
     Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
-                 const Closure& closure, const Surroundings& surroundings, DeploymentProgress& progress);
+                 const Handout& handout, const Surroundings& surroundings, DeploymentProgress& progress);
 
     // Hands the deployment over.
     void deploy();
@@ -59,7 +65,7 @@ private:
     const std::string& node_;
     Session& session_;
     const protocol::SignedDocument& document_;
-    const Closure& closure_;
+    const Handout handout_;
     const Surroundings& surroundings_;
     DeploymentProgress& progress_;
     const std::uint64_t bytes_sent_before_;

@@ -2,6 +2,7 @@
 
 #include "shared/protocol/signed_document.hpp"
 #include "trigger/deploy/conversation.hpp"
+#include "trigger/secrets/read_secrets.hpp"
 
 #include <fmt/format.h>
 
@@ -19,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 // One node's deployment, over as many connections as it takes.
 class NodeDeployment {
 public:
-    NodeDeployment(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings)
+    NodeDeployment(const DeployedNode& node, const Intent& intent, const Surroundings& surroundings)
         : node_(node), intent_(intent), surroundings_(surroundings) {}
 
     NodeReport run() {
@@ -56,6 +57,12 @@ private:
         if (const auto reason = objection(node_, intent_))
             return end(Outcome::refused, "no-agent", *reason);
 
+        if (surroundings_.secrets) {
+            surroundings_.reporter.step(node_.name, Step::reading_secrets);
+            secrets_ = surroundings_.secrets();
+            secrets_->bundle.hive = node_.hive;
+            secrets_->bundle.node = node_.node;
+        }
         surroundings_.reporter.step(node_.name, Step::connecting);
         const Clock::time_point began = Clock::now();
         Session session = open();
@@ -69,9 +76,16 @@ private:
                            *reason + "; say --force-replace-unknown-profiles to replace it");
             surroundings_.reporter.line(node_.name, *reason + ": replacing it");
         }
+        if (secrets_ && secrets_->empty() && !session.facts.holds_secrets)
+            secrets_.reset(); // there is nothing to replace
+        if (!secrets_ && intent_.goal == protocol::Goal::upload_keys) {
+            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            return end(Outcome::unchanged, "", "");
+        }
 
         surroundings_.reporter.step(node_.name, Step::deploying);
-        const std::shared_ptr<const Closure> closure = surroundings_.closure();
+        const std::shared_ptr<const Closure> closure =
+            surroundings_.toplevel ? surroundings_.closure() : std::make_shared<const Closure>();
         protocol::SignedDocument document = sign_document(session, *closure);
 
         // A connection that breaks is made again. What the agent has fetched by then stays: it gives up a fetch whose
@@ -108,15 +122,24 @@ private:
     }
 
     protocol::SignedDocument sign_document(const Session& session, const Closure& closure) {
+        const Time time = now();
+        Cargo cargo;
+        if (surroundings_.toplevel)
+            cargo = {.toplevel = surroundings_.toplevel, .closure = closure.summary};
+        sealed_.clear();
+        if (secrets_) { // sealed anew each time, for the bundle repeats the sequence
+            sealed_ = seal_bundle(*secrets_, next_sequence(session.facts, time), session.link.node_key);
+            cargo.secrets = protocol::replace_by(as_text(sealed_));
+        }
         protocol::Deployment deployment =
-            make_deployment(node_, intent_, session.facts, session.link.node_key, closure.summary, now());
+            make_deployment(node_, intent_, session.facts, session.link.node_key, cargo, time);
         deployment.boot_files = closure.boot_files;
         sequence_ = deployment.sequence;
         return protocol::sign(deployment, surroundings_.identity);
     }
 
     Conversation::Ending converse(Session& session, const protocol::SignedDocument& document, const Closure& closure) {
-        Conversation conversation(node_.name, session, document, closure, surroundings_, progress_);
+        Conversation conversation(node_.name, session, document, {closure, as_text(sealed_)}, surroundings_, progress_);
         const protocol::Facts& facts = session.facts;
         if (facts.last_admitted != document.id())
             conversation.deploy();
@@ -161,7 +184,8 @@ private:
 
     // Whether the deployment may be past the point from which it goes on without us.
     bool may_have_begun() const {
-        return progress_.activation_seen || (protocol::activates(intent_.goal) && progress_.everything_was_sent);
+        const bool changes_the_node = protocol::activates(intent_.goal) || intent_.goal == protocol::Goal::upload_keys;
+        return progress_.activation_seen || (changes_the_node && progress_.everything_was_sent);
     }
 
     // The session after a lost one. Throws what the last try threw.
@@ -215,6 +239,8 @@ private:
                                          : "stopped before anything was sent to it");
         try {
             throw;
+        } catch (const SecretNotRead&) {
+            end(Outcome::hive_error, "secret-not-read", what);
         } catch (const RefusedByNode& refused) {
             end(Outcome::refused, refused.code(), what);
         } catch (const net::WrongHostKey&) {
@@ -226,10 +252,12 @@ private:
         }
     }
 
-    const EvaluatedNode& node_;
+    const DeployedNode& node_;
     const Intent& intent_;
     const Surroundings& surroundings_;
     DeploymentProgress progress_;
+    std::optional<NodeSecrets> secrets_; // nullopt: the node keeps those it has
+    Bytes sealed_;                       // the secrets, for the document that was signed last
     NodeReport report_;
     std::int64_t sequence_ = 0;       // of the document that was signed last
     std::optional<std::string> loss_; // why the last connection broke
@@ -239,7 +267,7 @@ private:
 
 } // namespace
 
-NodeReport deploy_node(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept {
+NodeReport deploy_node(const DeployedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept {
     return NodeDeployment(node, intent, surroundings).run();
 }
 

@@ -6,6 +6,7 @@
 #include "trigger/deploy/session.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
+#include "trigger/secrets/node_secrets.hpp"
 
 #include <functional>
 #include <memory>
@@ -29,16 +30,19 @@ struct Patience {
 // The outside world of one node's deployment.
 struct Surroundings {
     Connect connect;
-    std::function<std::shared_ptr<const Closure>()> closure; // of the node's toplevel
+    std::optional<nix::StorePath> toplevel = std::nullopt;   // nullopt: the goal has none
+    std::function<std::shared_ptr<const Closure>()> closure; // of the toplevel
     std::function<ReadNar()> nar_reader;
     const ssh::Signer& identity;
     const Interrupt& interrupt;
     Reporter& reporter;
     Patience patience;
     std::function<bool(const nix::StorePath&)> knows = {}; // whether this machine has the path; empty: not asked
+    // Reads the secrets that the node is to have. Empty: it keeps those it has.
+    std::function<NodeSecrets()> secrets = {};
 };
 
 // Deploys one node from the first connection to the result, and returns how it ended: it throws nothing.
-NodeReport deploy_node(const EvaluatedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept;
+NodeReport deploy_node(const DeployedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept;
 
 } // namespace waggle::trigger

@@ -24,10 +24,11 @@ std::string wrong_key_sentence(const NodeAddress& address, const KnownNode& know
                        "machine answers at "
                        "that address, or the node was installed anew: compare with `ssh-keygen -lf "
                        "/etc/ssh/ssh_host_ed25519_key.pub` at its "
-                       "console before you change {}",
+                       "console before you change {}. Secrets on the node are sealed for its old key: `waggle "
+                       "upload-keys --on {}` then seals them for the new one",
                        *address.deployment.target_host, observed.fingerprint(), fmt::join(expected, " or "),
                        address.deployment.agent_host_key ? "deployment.agent.hostKey" : "known_hosts",
-                       address.deployment.agent_host_key ? "it" : "the entry");
+                       address.deployment.agent_host_key ? "it" : "the entry", address.name);
 }
 
 class Counted {

@@ -19,8 +19,8 @@ constexpr auto max_jump = std::chrono::days(2 * 365);
 
 } // namespace
 
-std::optional<std::string> objection(const EvaluatedNode& node, const Intent& intent) {
-    if (!node.agent_enabled && !intent.remove_agent)
+std::optional<std::string> objection(const DeployedNode& node, const Intent& intent) {
+    if (!node.agent_enabled && !intent.remove_agent && protocol::activates(intent.goal))
         return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one; "
                "enable it, or say --remove-agent";
     if (node.hive.empty() || node.node.empty())
@@ -28,7 +28,7 @@ std::optional<std::string> objection(const EvaluatedNode& node, const Intent& in
     return std::nullopt;
 }
 
-std::optional<std::string> objection(const EvaluatedNode& node, const Facts& facts, Time now) {
+std::optional<std::string> objection(const DeployedNode& node, const Facts& facts, Time now) {
     if (facts.system != node.system)
         return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
                            node.system, facts.system);
@@ -41,17 +41,22 @@ std::optional<std::string> objection(const EvaluatedNode& node, const Facts& fac
     return std::nullopt;
 }
 
-Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, const Facts& facts,
-                           const ssh::PublicKey& node_key, const protocol::ClosureSummary& closure, Time now) {
+std::int64_t next_sequence(const Facts& facts, Time now) {
+    return std::max(unix_ms(now), facts.last_sequence + 1);
+}
+
+Deployment make_deployment(const DeployedNode& node, const Intent& intent, const Facts& facts,
+                           const ssh::PublicKey& node_key, const Cargo& cargo, Time now) {
     Deployment deployment;
     deployment.hive = node.hive;
     deployment.node = node.node;
     deployment.node_keys = {node_key};
     deployment.system = node.system;
     deployment.goal = intent.goal;
-    deployment.toplevel = node.toplevel;
-    deployment.closure = closure;
-    deployment.sequence = std::max(unix_ms(now), facts.last_sequence + 1);
+    deployment.toplevel = cargo.toplevel;
+    deployment.closure = cargo.closure;
+    deployment.secrets = cargo.secrets;
+    deployment.sequence = next_sequence(facts, now);
     if (!intent.force)
         deployment.parent = facts.last_admitted;
     deployment.created = now;

@@ -21,12 +21,21 @@ struct Intent {
     std::optional<protocol::GitRevision> git = std::nullopt;
 };
 
+// What a deployment brings.
+struct Cargo {
+    std::optional<nix::StorePath> toplevel;
+    std::optional<protocol::ClosureSummary> closure;
+    protocol::Secrets secrets = {};
+};
+
 // Why this node must not be asked to become what was evaluated; nullopt when nothing speaks against it.
-std::optional<std::string> objection(const EvaluatedNode& node, const Intent& intent);
-std::optional<std::string> objection(const EvaluatedNode& node, const protocol::Facts& facts, Time now);
+std::optional<std::string> objection(const DeployedNode& node, const Intent& intent);
+std::optional<std::string> objection(const DeployedNode& node, const protocol::Facts& facts, Time now);
 
 // The deployment that follows what the agent said of itself.
-protocol::Deployment make_deployment(const EvaluatedNode& node, const Intent& intent, const protocol::Facts& facts,
-                                     const ssh::PublicKey& node_key, const protocol::ClosureSummary& closure, Time now);
+protocol::Deployment make_deployment(const DeployedNode& node, const Intent& intent, const protocol::Facts& facts,
+                                     const ssh::PublicKey& node_key, const Cargo& cargo, Time now);
+// The sequence that it has: greater than the last one.
+std::int64_t next_sequence(const protocol::Facts& facts, Time now);
 
 } // namespace waggle::trigger

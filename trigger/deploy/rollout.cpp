@@ -82,7 +82,7 @@ Rollout::Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, c
 
 Rollout::~Rollout() = default;
 
-void Rollout::add(std::vector<EvaluatedNode> nodes) {
+void Rollout::add(std::vector<EvaluatedNode> nodes, const ReadSecrets& secrets) {
     std::map<std::string, DeploymentOptions> targets;
     for (EvaluatedNode& node : nodes) {
         node.deployment.agent_via_ssh = plan_.via_ssh.value_or(node.deployment.agent_via_ssh);
@@ -97,10 +97,10 @@ void Rollout::add(std::vector<EvaluatedNode> nodes) {
             pins->refusals.try_emplace(name, reason);
     }
     for (EvaluatedNode& node : nodes)
-        work_.add([this, node = std::move(node), pins] { deploy(node, *pins); });
+        work_.add([this, node = std::move(node), pins, secrets] { deploy(node, *pins, secrets); });
 }
 
-void Rollout::deploy(const EvaluatedNode& node, const Pins& pins) {
+void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecrets& secrets) {
     NodeReport report;
     if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
         report.node = node.name;
@@ -109,16 +109,21 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins) {
         report.message = dialer_->with_line_to_add(refusal->second, node, pins);
     } else {
         const Dialer::Talk talk(*dialer_);
+        std::function<NodeSecrets()> read;
+        if (secrets)
+            read = [&] { return secrets(node); };
         report = deploy_node(
             node, plan_.intent,
             {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
+             .toplevel = node.toplevel,
              .closure = [&] { return store_.closure(node.toplevel); },
              .nar_reader = [] { return Store::nar_reader(); },
              .identity = identity_,
              .interrupt = interrupt_,
              .reporter = reporter_,
              .patience = {},
-             .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); }});
+             .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); },
+             .secrets = read});
     }
     reporter_.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
     const std::scoped_lock lock(reporting_);

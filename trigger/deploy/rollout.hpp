@@ -6,6 +6,7 @@
 #include "trigger/deploy/pin.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
+#include "trigger/secrets/node_secrets.hpp"
 #include "trigger/work_queue.hpp"
 
 #include <functional>
@@ -52,13 +53,15 @@ public:
             const Interrupt& interrupt, Reporter& reporter);
     ~Rollout();
 
-    // From any thread. Refused are nodes that have the key of another one, also of one that came before.
-    void add(std::vector<EvaluatedNode> nodes);
+    // From any thread. Refused are nodes that have the key of another one, also of one that came before. Without
+    // `secrets` the nodes keep those they have.
+    using ReadSecrets = std::function<NodeSecrets(const NodeAddress&)>;
+    void add(std::vector<EvaluatedNode> nodes, const ReadSecrets& secrets = {});
     // Waits for all that were added, and returns their reports in the order of their names.
     std::vector<NodeReport> finish();
 
 private:
-    void deploy(const EvaluatedNode& node, const Pins& pins);
+    void deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecrets& secrets);
 
     const RolloutPlan plan_;
     KnownHostsFiles& known_hosts_;

@@ -1,6 +1,7 @@
 #include "trigger/hive/evaluate.hpp"
 
 #include "shared/base/process.hpp"
+#include "shared/ssh/wipe.hpp"
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>
@@ -23,6 +24,14 @@ std::string names_expression(std::span<const std::string> names) {
 
 std::string node_member(const std::string& name) {
     return "node " + name;
+}
+
+void wipe_strings(Json& json) {
+    if (auto* text = json.get_ptr<std::string*>())
+        OPENSSL_cleanse(text->data(), text->size());
+    if (json.is_structured())
+        for (Json& item : json)
+            wipe_strings(item);
 }
 
 std::string deployment_member(const std::string& name) {
@@ -73,11 +82,12 @@ Json Evaluator::evaluate(const std::string& expression) {
         if (!in_error && !line.empty())
             say_once(line);
     };
-    const RunResult result = waggle::run(command(expression), {.deadline = deadline_in(evaluation_time),
-                                                               .max_stdout_bytes = max_answer_bytes,
-                                                               .on_stderr_line = on_line,
-                                                               .interrupt = &interrupt_});
-    interrupt_.check(); // Ctrl-C reaches the child as well
+    RunResult result = waggle::run(command(expression), {.deadline = deadline_in(evaluation_time),
+                                                         .max_stdout_bytes = max_answer_bytes,
+                                                         .on_stderr_line = on_line,
+                                                         .interrupt = &interrupt_});
+    const ssh::Wipe wipe(result.out); // texts of secrets may be in it
+    interrupt_.check();               // Ctrl-C reaches the child as well
     if (result.status.signal != 0)
         throw EvaluationError(fmt::format("nix-instantiate was {}", result.status.to_string()));
     if (!result.status.success())
@@ -86,6 +96,7 @@ Json Evaluator::evaluate(const std::string& expression) {
 }
 
 void Evaluator::say_once(std::string_view line) {
+    const std::scoped_lock lock(saying_);
     if (lines_seen_.emplace(line).second) // processes of one hive print the same warnings
         on_line_(line);
 }
@@ -171,6 +182,50 @@ Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) 
          .note = on_line_});
     all.nodes = in_order(names, std::move(found));
     return all;
+}
+
+Evaluated<DeployedNode> Evaluator::keys(std::span<const std::string> names) {
+    std::map<std::string, DeployedNode> found;
+    Evaluated<DeployedNode> all;
+    run({names.begin(), names.end()}, "hive.keys names", options_.limits,
+        {.begins = [](auto) {},
+         .answered =
+             [&](const std::string& name, const Json& json) {
+                 try {
+                     found[name] = deployed_node_from_json(name, json);
+                 } catch (const Error& error) { // a value that no module's type could refuse
+                     all.failures[name] = error.what();
+                 }
+             },
+         .failed = [&](const std::string& name, const std::string& message) { all.failures[name] = message; },
+         .ended = [](auto) {},
+         .line = [&](std::string_view line) { say_once(line); },
+         .note = on_line_});
+    all.nodes = in_order(names, std::move(found));
+    return all;
+}
+
+EvaluatedKeyTexts Evaluator::key_texts(std::span<const std::string> names) {
+    EvaluatedKeyTexts texts;
+    read_key_texts(names, texts);
+    return texts;
+}
+
+// Not as the others are read, which are told through standard error: that is kept for messages, and shown.
+void Evaluator::read_key_texts(std::span<const std::string> names, EvaluatedKeyTexts& texts) {
+    try {
+        Json json = evaluate(fmt::format("hive.keyTexts {}", names_expression(names)));
+        for (const auto& [node, some] : json.items())
+            texts.nodes[node] = key_texts_from_json(some);
+        wipe_strings(json);
+    } catch (const EvaluationError& error) {
+        if (names.size() == 1) {
+            texts.failures[names.front()] = error.what();
+            return;
+        }
+        read_key_texts(names.first(names.size() / 2), texts);
+        read_key_texts(names.subspan(names.size() / 2), texts);
+    }
 }
 
 Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, const Progress& progress) {

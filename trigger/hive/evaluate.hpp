@@ -9,6 +9,7 @@
 #include "trigger/hive/schedule.hpp"
 #include "trigger/hive/source.hpp"
 #include "trigger/hive/workers.hpp"
+#include "trigger/secrets/read_secrets.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -57,6 +58,10 @@ public:
     Deployments deployments(std::span<const std::string> names);
     // Who to ask for and where; no toplevel is evaluated.
     Evaluated<NodeAddress> addresses(std::span<const std::string> names);
+    // Their deployment.keys as well, checked.
+    Evaluated<DeployedNode> keys(std::span<const std::string> names);
+    // The secrets that are written in the hive. From any thread, as `evaluate`.
+    EvaluatedKeyTexts key_texts(std::span<const std::string> names);
     struct Progress {
         std::function<void(std::span<const std::string>)> chunk_begins;
         // Roots the derivations, and says which of them are there.
@@ -75,6 +80,7 @@ public:
 
 private:
     void say_once(std::string_view line);
+    void read_key_texts(std::span<const std::string> names, EvaluatedKeyTexts& texts);
     // Evaluates `value`, an expression of `hive` and `names`, to an attribute for each name.
     void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
              const EvaluationEvents& events);
@@ -84,6 +90,7 @@ private:
     const Interrupt& interrupt_;
     OnLine on_line_;
     std::optional<std::string> machines_file_;
+    std::mutex saying_; // lines_seen_
     std::set<std::string> lines_seen_;
 };
 
@@ -97,6 +104,8 @@ std::string nix_error(std::string_view standard_error, bool show_trace);
 HiveInfo hive_info_from_json(const protocol::Json& json);
 DeploymentOptions deployment_options_from_json(const protocol::Json& json);
 NodeAddress node_address_from_json(const std::string& name, const protocol::Json& json);
+DeployedNode deployed_node_from_json(const std::string& name, const protocol::Json& json);
+KeyTexts key_texts_from_json(const protocol::Json& json);
 EvaluatedNode evaluated_node_from_json(const std::string& name, const protocol::Json& json);
 
 } // namespace waggle::trigger

@@ -33,6 +33,37 @@ std::uint16_t port(Fields& fields, std::string_view key) {
     return static_cast<std::uint16_t>(fields.integer(key, 1, std::numeric_limits<std::uint16_t>::max()));
 }
 
+std::vector<std::string> string_list(Fields& fields, std::string_view key) {
+    constexpr size_t max_items = 1000;
+    return strings(fields.array(key, max_items), key);
+}
+
+KeySource key_source_from_json(const std::string& name, const Json& json) {
+    Fields fields(json, fmt::format("deployment.keys.{}", name));
+    KeySource source;
+    protocol::SecretFile& file = source.file;
+    file.name = name;
+    file.path = fields.string("path");
+    file.user = fields.string("user");
+    file.group = fields.string("group");
+    const auto permissions = protocol::parse_permissions(fields.string("permissions"));
+    if (!permissions)
+        fields.fail("permissions", "is not three octal digits, as in \"0640\"");
+    file.permissions = *permissions;
+    const auto upload_at = protocol::parse_upload_at(fields.string("uploadAt"));
+    if (!upload_at)
+        fields.fail("uploadAt", "is neither \"pre-activation\" nor \"post-activation\"");
+    file.upload_at = *upload_at;
+    file.restart_units = string_list(fields, "restartUnits");
+    file.reload_units = string_list(fields, "reloadUnits");
+    file.needed_for_users = fields.boolean("neededForUsers");
+    source.key_file = optional_string(fields, "keyFile");
+    if (!fields.is_null("keyCommand"))
+        source.key_command = string_list(fields, "keyCommand");
+    source.has_text = fields.boolean("hasText");
+    return source;
+}
+
 // "" where the node has no agent to be named.
 std::string waggle_name(Fields& fields, std::string_view key) {
     std::string name = optional_string(fields, key).value_or("");
@@ -54,6 +85,8 @@ HiveInfo hive_info_from_json(const Json& json) {
     info.description = optional_string(meta, "description").value_or("");
     info.allow_apply_all = meta.boolean("allowApplyAll");
     info.machines_file = optional_string(meta, "machinesFile");
+    if (meta.has("recoveryRecipients"))
+        info.recovery_recipients = string_list(meta, "recoveryRecipients");
     info.nodes = strings(fields.array("nodes", max_nodes), "the hive's list of nodes");
     return info;
 }
@@ -89,19 +122,38 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
 
 NodeAddress node_address_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("node {}", name));
-    return {.name = name,
-            .deployment = deployment_options_from_json(fields.object("deployment")),
-            .hive = waggle_name(fields, "hive"),
-            .node = waggle_name(fields, "node"),
-            .system = fields.string("system"),
-            .operators = fields.has("operators") ? strings(fields.array("operators", 1000), "operators")
-                                                 : std::vector<std::string>{}};
+    NodeAddress address{.name = name,
+                        .deployment = deployment_options_from_json(fields.object("deployment")),
+                        .hive = waggle_name(fields, "hive"),
+                        .node = waggle_name(fields, "node"),
+                        .system = fields.string("system"),
+                        .operators = fields.has("operators") ? strings(fields.array("operators", 1000), "operators")
+                                                             : std::vector<std::string>{}};
+    if (fields.has("keys"))
+        for (const auto& [key, source] : fields.object("keys").items())
+            address.deployment.keys.push_back(key_source_from_json(key, source));
+    return address;
+}
+
+DeployedNode deployed_node_from_json(const std::string& name, const Json& json) {
+    Fields fields(json, fmt::format("node {}", name));
+    return {node_address_from_json(name, json), fields.boolean("agentEnabled")};
+}
+
+KeyTexts key_texts_from_json(const Json& json) {
+    KeyTexts texts;
+    for (const auto& [key, text] : json.items()) {
+        if (!text.is_string())
+            throw protocol::BadDocument(fmt::format("deployment.keys.{}: its text is not a string", key));
+        const auto& content = text.get_ref<const std::string&>();
+        texts[key] = {content.begin(), content.end()};
+    }
+    return texts;
 }
 
 EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("node {}", name));
-    return {node_address_from_json(name, json), fields.boolean("agentEnabled"),
-            nix::StorePath::parse_absolute(fields.string("drvPath")),
+    return {deployed_node_from_json(name, json), nix::StorePath::parse_absolute(fields.string("drvPath")),
             nix::StorePath::parse_absolute(fields.string("toplevel"))};
 }
 

@@ -2,6 +2,7 @@
 
 #include "shared/nix/store_path.hpp"
 #include "shared/protocol/deployment.hpp"
+#include "trigger/secrets/key_source.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -15,8 +16,9 @@ struct HiveInfo {
     std::string name;
     std::string description;
     bool allow_apply_all = true;
-    std::optional<std::string> machines_file; // remote builders, for Nix
-    std::vector<std::string> nodes;           // sorted
+    std::optional<std::string> machines_file;          // remote builders, for Nix
+    std::vector<std::string> nodes;                    // sorted
+    std::vector<std::string> recovery_recipients = {}; // who can open secret bundles besides their nodes
 };
 
 // `deployment.*` of a node.
@@ -32,6 +34,7 @@ struct DeploymentOptions {
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
     bool replace_unknown_profiles = true;
     std::optional<std::string> specialisation; // as protocol::Deployment's
+    std::vector<KeySource> keys = {};          // where they were asked for
 };
 
 // What a running agent is asked by: enough to open a session, too little to deploy.
@@ -44,9 +47,13 @@ struct NodeAddress {
     std::vector<std::string> operators = {}; // public keys
 };
 
-// A node that was evaluated to its end.
-struct EvaluatedNode : NodeAddress {
+// A node that is deployed to, whatever it gets.
+struct DeployedNode : NodeAddress {
     bool agent_enabled = false; // services.waggle-agent.enable
+};
+
+// A node that was evaluated to its end.
+struct EvaluatedNode : DeployedNode {
     nix::StorePath drv;
     nix::StorePath toplevel;
 };

@@ -22,6 +22,7 @@ std::string_view to_string(Step step) {
     case Step::evaluating: return "evaluating";
     case Step::building: return "building";
     case Step::built: return "built";
+    case Step::reading_secrets: return "reading secrets";
     case Step::connecting: return "connecting";
     case Step::deploying: return "deploying";
     case Step::fetching: return "fetching";

@@ -14,6 +14,7 @@ enum class Step {
     evaluating,
     building,
     built,
+    reading_secrets,
     connecting,
     deploying,
     fetching,

@@ -173,6 +173,64 @@ const std::vector<Case> cases{
 INSTANTIATE_TEST_SUITE_P(Cases, ActivationTable, testing::ValuesIn(cases),
                          [](const auto& param) { return std::string(param.param.name); });
 
+TEST(Activation, SecretsComeBeforeTheSystemAndAreFinishedAfterIt) {
+    FakeActions actions(Goal::switch_);
+    activate(actions);
+    EXPECT_THAT(actions.secret_steps, ElementsAre(SecretsStep::before_activation, SecretsStep::after_activation));
+}
+
+TEST(Activation, WithoutItsSecretsNothingIsActivated) {
+    FakeActions actions(Goal::switch_);
+    actions.secrets_fail_at = SecretsStep::before_activation;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(actions.record_.code, "secrets-failed");
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.secret_steps.back(), SecretsStep::back_after);
+}
+
+TEST(Activation, GoesBackWithTheSecretsWhenTheyCannotBeFinished) {
+    FakeActions actions(Goal::switch_);
+    actions.secrets_fail_at = SecretsStep::after_activation;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_THAT(actions.record_.message, HasSubstr("no user nginx"));
+    EXPECT_THAT(actions.secret_steps, ElementsAre(SecretsStep::before_activation, SecretsStep::after_activation,
+                                                  SecretsStep::back_before, SecretsStep::back_after));
+}
+
+TEST(Activation, SecretsThatCannotBePutBackKeepNobodyFromGoingBack) {
+    FakeActions actions(Goal::switch_);
+    actions.unhealthy = "the http check fails";
+    actions.secrets_fail_at = SecretsStep::back_before;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_THAT(actions.said, Contains(HasSubstr("were not put back")));
+}
+
+TEST(Activation, OfSecretsAloneActivatesNothing) {
+    for (const bool changed : {true, false}) {
+        FakeActions actions(Goal::switch_);
+        actions.record_.secrets_only = true;
+        actions.secrets_change = changed;
+        activate(actions);
+        EXPECT_EQ(actions.done, Steps{});
+        EXPECT_THAT(actions.secret_steps, ElementsAre(SecretsStep::after_activation));
+        EXPECT_EQ(actions.record_.outcome, changed ? Outcome::ok : Outcome::unchanged);
+        EXPECT_EQ(actions.record_.state, DeploymentState::committed);
+        EXPECT_TRUE(actions.disarmed);
+    }
+}
+
+TEST(Activation, SecretsAloneThatFailArePutBack) {
+    FakeActions actions(Goal::switch_);
+    actions.record_.secrets_only = true;
+    actions.secrets_fail_at = SecretsStep::after_activation;
+    activate(actions);
+    EXPECT_EQ(actions.record_.outcome, Outcome::failed_before_activation);
+    EXPECT_EQ(actions.secret_steps.back(), SecretsStep::back_after);
+}
+
 TEST(Activation, AsksForTheChecksWhereTheSystemKnowsThem) {
     FakeActions actions(Goal::test);
     actions.knows_check = true;

@@ -153,7 +153,7 @@ const std::vector<Row> rows{
          d.secrets.keep = false;
          d.secrets.bytes = 1;
      },
-     "secrets-not-supported"},
+     ""},
     {"Reboot",
      [](Deployment& d, AdmissionContext&) {
          d.reboot = protocol::Reboot::if_needed;

@@ -63,6 +63,9 @@ public:
     std::vector<std::string> failed;
     std::optional<std::string> unhealthy;
     int fails_to_write_at = 0; // the n-th change of the record
+    std::vector<SecretsStep> secret_steps;
+    std::optional<SecretsStep> secrets_fail_at;
+    bool secrets_change = true;
     std::vector<std::string> done;
     std::vector<std::string> said;
     FakeBootLoader loader{done};
@@ -115,6 +118,12 @@ public:
         done.push_back("restore " + to);
         link = to;
         profile_ = old_system;
+    }
+    bool install_secrets(SecretsStep step) override {
+        secret_steps.push_back(step);
+        if (step == secrets_fail_at)
+            throw Error("this node has no user nginx");
+        return secrets_change;
     }
     std::optional<std::string> health_problem() override { return unhealthy; }
 

@@ -23,6 +23,8 @@ public:
         return piece_;
     }
 
+    std::string_view next_bundle_piece() override { throw net::ConnectionLost("the test has no secrets"); }
+
     void want(std::vector<std::uint32_t> indices) override {
         wants.push_back(indices);
         for (const auto index : indices)

@@ -39,6 +39,14 @@ TEST(LifeUnits, NoneOfThemIsStoppedByEmergencyMode) {
     }
 }
 
+TEST(LifeUnits, OfSecretsAloneThereIsNoSystem) {
+    auto secrets = record();
+    secrets.toplevel.reset();
+    secrets.secrets_only = true;
+    EXPECT_THAT(activation_words(secrets, "/s").description, testing::HasSubstr("secrets"));
+    EXPECT_THAT(systemd_run_command(activation_words(secrets, "/s"), "/bin"), Contains("--property=LimitCORE=0"));
+}
+
 TEST(LifeUnits, TheWayBackRunsTheAgentThatBegan) {
     for (const auto caller : {Caller::agent, Caller::activation_timer, Caller::confirm_timer}) {
         const auto words = recovery_words(record(), "/s", caller);

@@ -32,6 +32,18 @@ TEST(Commit, SetsTheProfileThenTheBootLoader) {
     EXPECT_TRUE(actions.disarmed);
 }
 
+TEST(Recover, OfSecretsAloneOnlyTheSecretsGoBack) {
+    FakeActions actions(Goal::upload_keys, DeploymentState::activating);
+    actions.record_.toplevel.reset();
+    actions.record_.secrets_only = true;
+    actions.current = actions.record_.previous_system;
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.done, Steps{});
+    EXPECT_EQ(actions.secret_steps, std::vector{SecretsStep::back_after});
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_THAT(actions.record_.message, HasSubstr("secrets of before are in place"));
+}
+
 TEST(Commit, OfATestKeepsTheProfile) {
     FakeActions actions(Goal::test, DeploymentState::activated);
     commit(actions);

@@ -39,6 +39,30 @@ TEST(Deployment, IsReadAsItWasWritten) {
         }
 }
 
+TEST(Deployment, OfSecretsAloneHasNoSystem) {
+    auto upload = sample_deployment();
+    upload.goal = Goal::upload_keys;
+    upload.toplevel.reset();
+    upload.closure.reset();
+    EXPECT_EQ(parse_deployment(to_payload(upload)), upload);
+    const auto refusal = [&](const std::function<void(Deployment&)>& change) {
+        auto changed = upload;
+        change(changed);
+        return complaint([&] { parse_deployment(to_payload(changed)); });
+    };
+    EXPECT_THAT(refusal([](auto& d) { d.toplevel = sample_deployment().toplevel; }), HasSubstr("must be null"));
+    EXPECT_THAT(refusal([](auto& d) { d.closure = sample_deployment().closure; }), HasSubstr("must be null"));
+    EXPECT_THAT(refusal([](auto& d) { d.secrets = {}; }), HasSubstr("field \"secrets\""));
+}
+
+TEST(Deployment, ThatChangesNothingReplacesNoSecrets) {
+    for (auto goal : {Goal::push, Goal::dry_activate}) {
+        auto changed = sample_deployment();
+        changed.goal = goal;
+        EXPECT_THAT(complaint([&] { parse_deployment(to_payload(changed)); }), HasSubstr("changes nothing"));
+    }
+}
+
 // The names are a contract with every other release: the table of docs/protocol.md.
 TEST(Deployment, HasExactlyTheDocumentedFields) {
     auto json = Json::parse(to_payload(sample_deployment()));

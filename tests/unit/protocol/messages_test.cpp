@@ -29,6 +29,7 @@ Facts full_facts() {
             .running = Running{id, DeploymentState::activating, time, "SHA256:abc"},
             .awaits_confirmation = id,
             .boot_id = "b27b8f0c-6d5b-4a2e-9e0d-3f1f0f9a4c11",
+            .holds_secrets = true,
             .time = time};
 }
 
@@ -47,6 +48,7 @@ std::vector<Message> samples() {
               .running = {},
               .awaits_confirmation = {},
               .boot_id = "",
+              .holds_secrets = false,
               .time = time},
         Refused{"unknown-operator", "the key is not an operator of this node"},
         Deploy{sign(sample_deployment(), ssh::PrivateKey::generate())},
@@ -92,6 +94,26 @@ std::vector<Message> samples() {
         Recall{},
         Recall{3},
         Recalled{3, sign(sample_deployment(), ssh::PrivateKey::generate()), 100},
+        GetSecrets{},
+        SecretsReport{.sequence = 0, .problem = "", .secrets = {}},
+        SecretsReport{.sequence = 17,
+                      .problem = "why",
+                      .secrets = {{.name = "db",
+                                   .path = "/run/keys/db",
+                                   .state = SecretStatus::State::in_place,
+                                   .owner = "db:root",
+                                   .mode = "0400",
+                                   .written = time,
+                                   .changed = time,
+                                   .note = ""},
+                                  {.name = "tls",
+                                   .path = "/run/keys/tls",
+                                   .state = SecretStatus::State::missing,
+                                   .owner = "",
+                                   .mode = "",
+                                   .written = {},
+                                   .changed = {},
+                                   .note = "a sentence"}}},
     };
 }
 
@@ -166,6 +188,10 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
     auto event = json_of(Event{1, time, Event::Kind::state, DeploymentState::received, "", 0, 0, 0, 0});
     auto result = json_of(Result{});
     auto want = json_of(Want{{1}});
+    auto secrets = json_of(SecretsReport{});
+    const Json status = json_of(samples().back())["secrets"][0];
+    auto asleep = status;
+    asleep["state"] = "asleep";
     struct Case {
         Json json;
         const char* key;
@@ -193,6 +219,8 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
         {want, "indices", std::vector<int>(max_want_indices + 1, 0),
          "want message: field \"indices\" has more than 4096"},
         {want, "indices", {max_closure_paths}, "want message: field \"indices\" has an item"},
+        {secrets, "secrets", {asleep}, "field \"state\" has the unknown value \"asleep\""},
+        {secrets, "secrets", std::vector<Json>(max_reported_secrets + 1, status), "field \"secrets\" has more than"},
         {want, "indices", {-1}, "want message: field \"indices\" has an item"},
     };
     for (const auto& c : cases) {
@@ -200,6 +228,22 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
         json[c.key] = c.value;
         EXPECT_THAT(complaint_about(json), HasSubstr(c.said)) << c.key;
     }
+}
+
+TEST(Messages, PiecesOfASecretBundleAreAnyBytes) {
+    const std::string bytes("a\0\xff", 3);
+    const auto message = encode_secret_bundle_piece(bytes);
+    EXPECT_EQ(std::get<SecretBundlePiece>(decode(message)).bytes, bytes);
+}
+
+TEST(Messages, OfAllSecretsFitIntoOne) {
+    SecretStatus status;
+    status.name = std::string(128, 'n');
+    status.path = std::string(512, 'p');
+    status.owner = std::string(64, 'o');
+    status.note = std::string(10'000, 'x'); // is cut
+    EXPECT_LE(encode(SecretsReport{.sequence = 1, .problem = "", .secrets = {max_reported_secrets, status}}).size(),
+              max_message_bytes);
 }
 
 TEST(Messages, OfNoKnownKindAreRefused) {
@@ -211,6 +255,7 @@ TEST(Messages, OfNoKnownKindAreRefused) {
     EXPECT_THAT(said("{}"), HasSubstr("unknown kind 0x7b"));
     EXPECT_THAT(said("\xff"), HasSubstr("unknown kind 0xff"));
     EXPECT_THAT(said("L"), HasSubstr("holds nothing"));
+    EXPECT_THAT(said("S"), HasSubstr("holds nothing"));
     EXPECT_THAT(said("N"), HasSubstr("holds nothing"));
     EXPECT_THAT(said(std::string_view("N\0\0\0\0", 5)), HasSubstr("holds nothing"));
     EXPECT_THAT(said(std::string(max_message_bytes + 1, 'L')), HasSubstr("longer than"));

@@ -49,6 +49,16 @@ TEST(CommandLineOf, ApplyTakesColmenasWords) {
     EXPECT_TRUE(apply.build.keep_result);
 }
 
+TEST(CommandLineOf, SecretsGoAloneOrNotAtAll) {
+    EXPECT_TRUE(parsed<ApplyOptions>({"apply", "--no-keys"}).no_keys);
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "upload-keys"}).goal, protocol::Goal::upload_keys);
+    EXPECT_THAT(usage({"apply", "upload-keys", "--no-keys"}).text, HasSubstr("--no-keys"));
+    const auto upload = parsed<UploadKeysOptions>({"upload-keys", "--on", "@web"});
+    EXPECT_EQ(upload.select.on, "@web");
+    EXPECT_EQ(upload.connect.parallel, 0u); // all nodes at once
+    EXPECT_EQ(parsed<KeysOptions>({"keys", "--on", "a"}).select.on, "a");
+}
+
 TEST(CommandLineOf, RepeatableFilesDoNotSwallowTheGoal) {
     const auto apply = parsed<ApplyOptions>({"apply", "--known-hosts", "a", "--known-hosts", "b", "push"});
     EXPECT_EQ(apply.connect.known_hosts.size(), 2u);

@@ -1,9 +1,6 @@
-#include "tests/unit/trigger/fake_agent.hpp"
-#include "tests/unit/trigger/samples.hpp"
-#include "trigger/deploy/deploy_node.hpp"
+#include "tests/unit/trigger/deploy_fixture.hpp"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <thread>
@@ -19,34 +16,6 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class DeployNode : public testing::Test {
-protected:
-    NodeReport deploy(FakeAgent& agent, const EvaluatedNode& node = sample_node("alpha")) {
-        return deploy_node(node, intent_,
-                           {.connect = agent.connector(),
-                            .closure = [] { return sample_closure(); },
-                            .nar_reader = nar_reader_,
-                            .identity = identity_,
-                            .interrupt = interrupt_,
-                            .reporter = reporter_,
-                            .patience = patience_,
-                            .knows = knows_});
-    }
-
-    Intent intent_;
-    std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
-    std::function<bool(const nix::StorePath&)> knows_;
-    ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
-    Interrupt interrupt_;
-    RecordingReporter reporter_;
-    Patience patience_{.silence = 10s,
-                       .reattach = 1s,
-                       .after_rollback = std::chrono::milliseconds(0),
-                       .cancel_answer = 200ms,
-                       .backoff = 1ms,
-                       .reconnects_before_activation = 2};
-};
 
 TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
     std::vector<std::string> nars;

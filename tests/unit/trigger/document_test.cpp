@@ -15,7 +15,8 @@ const protocol::DeploymentId last_id{sha256("the last one")};
 
 Deployment make(const Intent& intent, const protocol::Facts& facts, Time time = now()) {
     const auto key = ssh::PrivateKey::generate().public_key();
-    return make_deployment(sample_node("alpha"), intent, facts, key, sample_closure()->summary, time);
+    return make_deployment(sample_node("alpha"), intent, facts, key,
+                           {.toplevel = sample_node("alpha").toplevel, .closure = sample_closure()->summary}, time);
 }
 
 TEST(MakeDeployment, SaysWhatTheHiveSays) {

@@ -57,6 +57,36 @@ TEST(EvaluatedNode, IsRefusedWithTheField) {
     }
 }
 
+Json key() {
+    return Json::parse(R"({"path": "/run/keys/db", "user": "db", "group": "root", "permissions": "0440",
+        "uploadAt": "post-activation", "keyFile": null, "keyCommand": ["pass", "db"], "hasText": false,
+        "restartUnits": ["db.service"], "reloadUnits": [], "neededForUsers": false})");
+}
+
+TEST(EvaluatedNode, HasKeys) {
+    Json json = node();
+    json["keys"]["db"] = key();
+    const auto read = evaluated_node_from_json("a", json).deployment.keys;
+    ASSERT_EQ(read.size(), 1u);
+    EXPECT_EQ(read[0].file.name, "db");
+    EXPECT_EQ(read[0].file.permissions, 0440u);
+    EXPECT_EQ(read[0].file.upload_at, protocol::UploadAt::post_activation);
+    EXPECT_EQ(read[0].key_command, (std::vector<std::string>{"pass", "db"}));
+    EXPECT_FALSE(read[0].key_file);
+    for (const char* field : {"permissions", "uploadAt", "keyCommand", "hasText", "user"}) {
+        Json wrong = json;
+        wrong["keys"]["db"][field] = 7;
+        EXPECT_THROW(evaluated_node_from_json("a", wrong), BadDocument) << field;
+    }
+}
+
+TEST(KeyTextsOf, AreReadFromJson) {
+    const auto texts = key_texts_from_json(Json::parse(R"({"a": "x\ny", "b": ""})"));
+    EXPECT_EQ(as_text(texts.at("a")), "x\ny");
+    EXPECT_TRUE(texts.at("b").empty());
+    EXPECT_THROW(key_texts_from_json(Json::parse(R"({"a": 7})")), BadDocument);
+}
+
 TEST(HiveInfoOf, IsReadFromJson) {
     const HiveInfo info = hive_info_from_json(Json::parse(
         R"({"meta": {"name": "demo", "description": "d", "allowApplyAll": false, "machinesFile": "/etc/m"}, "nodes": ["a", "b"]})"));

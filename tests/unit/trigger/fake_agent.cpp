@@ -95,6 +95,13 @@ void AgentSide::greet(const protocol::Facts& facts) {
 protocol::DeploymentId AgentSide::take_deployment() {
     const auto deploy = expect<protocol::Deploy>();
     deployments.push_back(protocol::parse_deployment(deploy.document.payload));
+    sealed_bundle.clear();
+    while (!deployment().secrets.keep && sealed_bundle.size() < deployment().secrets.bytes) {
+        const std::string bytes = receive();
+        sealed_bundle += std::get<protocol::SecretBundlePiece>(protocol::decode(bytes)).bytes;
+    }
+    if (!deployment().closure)
+        return deploy.document.id();
     protocol::ClosureListReader reader(deployment().closure.value(), deployment().toplevel.value());
     while (!reader.complete()) {
         const std::string bytes = receive();

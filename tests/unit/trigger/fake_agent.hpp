@@ -52,7 +52,7 @@ public:
         const std::string bytes = receive();
         return std::get<T>(std::get<protocol::Message>(protocol::decode(bytes)));
     }
-    // Deploy and its closure list.
+    // Deploy, the sealed bundle and the closure list, as far as there are any.
     protocol::DeploymentId take_deployment();
     const protocol::Deployment& deployment() const { return deployments.back(); }
     const protocol::ClosureList& list() const { return list_; }
@@ -68,6 +68,7 @@ public:
     void break_off_when_read();
 
     std::vector<protocol::Deployment> deployments;
+    std::string sealed_bundle; // of the last one
 
 private:
     std::shared_ptr<MemoryLink> link_;
@@ -85,10 +86,12 @@ public:
     // Connections beyond the last script are refused.
     Connect connector();
     const ssh::PublicKey& key() const { return key_; }
+    const ssh::PrivateKey& private_key() const { return private_key_; }
     int connections() const { return static_cast<int>(threads_.size()); }
 
 private:
-    ssh::PublicKey key_ = ssh::PrivateKey::generate().public_key();
+    ssh::PrivateKey private_key_ = ssh::PrivateKey::generate();
+    ssh::PublicKey key_ = private_key_.public_key();
     std::deque<Script> scripts_;
     std::vector<std::thread> threads_;
     std::vector<std::shared_ptr<MemoryLink>> links_;

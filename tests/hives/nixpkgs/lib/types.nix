@@ -133,12 +133,16 @@ in rec {
     emptyValue.value = { };
     merge = loc: defs:
       lib.mapAttrs (_: merged: merged.value) (lib.filterAttrs (_: merged: merged.isDefined) (members element loc defs));
-  };
+    join = other:
+      let joined = if other.name == "attrsOf" then element.join other.element else null; in
+      if joined == null then null else attrsOf joined;
+  } // { inherit element; };
   # The names are known without looking at the conditions on the values.
   lazyAttrsOf = element: attrsOf element // {
     name = "lazyAttrsOf";
     description = "lazy attribute set of ${element.description}";
     merge = loc: defs: lib.mapAttrs (_: merged: merged.value) (members element loc defs);
+    join = other: if other.name == "lazyAttrsOf" then lazyAttrsOf element else null;
   };
   submoduleWith = { modules, specialArgs ? { }, shorthandOnlyDefinesConfig ? false, ... }@args: mkOptionType {
     name = "submodule";

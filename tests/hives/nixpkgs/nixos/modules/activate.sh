@@ -7,6 +7,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 system=$(dirname "$(readlink -f "$0")")
 manifest=/etc/waggle-fixture-links # what is linked from a system, below /etc
 status=0
+export systemConfig=$system # for snippets
 
 link_etc() {
     (cd "$system/etc/." && find . -type l -printf '%P\n' | sort) > "$manifest.new" || return 1

@@ -12,6 +12,14 @@ let
     };
   };
 in {
+  # /run/keys as NixOS makes it: in memory that is never swapped, for root and the group keys.
+  config.system.activationScripts.specialfs = ''
+    mountpoint -q /run/keys || {
+      mkdir -p /run/keys
+      mount -t ramfs -o nosuid,nodev,mode=750 ramfs /run/keys
+      chgrp 96 /run/keys
+    }
+  '';
   options = {
     fileSystems = lib.mkOption { type = lib.types.attrsOf (lib.types.submodule fileSystem); default = { }; };
     boot = {

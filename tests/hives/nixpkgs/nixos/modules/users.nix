@@ -1,4 +1,6 @@
-{ lib, ... }:
+# Users and groups are made by activation snippets of these names, as on NixOS: a password file that is missing when they
+# run locks the account.
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
   user = { name, ... }: {
@@ -6,6 +8,7 @@ let
       name = mkOption { type = types.str; default = name; };
       uid = mkOption { type = types.nullOr types.int; default = null; };
       group = mkOption { type = types.str; default = ""; };
+      hashedPasswordFile = mkOption { type = types.nullOr types.str; default = null; };
       isNormalUser = mkOption { type = types.bool; default = false; };
       isSystemUser = mkOption { type = types.bool; default = false; };
       openssh.authorizedKeys.keys = mkOption { type = types.listOf types.str; default = [ ]; };
@@ -18,7 +21,27 @@ let
       members = mkOption { type = types.listOf types.str; default = [ ]; };
     };
   };
+  users = lib.attrValues (lib.filterAttrs (name: _: name != "root") config.users.users);
+  groupOf = user: if user.group == "" then "nogroup" else user.group;
 in {
+  config.users.groups.keys.gid = 96;
+  config.system.activationScripts.groups.text = lib.concatMapStrings
+    (group: ''
+      getent group ${group.name} >/dev/null || groupadd --system ${lib.optionalString (group.gid != null) "--gid ${toString group.gid} "}${group.name}
+    '')
+    (lib.attrValues config.users.groups);
+  config.system.activationScripts.users = {
+    deps = [ "groups" ];
+    text = lib.concatMapStrings
+      (user: ''
+        getent passwd ${user.name} >/dev/null ||
+          useradd --system --no-create-home --gid ${groupOf user} ${lib.optionalString (user.uid != null) "--uid ${toString user.uid} "}${user.name}
+      '' + lib.optionalString (user.hashedPasswordFile != null) ''
+        if [ -e ${user.hashedPasswordFile} ]; then password=$(cat ${user.hashedPasswordFile}); else password='!'; fi
+        echo "${user.name}:$password" | chpasswd --encrypted
+      '')
+      users;
+  };
   options.users = {
     mutableUsers = mkOption { type = types.bool; default = true; };
     users = mkOption { type = types.attrsOf (types.submodule user); default = { }; };

@@ -1,0 +1,82 @@
+#include "agent/secrets/bundle_files.hpp"
+
+#include "shared/base/file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr std::string_view suffix = ".age";
+
+} // namespace
+
+std::filesystem::path BundleFiles::file_of(const protocol::DeploymentId& id) const {
+    return folder_ / fmt::format("{}{}", id.to_string(), suffix);
+}
+
+BundleRef BundleFiles::receive(const protocol::DeploymentId& id, std::int64_t sequence,
+                               const protocol::Secrets& summary, Feed& feed) const {
+    std::string sealed;
+    sealed.reserve(summary.bytes); // at most max_secret_bundle_bytes, as signed
+    while (sealed.size() < summary.bytes) {
+        const auto piece = feed.next_bundle_piece();
+        if (piece.size() > summary.bytes - sealed.size())
+            throw Stopped(protocol::Outcome::failed_before_activation, "wrong-secrets",
+                          "more secrets came than the operator signed");
+        sealed.append(piece);
+    }
+    if (sha256(sealed) != summary.sha256)
+        throw Stopped(protocol::Outcome::failed_before_activation, "wrong-secrets",
+                      "the secrets that came are not those that the operator signed");
+    std::filesystem::create_directories(folder_);
+    std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
+    write_file_atomically(file_of(id), sealed, 0600);
+    return {.id = id, .sequence = sequence, .sha256 = summary.sha256, .bytes = summary.bytes};
+}
+
+std::string BundleFiles::load(const BundleRef& bundle) const {
+    const auto file = file_of(bundle.id);
+    std::optional<std::string> sealed;
+    try {
+        sealed = read_file_if_exists(file, protocol::max_secret_bundle_bytes);
+    } catch (const Error& error) {
+        throw BundleRefused(fmt::format("the sealed secrets of this node cannot be read: {}", error.what()));
+    }
+    if (!sealed)
+        throw BundleRefused(fmt::format("the sealed secrets of this node are gone: there is no {}; `waggle "
+                                        "upload-keys` brings them again",
+                                        file.string()));
+    if (sha256(*sealed) != bundle.sha256)
+        throw BundleRefused(fmt::format("{} is not what deployment {} brought: it was changed or replaced on this "
+                                        "node; `waggle upload-keys` brings the secrets again",
+                                        file.string(), bundle.id.brief()));
+    return std::move(*sealed);
+}
+
+void BundleFiles::keep_only(const std::vector<protocol::DeploymentId>& ids) const {
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_, missing)) {
+        const auto name = entry.path().filename().string();
+        const bool wanted = std::ranges::any_of(ids, [&](const auto& id) { return entry.path() == file_of(id); });
+        if (name.find(suffix) != std::string::npos && !wanted)
+            remove_file(entry.path());
+    }
+}
+
+protocol::SecretBundle open_bundle(std::string_view sealed, const BundleRef& bundle, const Unsealer& unsealer) {
+    try {
+        const auto plaintext = secret::open(sealed, unsealer.identities);
+        auto opened = protocol::parse_secret_bundle(
+            {reinterpret_cast<const char*>(plaintext.data()), plaintext.size()}); // NOLINT(*-reinterpret-cast)
+        protocol::require_same_target(opened, unsealer.hive, unsealer.node, bundle.sequence);
+        return opened;
+    } catch (const Error& error) {
+        throw BundleRefused(fmt::format("the secrets of deployment {}: {}", bundle.id.brief(), error.what()));
+    }
+}
+
+} // namespace waggle::agent

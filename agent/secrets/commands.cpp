@@ -1,0 +1,174 @@
+#include "agent/secrets/commands.hpp"
+
+#include "agent/console.hpp"
+#include "agent/host.hpp"
+#include "agent/secrets/node_secrets.hpp"
+#include "shared/base/error.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr std::chrono::seconds await_look{30}; // the watch wakes us; this only finds what it missed
+
+struct Options {
+    std::string config;
+    std::string system;
+    std::string mount;
+    std::string name;
+    std::string stage = "boot";
+    bool message = false;
+};
+
+const std::map<std::string, SecretStage> stage_words = {{"users", SecretStage::for_users},
+                                                        {"owners", SecretStage::owners},
+                                                        {"boot", SecretStage::boot},
+                                                        {"mount", SecretStage::mount}};
+
+NodeSecrets node_secrets(const Options& options) {
+    guard_memory();
+    const auto file = options.config.empty() ? config_of_unit() : std::filesystem::path(options.config);
+    if (!file)
+        throw Error("this node has no agent: say which configuration counts with --config FILE");
+    return NodeSecrets(load_config(*file));
+}
+
+std::optional<nix::StorePath> running_system(const Options& options) {
+    if (options.system.empty())
+        return LocalHost().current_system();
+    return nix::StorePath::parse_absolute(std::filesystem::canonical(options.system).string());
+}
+
+void say_all(const InstallOutcome& outcome) {
+    for (const auto& name : outcome.written)
+        std::printf("secret %s written\n", name.c_str());
+    for (const auto& path : outcome.removed)
+        std::printf("secret %s removed\n", path.c_str());
+    for (const auto& sentence : outcome.waiting)
+        std::printf("%s\n", sentence.c_str());
+    for (const auto& sentence : outcome.problems)
+        std::fprintf(stderr, "%s\n", sentence.c_str());
+    std::fflush(stdout);
+}
+
+int install(const Options& options) {
+    const auto secrets = node_secrets(options);
+    const auto outcome = secrets.install(
+        secrets.in_force(running_system(options)),
+        {.stage = stage_words.at(options.stage), .mount = options.mount, .name = {}, .absent_mounts = {}});
+    say_all(outcome);
+    return outcome.problems.empty() ? 0 : 1;
+}
+
+// Wakes up when a deployment or an installation has gone a step further.
+class ChangeWatch {
+public:
+    explicit ChangeWatch(const std::filesystem::path& state_dir) : watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+        for (const auto& folder : {state_dir, state_dir / "secrets"})
+            ::inotify_add_watch(watch_.get(), folder.c_str(), IN_MOVED_TO | IN_CREATE);
+    }
+    void wait() const {
+        pollfd fd{.fd = watch_.get(), .events = POLLIN, .revents = 0};
+        ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(await_look).count()));
+        std::array<char, 4096> events;
+        while (::read(watch_.get(), events.data(), events.size()) > 0) {
+        }
+    }
+
+private:
+    Fd watch_;
+};
+
+bool is_in_place(const NodeSecrets& secrets, const std::string& name) {
+    for (const auto& status : secrets.report().secrets)
+        if (status.name == name)
+            return status.state == protocol::SecretStatus::State::in_place;
+    return false;
+}
+
+bool is_activating(const NodeSecrets& secrets) {
+    const auto record = StateKeeper(secrets.config().state_dir).get().deployment;
+    return record && !record->outcome && record->state == protocol::DeploymentState::activating;
+}
+
+// A unit that lasts as long as the secret is not there: what is ordered after it waits.
+int await(const Options& options) {
+    const auto secrets = node_secrets(options);
+    std::string said;
+    while (true) {
+        const ChangeWatch watch(secrets.config().state_dir); // before the look: what comes in between is seen
+        std::string why = "it is not on this node; `waggle upload-keys` or a deployment brings it";
+        try {
+            const auto outcome =
+                secrets.install(secrets.in_force(LocalHost().current_system()),
+                                {.stage = SecretStage::one, .mount = {}, .name = options.name, .absent_mounts = {}});
+            if (is_in_place(secrets, options.name))
+                return 0;
+            for (const auto& sentence : outcome.problems)
+                why = sentence;
+            for (const auto& sentence : outcome.waiting)
+                why = sentence;
+        } catch (const Error& error) {
+            why = error.what();
+        }
+        // switch-to-configuration waits for its units, and this one for a deployment after it: that would be for ever.
+        if (is_activating(secrets))
+            throw Error(fmt::format("secret {}: {}", options.name, why));
+        if (why != said)
+            std::printf("waiting for secret %s: %s\n", options.name.c_str(), why.c_str());
+        std::fflush(stdout);
+        said = why;
+        watch.wait();
+    }
+}
+
+int list(const Options& options) {
+    const auto report = node_secrets(options).report();
+    if (options.message) {
+        const auto message = protocol::encode(report);
+        std::fwrite(message.data(), 1, message.size(), stdout);
+        return 0;
+    }
+    if (!report.problem.empty())
+        std::fprintf(stderr, "%s\n", report.problem.c_str());
+    for (const auto& secret : report.secrets)
+        std::printf("%-24s %-10s %-20s %-5s %s%s%s\n", secret.name.c_str(),
+                    std::string(to_string(secret.state)).c_str(), secret.owner.c_str(), secret.mode.c_str(),
+                    secret.path.c_str(), secret.note.empty() ? "" : "  ", secret.note.c_str());
+    return report.problem.empty() ? 0 : 1;
+}
+
+} // namespace
+
+void add_secret_commands(CLI::App& app, std::function<int()>& chosen) {
+    const auto options = std::make_shared<Options>();
+    const auto add = [&](const char* name, const char* description, int (*part)(const Options&)) {
+        auto* command = app.add_subcommand(name, description);
+        command->add_option("--config", options->config, "the agent's configuration (default: the one its unit names)");
+        command->callback([&chosen, options, part] { chosen = [options, part] { return part(*options); }; });
+        return command;
+    };
+    auto* installing = add("install-secrets", "Put this node's secrets in their places, as at boot", install);
+    installing->add_option("--stage", options->stage, "users, owners, boot or mount")
+        ->check(CLI::IsMember(stage_words));
+    installing->add_option("--mount", options->mount, "the file system that has come (of --stage mount)");
+    installing->add_option("--system", options->system, "the system that boots (default: /run/current-system)");
+    auto* listing = add("secrets", "Say how this node's secrets are, never what they are", list);
+    listing->add_flag("--message", options->message)->group("");
+    auto* awaiting = add("await-secret", "", await)->group("");
+    awaiting->add_option("name", options->name)->required();
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,77 @@
+#include "agent/secrets/deployment_secrets.hpp"
+
+#include "agent/console.hpp"
+#include "agent/host.hpp"
+#include "agent/secrets/restart_units.hpp"
+#include "agent/secrets/which_bundle.hpp"
+#include "shared/base/error.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+
+namespace waggle::agent {
+
+namespace {
+
+// That of the agent that began the deployment; keys and late file systems also of the system that is to run, which may
+// bring others.
+Config config_for(const DeploymentRecord& record, const std::optional<nix::StorePath>& system) {
+    const auto unit_config = config_of_unit();
+    if (record.config.empty() && !unit_config)
+        throw Error("this node's agent has no configuration file: who its secrets are for is not known");
+    auto config = load_config(record.config.empty() ? *unit_config : std::filesystem::path(record.config));
+    if (!system)
+        return config;
+    try {
+        if (const auto file = config_of_unit(system->absolute() + "/etc/systemd/system/waggle-agent.service")) {
+            auto next = load_config(*file);
+            config.old_identity_files.push_back(next.identity_file);
+            config.secret_mounts = std::move(next.secret_mounts);
+        }
+    } catch (const Error& error) {
+        // A system with a later agent: what is known of the present one will do.
+        spdlog::debug("the configuration of the new system's agent: {}", error.what());
+    }
+    return config;
+}
+
+} // namespace
+
+bool DeploymentSecrets::carry_out(SecretsStep step) {
+    const bool back = step == SecretsStep::back_before || step == SecretsStep::back_after;
+    const auto state = state_.get();
+    if (!state.deployment)
+        throw Error("the record of the deployment is gone");
+    const auto& record = *state.deployment;
+    const auto bundle =
+        back ? state.secrets : bundle_in_force(state, LocalHost().boot_id(), LocalHost().current_system());
+    if (!bundle && !std::filesystem::exists(InstalledList::file_in(state_.folder())))
+        return false;
+    guard_memory();
+    const NodeSecrets secrets(config_for(record, back ? record.previous_system : record.toplevel));
+    StageScope scope;
+    scope.stage = back                                     ? SecretStage::boot
+                  : step == SecretsStep::before_activation ? SecretStage::before_activation
+                                                           : SecretStage::after_activation;
+    auto outcome = secrets.install(bundle, std::move(scope));
+    for (const auto& name : outcome.written)
+        say_(fmt::format("secret {} written", name));
+    for (const auto& path : outcome.removed)
+        say_(fmt::format("secret {} removed", path));
+    for (const auto& sentence : outcome.waiting)
+        say_(sentence);
+    for (const auto& sentence : outcome.problems)
+        say_(sentence);
+    changes_.insert(changes_.end(), outcome.units.begin(), outcome.units.end());
+    if (step == SecretsStep::after_activation || step == SecretsStep::back_after) {
+        restart_units(changes_, say_);
+        changes_.clear();
+        if (outcome.problems.empty())
+            clear_failed_boot_unit();
+    }
+    return outcome.changed();
+}
+
+} // namespace waggle::agent

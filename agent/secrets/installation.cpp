@@ -1,0 +1,298 @@
+#include "agent/secrets/installation.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+namespace waggle::agent {
+
+using protocol::Secret;
+
+namespace {
+
+std::string folder_of(std::string_view path) {
+    return std::filesystem::path(path).parent_path().string();
+}
+
+std::string file_name_of(std::string_view path) {
+    return std::filesystem::path(path).filename().string();
+}
+
+bool is_as_wanted(const struct stat& about, const Ownership& owner) {
+    constexpr mode_t mode_bits = 07777;
+    return about.st_uid == owner.user && about.st_gid == owner.group && (about.st_mode & mode_bits) == owner.mode;
+}
+
+class Installation {
+public:
+    Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& world)
+        : bundle_(bundle), scope_(scope), world_(world), rules_(rules_of(scope.stage)), list_(load_list()),
+          saved_(list_) {}
+
+    InstallOutcome run() {
+        for (const auto& secret : bundle_.secrets)
+            if (is_of_stage(secret.file, scope_))
+                each_for_itself(secret, [&] { plan(secret); });
+        refuse_problems();
+        announce();
+        write_all_new();
+        refuse_problems();
+        for (auto& job : jobs_)
+            put_in_place(job);
+        if (rules_.removes)
+            remove_unwanted();
+        save();
+        if (!list_problem_.empty())
+            outcome_.problems.push_back(list_problem_);
+        return std::move(outcome_);
+    }
+
+private:
+    struct Job {
+        const Secret* secret;
+        Ownership owner;
+        SecretFolder* folder;
+        bool content_differs; // from what is there, or nothing is there
+        bool was_there;
+        bool written = false;
+    };
+
+    // One that cannot be read keeps no secret away; what it named and nobody wants any more stays where it is.
+    InstalledList load_list() {
+        try {
+            return InstalledList::load(world_.state_dir);
+        } catch (const Error& error) {
+            list_problem_ = fmt::format("{}; begun anew, files of secrets that were removed may be left", error.what());
+            return {};
+        }
+    }
+
+    template <class Part>
+    void each_for_itself(const Secret& secret, const Part& part) {
+        try {
+            part();
+        } catch (const Error& error) {
+            outcome_.problems.push_back(fmt::format("secret {}: {}", secret.file.name, error.what()));
+        }
+    }
+
+    // With all or nothing, one problem is the end: what was written beside its place goes.
+    void refuse_problems() {
+        if (outcome_.problems.empty() || !rules_.all_or_nothing)
+            return;
+        for (const auto& job : jobs_)
+            job.folder->remove_new(file_name_of(job.secret->file.path));
+        throw SecretsNotInstalled(fmt::format("{}", fmt::join(outcome_.problems, "; ")));
+    }
+
+    void plan(const Secret& secret) {
+        const auto& file = secret.file;
+        if (const auto mount = waits_for_mount(file.path, scope_.absent_mounts)) {
+            outcome_.waiting.push_back(fmt::format("secret {} waits for {} to be mounted", file.name, *mount));
+            return;
+        }
+        const auto owner = ownership_of(file, world_.accounts);
+        if (!owner.missing.empty()) {
+            const auto sentence = fmt::format("secret {}: this node has no {}", file.name, owner.missing);
+            if (!rules_.unknown_owner_waits)
+                throw Error(fmt::format("this node has no {}", owner.missing));
+            outcome_.waiting.push_back(sentence + "; it is root's alone until then");
+        }
+        auto& folder = folder_at(folder_of(file.path));
+        const auto name = file_name_of(file.path);
+        const auto about = folder.look(name);
+        const bool differs = !about || !folder.has_content(name, secret.content);
+        if (!differs && is_as_wanted(*about, owner)) {
+            folder.remove_new(name);
+            note_unchanged(secret);
+            return;
+        }
+        jobs_.push_back({.secret = &secret,
+                         .owner = owner,
+                         .folder = &folder,
+                         .content_differs = differs,
+                         .was_there = about.has_value()});
+    }
+
+    // Right already: nothing but the list may need a word, when nobody wrote it down.
+    void note_unchanged(const Secret& secret) {
+        const auto* known = list_.find(secret.file.path);
+        list_.put({.name = secret.file.name,
+                   .path = secret.file.path,
+                   .sequence = bundle_.sequence,
+                   .changed = known != nullptr ? known->changed : world_.clock()});
+    }
+
+    SecretFolder& folder_at(const std::string& path) {
+        const auto known = folders_.find(path);
+        if (known != folders_.end())
+            return known->second;
+        return folders_.emplace(path, SecretFolder::make(path, world_.accounts)).first->second;
+    }
+
+    // Everything that is about to be written is on the list first: a power cut leaves nothing that nobody knows of.
+    void announce() {
+        auto announced = list_;
+        for (const auto& job : jobs_)
+            if (announced.find(job.secret->file.path) == nullptr)
+                announced.put({.name = job.secret->file.name,
+                               .path = job.secret->file.path,
+                               .sequence = 0,
+                               .changed = world_.clock()});
+        save(announced);
+    }
+
+    void write_all_new() {
+        for (auto& job : jobs_)
+            each_for_itself(*job.secret, [&] {
+                job.folder->write_new(file_name_of(job.secret->file.path), job.owner.user, job.owner.group,
+                                      job.owner.mode, job.secret->content);
+                job.written = true;
+            });
+    }
+
+    void put_in_place(Job& job) {
+        if (!job.written)
+            return;
+        const auto& file = job.secret->file;
+        const auto name = file_name_of(file.path);
+        const auto* known = list_.find(file.path);
+        // A file that is gone is brought back with the content that it had.
+        const bool same_content =
+            !job.content_differs || (!job.was_there && known != nullptr && known->sequence == bundle_.sequence);
+        job.folder->put_in_place(name);
+        job.folder->sync();
+        outcome_.written.push_back(file.name);
+        if (!same_content) {
+            const auto at = world_.monotonic();
+            for (const auto& unit : file.restart_units)
+                outcome_.units.push_back({.unit = unit, .reload = false, .at = at});
+            for (const auto& unit : file.reload_units)
+                outcome_.units.push_back({.unit = unit, .reload = true, .at = at});
+        }
+        list_.put({.name = file.name,
+                   .path = file.path,
+                   .sequence = bundle_.sequence,
+                   .changed = same_content && known != nullptr ? known->changed : world_.clock()});
+    }
+
+    void remove_unwanted() {
+        const auto listed = list_.secrets();
+        for (const auto& old : listed) {
+            const bool wanted = std::ranges::any_of(bundle_.secrets,
+                                                    [&](const Secret& secret) { return secret.file.path == old.path; });
+            if (wanted || waits_for_mount(old.path, scope_.absent_mounts) ||
+                (scope_.stage == SecretStage::mount && !is_below(old.path, scope_.mount)))
+                continue;
+            try {
+                if (const auto folder = SecretFolder::open(folder_of(old.path))) {
+                    const auto name = file_name_of(old.path);
+                    folder->remove_new(name);
+                    const bool was_there = folder->look(name).has_value();
+                    folder->remove(name);
+                    folder->sync();
+                    if (was_there)
+                        outcome_.removed.push_back(old.path);
+                }
+                list_.drop(old.path);
+            } catch (const Error& error) {
+                // It stays on the list: the next installation tries again.
+                outcome_.problems.push_back(fmt::format("secret {} was not removed: {}", old.name, error.what()));
+            }
+        }
+    }
+
+    void save() { save(list_); }
+    void save(const InstalledList& list) {
+        if (list == saved_)
+            return;
+        try {
+            list.save(world_.state_dir);
+            saved_ = list;
+        } catch (const std::exception& error) {
+            // At boot secrets come back even where nothing can be written down.
+            if (rules_.all_or_nothing)
+                throw;
+            outcome_.problems.push_back(fmt::format("the list of installed secrets was not written: {}", error.what()));
+        }
+    }
+
+    const protocol::SecretBundle& bundle_;
+    const StageScope& scope_;
+    const InstallWorld& world_;
+    const StageRules rules_;
+    std::string list_problem_;
+    InstalledList list_;
+    InstalledList saved_;
+    std::map<std::string, SecretFolder> folders_;
+    std::vector<Job> jobs_;
+    InstallOutcome outcome_;
+};
+
+protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, const InstallWorld& world,
+                               const InstalledList& list) {
+    using State = protocol::SecretStatus::State;
+    const auto& file = secret.file;
+    protocol::SecretStatus status;
+    status.name = file.name;
+    status.path = file.path;
+    if (const auto* known = list.find(file.path); known != nullptr && known->sequence != 0)
+        status.changed = known->changed;
+    const auto set = [&](State state, std::string note) {
+        status.state = state;
+        status.note = std::move(note);
+        return status;
+    };
+    if (const auto mount = waits_for_mount(file.path, scope.absent_mounts))
+        return set(State::waits, fmt::format("{} is not mounted", *mount));
+    const auto folder = SecretFolder::open(folder_of(file.path));
+    const auto name = file_name_of(file.path);
+    const auto about = folder ? folder->look(name) : std::nullopt;
+    if (!about)
+        return set(State::missing, "there is no such file");
+    status.owner =
+        fmt::format("{}:{}", world.accounts.name_of_user(about->st_uid), world.accounts.name_of_group(about->st_gid));
+    status.mode = protocol::permissions_text(about->st_mode & 07777);
+    status.written = Time(std::chrono::milliseconds(about->st_mtim.tv_sec * 1000 + about->st_mtim.tv_nsec / 1'000'000));
+    const auto owner = ownership_of(file, world.accounts);
+    if (!folder->has_content(name, secret.content))
+        return set(State::differs, "its content is not what was deployed");
+    if (!owner.missing.empty())
+        return set(State::waits, fmt::format("this node has no {}", owner.missing));
+    if (!is_as_wanted(*about, owner))
+        return set(State::differs, fmt::format("it should be {}:{} {}", file.user, file.group,
+                                               protocol::permissions_text(file.permissions)));
+    return status;
+}
+
+} // namespace
+
+InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
+                               const InstallWorld& world) {
+    return Installation(bundle, scope, world).run();
+}
+
+std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
+                                                    const InstallWorld& world) {
+    std::vector<protocol::SecretStatus> report;
+    const auto list = InstalledList::load(world.state_dir);
+    for (const auto& secret : bundle.secrets) {
+        try {
+            report.push_back(look_at(secret, scope, world, list));
+        } catch (const Error& error) {
+            protocol::SecretStatus status;
+            status.name = secret.file.name;
+            status.path = secret.file.path;
+            status.state = protocol::SecretStatus::State::unreadable;
+            status.note = error.what();
+            report.push_back(std::move(status));
+        }
+    }
+    return report;
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,174 @@
+#include "agent/secrets/secret_folder.hpp"
+
+#include "shared/base/time.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr mode_t new_folder_mode = 0750; // with the group keys
+constexpr mode_t private_folder_mode = 0700;
+constexpr mode_t parent_folder_mode = 0755;
+constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr std::chrono::minutes write_timeout{10}; // of a regular file: never reached
+
+std::string temporary_name(const std::string& name) {
+    return fmt::format(".{}.waggle-new", name);
+}
+
+// openat(2) of one name at a time with O_NOFOLLOW, which kernels older than openat2(2) have, too.
+Fd open_child(const Fd& folder, const std::filesystem::path& path, const std::string& name) {
+    Fd child(::openat(folder.get(), name.c_str(), folder_flags));
+    if (child || errno == ENOENT)
+        return child;
+    if (errno == ELOOP || errno == ENOTDIR)
+        throw HostilePath(fmt::format("{} is not a folder but a link or another file: secrets are not written "
+                                      "through it; name the real path in destDir",
+                                      path.string()));
+    throw SystemError(fmt::format("opening {}", path.string()));
+}
+
+void refuse_open_to_all(const Fd& folder, const std::filesystem::path& path) {
+    struct stat about{};
+    if (::fstat(folder.get(), &about) != 0)
+        throw SystemError(fmt::format("looking at {}", path.string()));
+    if ((about.st_mode & S_IWOTH) != 0 && (about.st_mode & S_ISVTX) == 0)
+        throw HostilePath(
+            fmt::format("{} is a folder that everybody can write to: no place for secrets", path.string()));
+}
+
+// Walks from /; `on_missing` makes a folder that is missing, or returns false.
+template <class OnMissing>
+std::optional<Fd> walk(const std::filesystem::path& path, const OnMissing& on_missing) {
+    Fd folder(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder)
+        throw SystemError("opening /");
+    std::filesystem::path at = "/";
+    for (const auto& part : path.relative_path()) {
+        const auto name = part.string();
+        at /= part;
+        if (name.empty() || name == "." || name == "..")
+            throw HostilePath(fmt::format("{} is not a plain path", path.string()));
+        auto child = open_child(folder, at, name);
+        if (!child) {
+            if (!on_missing(folder, at, name))
+                return std::nullopt;
+            child = open_child(folder, at, name);
+            if (!child)
+                throw SystemError(fmt::format("opening {}", at.string()), ENOENT);
+        }
+        folder = std::move(child);
+        refuse_open_to_all(folder, at);
+    }
+    return folder;
+}
+
+void make_folder(const Fd& parent, const std::filesystem::path& path, const std::string& name, mode_t mode,
+                 std::optional<gid_t> group) {
+    // Closed to all until its group is right. Somebody else may make it at the same moment.
+    if (::mkdirat(parent.get(), name.c_str(), private_folder_mode) != 0 && errno != EEXIST)
+        throw SystemError(fmt::format("making the folder {}", path.string()));
+    const Fd made(::openat(parent.get(), name.c_str(), folder_flags));
+    if (!made || (group && ::fchown(made.get(), 0, *group) != 0) || ::fchmod(made.get(), mode) != 0 ||
+        ::fsync(parent.get()) != 0)
+        throw SystemError(fmt::format("making the folder {}", path.string()));
+}
+
+} // namespace
+
+std::optional<SecretFolder> SecretFolder::open(const std::filesystem::path& path) {
+    auto fd = walk(path, [](const Fd&, const auto&, const auto&) { return false; });
+    return fd ? std::optional(SecretFolder(path, std::move(*fd))) : std::nullopt;
+}
+
+SecretFolder SecretFolder::make(const std::filesystem::path& path, const Accounts& accounts) {
+    auto fd = walk(path, [&](const Fd& parent, const std::filesystem::path& at, const std::string& name) {
+        if (at != path) {
+            make_folder(parent, at, name, parent_folder_mode, std::nullopt);
+            return true;
+        }
+        const auto keys = accounts.group("keys");
+        make_folder(parent, at, name, keys ? new_folder_mode : private_folder_mode, keys);
+        return true;
+    });
+    return {path, std::move(*fd)};
+}
+
+std::optional<struct stat> SecretFolder::look(const std::string& name) const {
+    struct stat about{};
+    if (::fstatat(fd_.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT)
+            return std::nullopt;
+        throw SystemError(fmt::format("looking at {}", shown(name)));
+    }
+    if (!S_ISREG(about.st_mode))
+        throw HostilePath(fmt::format("{} is there as a link or another kind of file: it is left as it is, and the "
+                                      "secret is not written",
+                                      shown(name)));
+    return about;
+}
+
+bool SecretFolder::has_content(const std::string& name, const secret::SecretBytes& content) const {
+    const Fd file(::openat(fd_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file)
+        return false;
+    secret::SecretBytes found(content.size() + 1);
+    size_t size = 0;
+    while (size < found.size()) {
+        const auto count = ::read(file.get(), found.data() + size, found.size() - size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return false;
+        if (count == 0)
+            break;
+        size += static_cast<size_t>(count);
+    }
+    return size == content.size() && CRYPTO_memcmp(found.data(), content.data(), size) == 0;
+}
+
+void SecretFolder::write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
+                             const secret::SecretBytes& content) const {
+    const auto temporary = temporary_name(name);
+    if (::unlinkat(fd_.get(), temporary.c_str(), 0) != 0 && errno != ENOENT)
+        throw SystemError(fmt::format("removing {}", shown(temporary)));
+    const Fd file(::openat(fd_.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0));
+    if (!file)
+        throw SystemError(fmt::format("creating {}", shown(temporary)));
+    // A change of owner clears bits of the mode, so the mode comes second.
+    if (::fchown(file.get(), user, group) != 0 || ::fchmod(file.get(), mode) != 0)
+        throw SystemError(fmt::format("setting owner and mode of {}", shown(temporary)));
+    write_all(file, std::as_bytes(std::span(content)), deadline_in(write_timeout));
+    if (::fsync(file.get()) != 0)
+        throw SystemError(fmt::format("syncing {}", shown(temporary)));
+}
+
+void SecretFolder::put_in_place(const std::string& name) const {
+    if (::renameat(fd_.get(), temporary_name(name).c_str(), fd_.get(), name.c_str()) != 0)
+        throw SystemError(fmt::format("putting {} in place", shown(name)));
+}
+
+void SecretFolder::remove_new(const std::string& name) const noexcept {
+    ::unlinkat(fd_.get(), temporary_name(name).c_str(), 0);
+}
+
+void SecretFolder::remove(const std::string& name) const {
+    if (look(name) && ::unlinkat(fd_.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+        throw SystemError(fmt::format("removing {}", shown(name)));
+}
+
+void SecretFolder::sync() const {
+    if (::fsync(fd_.get()) != 0)
+        throw SystemError(fmt::format("syncing {}", path_.string()));
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,76 @@
+# deployment.keys as Colmena has it, under the same names with the same defaults. In a file of its own, because in a hive that
+# Colmena evaluates it is there already; what Waggle adds is in keys-options.nix.
+{ lib, ... }:
+let
+  inherit (lib) mkOption types;
+
+  key = { config, name, ... }: {
+    options = {
+      name = mkOption {
+        type = types.str;
+        default = name;
+        description = "The file's name.";
+      };
+      text = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "The secret itself. It passes through Nix's evaluation; keyFile and keyCommand do not.";
+      };
+      keyFile = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        apply = value: if value == null then null else toString value;
+        description = "A file where `waggle` runs that holds it. In a flake an absolute path in quotes, or the file is copied to the store.";
+      };
+      keyCommand = mkOption {
+        type = types.nullOr (types.nonEmptyListOf types.str);
+        default = null;
+        example = [ "pass" "show" "wireguard" ];
+        description = "A program and its arguments, run where `waggle` runs, without a shell: its standard output is the secret.";
+      };
+      destDir = mkOption {
+        type = types.path;
+        default = "/run/keys";
+        apply = toString;
+        description = "The folder on the node. /run/keys is in memory; on a disk, the secret is readable on that disk.";
+      };
+      path = mkOption {
+        type = types.path;
+        default = "${config.destDir}/${config.name}";
+        defaultText = "\${destDir}/\${name}";
+        internal = true;
+        description = "The file on the node.";
+      };
+      user = mkOption {
+        type = types.str;
+        default = "root";
+        description = "Who owns the file.";
+      };
+      group = mkOption {
+        type = types.str;
+        default = "root";
+        description = "The file's group.";
+      };
+      permissions = mkOption {
+        type = types.str;
+        default = "0600";
+        description = "The file's mode: three or four octal digits.";
+      };
+      uploadAt = mkOption {
+        type = types.enum [ "pre-activation" "post-activation" ];
+        default = "pre-activation";
+        description = "Whether a deployment writes it before or after the new system's activation.";
+      };
+    };
+  };
+in
+{
+  key = "waggle/nixos-module/colmena-keys.nix";
+  _file = ./colmena-keys.nix;
+
+  options.deployment.keys = mkOption {
+    type = types.attrsOf (types.submodule key);
+    default = { };
+    description = "Secrets of this node: docs/secrets.md. They are never in the store.";
+  };
+}

@@ -1,0 +1,119 @@
+# What a node with deployment.keys gets besides the files themselves: what brings them back at boot, offline, before whatever
+# needs them, and <name>-key.service for each. docs/secrets.md says which stage is for what.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkIf mkOption types;
+  agent = config.services.waggle-agent;
+  keys = config.deployment.keys or { };
+  paths = map (key: toString key.path) (lib.attrValues keys);
+  command = arguments: "${agent.package}/bin/waggle-agent ${arguments}";
+  withConfig = arguments: command "${arguments} --config ${agent.configFile}";
+
+  # Mounted before anything of ours runs (nixos/lib/utils.nix, pathsNeededForBoot).
+  early = [ "/" "/nix" "/nix/store" "/var" "/var/log" "/var/lib" "/var/lib/nixos" "/etc" "/usr" ];
+  isLate = fs: !(fs.neededForBoot or false) && !(lib.elem fs.mountPoint early);
+  holdsKeys = fs: lib.any (lib.hasPrefix "${fs.mountPoint}/") paths;
+  lateMounts = map (fs: fs.mountPoint) (lib.filter (fs: isLate fs && holdsKeys fs) (lib.attrValues config.fileSystems));
+
+  # As systemd-escape --path, for the characters that mount points have.
+  escaped = path: lib.replaceStrings [ "-" "/" ] [ "\\x2d" "-" ] (lib.removePrefix "/" path);
+  unitOfMount = mount: "waggle-secrets-${escaped mount}";
+  latestOf = path:
+    map (mount: "${unitOfMount mount}.service") (lib.filter (mount: lib.hasPrefix "${mount}/" path) lateMounts);
+
+  # Where users are made by a unit and not by an activation snippet.
+  usersByUnit = config.systemd.sysusers.enable or false || config.services.userborn.enable or false;
+  userUnits = [ "systemd-sysusers.service" "userborn.service" ];
+  neededForUsers = lib.any (key: key.neededForUsers or false) (lib.attrValues keys);
+
+  # No default dependencies: these come before sysinit.target, and stay when a failed mount brings emergency.target.
+  service = unit: unit // {
+    before = unit.before or [ ] ++ [ "shutdown.target" ];
+    conflicts = [ "shutdown.target" ];
+    # A new agent is no reason to restart them, and with them what requires them.
+    restartIfChanged = false;
+    stopIfChanged = false;
+    unitConfig = { DefaultDependencies = false; } // unit.unitConfig or { };
+    serviceConfig = { Type = "oneshot"; RemainAfterExit = true; LimitCORE = 0; UMask = "0077"; } // unit.serviceConfig;
+  };
+  # The state directory and the keys that open it; nothing else, or a disk that fails would keep all secrets away.
+  own.RequiresMountsFor = [ agent.stateDir agent.identityFile ];
+in
+{
+  key = "waggle/nixos-module/keys.nix";
+  _file = ./keys.nix;
+
+  options.services.waggle-agent = {
+    configFile = mkOption { type = types.path; internal = true; description = "The agent's configuration."; };
+    secretMounts = mkOption {
+      type = types.listOf types.str;
+      internal = true;
+      default = [ ];
+      description = "Mount points with secrets that come after the early unit.";
+    };
+  };
+
+  config = mkIf agent.enable {
+    services.waggle-agent.secretMounts = lateMounts;
+
+    systemd.services = {
+      # Also where the configuration has no keys: the newest secrets come back in every generation.
+      waggle-secrets = service {
+        description = "Secrets of this node";
+        wantedBy = [ "sysinit.target" ];
+        wants = [ "network-pre.target" ];
+        before = [ "sysinit.target" "network-pre.target" "systemd-networkd.service" ];
+        after = userUnits;
+        unitConfig = own;
+        serviceConfig.ExecStart = withConfig "install-secrets --stage boot";
+      };
+    }
+    // lib.optionalAttrs (neededForUsers && usersByUnit) {
+      waggle-secrets-for-users = service {
+        description = "Secrets of this node that its users need";
+        wantedBy = [ "sysinit.target" ];
+        before = [ "sysinit.target" ] ++ userUnits;
+        unitConfig = own;
+        serviceConfig.ExecStart = withConfig "install-secrets --stage users";
+      };
+    }
+    // lib.listToAttrs (map
+      (mount: lib.nameValuePair (unitOfMount mount) (service rec {
+        description = "Secrets on ${mount}";
+        wantedBy = [ "${escaped mount}.mount" ];
+        bindsTo = wantedBy;
+        after = wantedBy ++ [ "waggle-secrets.service" ];
+        unitConfig = own;
+        serviceConfig.ExecStart = withConfig "install-secrets --stage mount --mount ${mount}";
+      }))
+      lateMounts)
+    // lib.mapAttrs'
+      (name: key: lib.nameValuePair "${name}-key" (service rec {
+        description = "Secret ${name} is in place";
+        wants = [ "waggle-secrets.service" ];
+        after = wants ++ latestOf (toString key.path);
+        unitConfig = own;
+        serviceConfig = { ExecStart = withConfig "await-secret ${name}"; TimeoutStartSec = "infinity"; };
+      }))
+      keys;
+
+    system.activationScripts = mkIf (keys != { }) ({
+      # Owners that were made just now.
+      waggleSecretOwners = {
+        deps = [ "users" "groups" ];
+        text = ''
+          ${withConfig "install-secrets --stage owners"} --system "$systemConfig"
+        '';
+      };
+    } // lib.optionalAttrs (neededForUsers && !usersByUnit) {
+      waggleSecretsForUsers = {
+        deps = [ "specialfs" ]; # mounts /run/keys
+        text = ''
+          ${withConfig "install-secrets --stage users"} --system "$systemConfig"
+        '';
+      };
+      # Last: NixOS 20.09 does not concatenate lists in here, the last one counts.
+      users = lib.mkAfter { deps = [ "waggleSecretsForUsers" ]; };
+    });
+  };
+}

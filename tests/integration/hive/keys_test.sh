@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# deployment.keys: Colmena's options and defaults, what is refused and in which words, what the trigger is told.
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/nix.sh
+source "$(dirname "$0")/nix.sh"
+nix_enter "$@"
+
+# A node with these keys and, of every kind of account, somebody called worker.
+node() { # KEYS [MORE]
+    hive <<NIX
+{
+  a = { ... }: {
+    imports = [ { ${2:-} } ];
+    fileSystems."/" = { device = "/dev/sda1"; fsType = "ext4"; };
+    boot.loader.grub.device = "nodev";
+    users.users.worker = { isSystemUser = true; group = "workers"; };
+    users.users.aliased = { name = "Odd_Name.1"; isSystemUser = true; group = "workers"; };
+    users.groups.workers = { };
+    deployment.keys = $1;
+  };
+}
+NIX
+}
+not_in_store() { ! grep -rqs -- "$1" /nix/store; }
+refuses() { # KEYS TEXT…
+    node "$1"
+    ask '.keys [ "a" ]'
+    check "refused: $1" fails "Failed assertions:" "${@:2}"
+}
+
+section "defaults"
+node '{ db.text = "honey-8c1f6e"; }'
+ask '.keys [ "a" ]'
+check "are Colmena's" satisfies '.a.keys.db == {
+    "path": "/run/keys/db", "user": "root", "group": "root", "permissions": "0600", "uploadAt": "pre-activation", "keyFile": null,
+    "keyCommand": null, "hasText": true, "restartUnits": [], "reloadUnits": [], "neededForUsers": false }'
+check "the text is not told" satisfies '(tostring | contains("honey-8c1f6e")) | not'
+ask '.nodes [ "a" ]'
+check "nor with the system" satisfies '.a.keys.db.hasText and ((tostring | contains("honey-8c1f6e")) | not)'
+check "and nowhere in the store" not_in_store honey-8c1f6e
+ask '.keyTexts [ "a" ]'
+check "but where it is asked for" answers '{ "a": { "db": "honey-8c1f6e" } }'
+ask '.deployments [ "a" ]'
+check "selecting nodes needs no keys" satisfies '.a | has("keys") | not'
+
+section "every option"
+echo nectar-40b7d2 >secret.txt
+node '{
+  one = { keyFile = ./secret.txt; name = "other-name"; destDir = "/var/lib/x"; user = "worker"; group = "workers"; permissions = "440";
+    uploadAt = "post-activation"; restartUnits = [ "a.service" ]; reloadUnits = [ "b@1.service" ]; };
+  two = { keyCommand = [ "pass" "show" "two words" ]; user = "Odd_Name.1"; };
+  three = { keyFile = "/etc/hostname"; path = "/persist/three"; neededForUsers = true; };
+}'
+ask '.keys [ "a" ]'
+check "arrives" satisfies '
+    .a.keys.one.path == "/var/lib/x/other-name" and .a.keys.one.keyFile == "'"$work"'/secret.txt" and .a.keys.one.permissions == "440" and
+    .a.keys.one.user == "worker" and .a.keys.one.uploadAt == "post-activation" and .a.keys.one.restartUnits == ["a.service"] and
+    .a.keys.one.reloadUnits == ["b@1.service"] and .a.keys.two.keyCommand == ["pass", "show", "two words"] and
+    .a.keys.three.path == "/persist/three" and .a.keys.three.neededForUsers'
+check "a file that is named as a path is not copied to the store" not_in_store nectar-40b7d2
+
+section "what is refused"
+refuses '{ x = { }; }' "deployment.keys.x: one of text, keyFile and keyCommand must be set"
+refuses '{ x = { text = "a"; keyFile = "/b"; }; }' "text and keyFile are set, and only one"
+refuses '{ "a b".text = ""; }' "its name cannot be part of a unit's"
+refuses '{ x = { text = ""; name = "../x"; }; }' "which is not a file's name"
+refuses '{ x = { text = ""; destDir = "/nix/store/x"; }; }' "its path is"
+refuses '{ x = { text = ""; destDir = "/run/a b"; }; }' "its path is"
+refuses '{ x = { text = ""; destDir = "/run/../etc"; }; }' "its path is"
+refuses '{ x = { text = ""; permissions = "4755"; }; }' "which is not three octal digits"
+refuses '{ x = { text = ""; user = "1000"; }; }' "user is \"1000\", which is no user's name"
+refuses '{ x = { text = ""; user = "-x"; }; }' "which is no user's name"
+refuses '{ x = { text = ""; user = "nobody-here"; }; }' "there is no users.users.nobody-here in this configuration"
+refuses '{ x = { text = ""; user = "aliased"; }; }' "there is no users.users.aliased"
+refuses '{ x = { text = ""; group = "nobody-here"; }; }' "there is no users.groups.nobody-here"
+refuses '{ x = { text = ""; restartUnits = [ "nginx" ]; }; }' "\"nginx\" is not a unit's name"
+refuses '{ x = { text = ""; neededForUsers = true; user = "worker"; }; }' "user and group must be root"
+refuses '{ x = { text = ""; neededForUsers = true; uploadAt = "post-activation"; }; }' "uploadAt cannot be"
+refuses '{ x.text = ""; y = { text = ""; name = "x"; }; }' "x and y have the same path, /run/keys/x"
+refuses '{ x.text = ""; y = { text = ""; destDir = "/run/keys/x"; }; }' "x (/run/keys/x) is in the way of y"
+node '{ x = { text = ""; uploadAt = "later"; }; }'
+ask '.keys [ "a" ]'
+check "uploadAt has two values" fails "uploadAt"
+node '{ x = { text = ""; keyCommand = [ ]; }; }'
+ask '.keys [ "a" ]'
+check "a command has at least a program" fails "keyCommand"
+node '{ x = { }; }'
+ask '.nodes [ "a" ]'
+check "a system with such keys is not built either" fails "Failed assertions:" "one of text, keyFile and keyCommand"
+
+section "who can open bundles besides"
+hive <<<'{ meta.recoveryRecipients = [ "age1x" ]; a = { }; }'
+ask .info
+check "is told" satisfies '.meta.recoveryRecipients == ["age1x"]'
+hive <<<'{ meta.recoveryRecipients = "age1x"; a = { }; }'
+ask .info
+check "is a list" fails "meta.recoveryRecipients must be a list of public keys"
+
+section "the search above finds what is there"
+nix-instantiate --eval --read-write-mode -E 'builtins.toFile "leak" "honey-8c1f6e"' >/dev/null
+in_store() { ! not_in_store "$1"; }
+check "a secret in the store" in_store honey-8c1f6e

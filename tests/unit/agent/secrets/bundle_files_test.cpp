@@ -1,0 +1,119 @@
+#include "agent/secrets/bundle_files.hpp"
+#include "shared/base/file.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace waggle::agent {
+namespace {
+
+using testing::HasSubstr;
+
+// Sends the bytes in pieces of seven.
+class BundleFeed : public Feed {
+public:
+    explicit BundleFeed(std::string bytes) : bytes_(std::move(bytes)) {}
+    std::string_view next_bundle_piece() override {
+        if (sent_ == bytes_.size())
+            throw net::ConnectionLost("nothing more");
+        const auto piece = std::string_view(bytes_).substr(sent_, 7);
+        sent_ += piece.size();
+        return piece;
+    }
+    std::string_view next_list_piece() override { throw Error("not asked for"); }
+    void want(std::vector<std::uint32_t>) override { throw Error("not asked for"); }
+    protocol::NarPiece next_nar_piece() override { throw Error("not asked for"); }
+
+private:
+    std::string bytes_;
+    size_t sent_ = 0;
+};
+
+class Bundles : public testing::Test {
+protected:
+    std::string seal(const std::string& node, std::int64_t sequence, const ssh::PrivateKey& key) const {
+        protocol::SecretBundle bundle{.hive = "test", .node = node, .sequence = sequence, .secrets = {}};
+        bundle.secrets.resize(1);
+        bundle.secrets[0].file.name = "one";
+        bundle.secrets[0].file.path = "/run/keys/one";
+        bundle.secrets[0].content = {'x'};
+        const auto recipient = secret::Recipient(key.public_key());
+        const auto sealed = secret::seal(protocol::to_plaintext(bundle), {&recipient, 1});
+        return {sealed.begin(), sealed.end()};
+    }
+    BundleRef receive(const std::string& sent, const std::string& is_signed) {
+        BundleFeed feed(sent);
+        return files.receive(id, 7, protocol::replace_by(is_signed), feed);
+    }
+    Unsealer unsealer() const {
+        Unsealer made{.hive = "test", .node = "alpha", .identities = {}};
+        made.identities.emplace_back(other_key);
+        made.identities.emplace_back(node_key);
+        return made;
+    }
+    void expect_refused(const BundleRef& ref, const char* why) {
+        try {
+            open_bundle(files.load(ref), ref, unsealer());
+            ADD_FAILURE() << "it was opened";
+        } catch (const BundleRefused& error) {
+            EXPECT_THAT(error.what(), HasSubstr(why));
+        }
+    }
+
+    TemporaryFolder state;
+    BundleFiles files{state.path()};
+    protocol::DeploymentId id{sha256("a deployment")};
+    ssh::PrivateKey node_key = ssh::PrivateKey::generate();
+    ssh::PrivateKey other_key = ssh::PrivateKey::generate();
+};
+
+TEST_F(Bundles, AreKeptAsTheyCameAndOpenedWithAnyKeyOfTheNode) {
+    const auto sealed = seal("alpha", 7, node_key);
+    const auto ref = receive(sealed, sealed);
+    EXPECT_EQ(read_file(files.file_of(id), 100'000), sealed);
+    EXPECT_EQ(open_bundle(files.load(ref), ref, unsealer()).secrets.at(0).file.name, "one");
+}
+
+TEST_F(Bundles, OtherBytesThanTheSignedOnesAreNotKept) {
+    const auto sealed = seal("alpha", 7, node_key);
+    auto changed = sealed;
+    changed.back() = static_cast<char>(changed.back() ^ 1);
+    EXPECT_THROW(receive(changed, sealed), Stopped);
+    EXPECT_THROW(receive(sealed + "x", sealed), Stopped);
+    EXPECT_FALSE(std::filesystem::exists(files.file_of(id)));
+}
+
+TEST_F(Bundles, OneThatWasChangedOnTheNodeIsRefused) {
+    const auto sealed = seal("alpha", 7, node_key);
+    const auto ref = receive(sealed, sealed);
+    std::ofstream(files.file_of(id), std::ios::app) << "x";
+    expect_refused(ref, "changed or replaced");
+    std::filesystem::remove(files.file_of(id));
+    expect_refused(ref, "are gone");
+}
+
+// Even where the record of its hash was made to fit.
+TEST_F(Bundles, OneOfAnotherNodeOrAnOlderOneIsRefused) {
+    const auto of_other_node = seal("beta", 7, node_key);
+    expect_refused(receive(of_other_node, of_other_node), "beta");
+    const auto older = seal("alpha", 6, node_key);
+    expect_refused(receive(older, older), "6");
+    const auto for_other_key = seal("alpha", 7, ssh::PrivateKey::generate());
+    const auto ref = receive(for_other_key, for_other_key);
+    expect_refused(ref, "");
+}
+
+TEST_F(Bundles, OthersAreRemovedWhenTheyAreNotWantedAnyMore) {
+    const auto sealed = seal("alpha", 7, node_key);
+    receive(sealed, sealed);
+    files.keep_only({id});
+    EXPECT_TRUE(std::filesystem::exists(files.file_of(id)));
+    files.keep_only({protocol::DeploymentId{sha256("another")}});
+    EXPECT_FALSE(std::filesystem::exists(files.file_of(id)));
+}
+
+} // namespace
+} // namespace waggle::agent

@@ -1,0 +1,339 @@
+// Real files in a folder of the test's own.
+
+#include "agent/secrets/installation.hpp"
+#include "agent/secrets/node_secrets.hpp"
+#include "shared/base/file.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+namespace waggle::agent {
+namespace {
+
+using protocol::Secret;
+using protocol::SecretStatus;
+using protocol::UploadAt;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+namespace fs = std::filesystem;
+
+// Whoever runs the test stands for "root"; the others there are have the same numbers, for only root gives files away.
+class TestAccounts : public Accounts {
+public:
+    std::set<std::string> known{"root"};
+    std::optional<uid_t> user(const std::string& name) const override {
+        return known.contains(name) ? std::optional(::geteuid()) : std::nullopt;
+    }
+    std::optional<gid_t> group(const std::string& name) const override {
+        return known.contains(name) ? std::optional(::getegid()) : std::nullopt;
+    }
+    std::string name_of_user(uid_t) const override { return "me"; }
+    std::string name_of_group(gid_t) const override { return "us"; }
+};
+
+Secret secret(const std::string& name, const fs::path& folder, const std::string& content) {
+    Secret made;
+    made.file.name = name;
+    made.file.path = (folder / name).string();
+    made.file.restart_units = {name + ".service"};
+    made.content.assign(content.begin(), content.end());
+    return made;
+}
+
+class InstallSecrets : public testing::Test {
+protected:
+    InstallSecrets() { fs::create_directories(state); }
+
+    InstallOutcome install(std::vector<Secret> secrets, SecretStage stage = SecretStage::after_activation) {
+        bundle.secrets = std::move(secrets);
+        return again(stage);
+    }
+    InstallOutcome again(SecretStage stage = SecretStage::after_activation) {
+        ++bundle.sequence;
+        return same_bundle(stage);
+    }
+    InstallOutcome same_bundle(SecretStage stage) {
+        clock += std::chrono::seconds(1);
+        return install_secrets(bundle, scope(stage), world());
+    }
+    StageScope scope(SecretStage stage) const {
+        return {.stage = stage, .mount = mount, .name = name, .absent_mounts = absent};
+    }
+    InstallWorld world() const {
+        return {.state_dir = state,
+                .accounts = accounts,
+                .clock = [this] { return clock; },
+                .monotonic = [] { return std::chrono::microseconds(77); }};
+    }
+    static std::string read(const fs::path& file) { return read_file(file, 1000); }
+    static mode_t mode(const fs::path& file) { return static_cast<mode_t>(fs::status(file).permissions()) & 07777U; }
+    std::vector<std::string> names() const {
+        std::vector<std::string> found;
+        for (const auto& entry : fs::directory_iterator(keys))
+            found.push_back(entry.path().filename());
+        std::ranges::sort(found);
+        return found;
+    }
+    ino_t inode(const fs::path& file) const {
+        struct stat about{};
+        EXPECT_EQ(::stat(file.c_str(), &about), 0);
+        return about.st_ino;
+    }
+
+    TemporaryFolder folder;
+    fs::path root = fs::canonical(folder.path());
+    fs::path state = root / "state";
+    fs::path keys = root / "keys";
+    protocol::SecretBundle bundle;
+    TestAccounts accounts;
+    Time clock = test_time;
+    std::string mount;
+    std::string name;
+    std::vector<std::string> absent;
+};
+
+TEST_F(InstallSecrets, WritesFilesWithTheirModesIntoAFolderThatItMakes) {
+    auto one = secret("one", keys, "first");
+    one.file.permissions = 0440;
+    const auto outcome = install({one, secret("two", keys / "deeper", "")});
+    EXPECT_EQ(read(keys / "one"), "first");
+    EXPECT_EQ(mode(keys / "one"), 0440U);
+    EXPECT_EQ(read(keys / "deeper" / "two"), "");
+    EXPECT_EQ(mode(keys / "deeper"), 0700U); // this node has no group keys
+    EXPECT_THAT(outcome.written, ElementsAre("one", "two"));
+    EXPECT_THAT(outcome.units, Contains(UnitChange{"one.service", false, std::chrono::microseconds(77)}));
+    EXPECT_THAT(names(), ElementsAre("deeper", "one"));
+}
+
+TEST_F(InstallSecrets, TheFolderIsForTheGroupKeysWhereThereIsOne) {
+    accounts.known.insert("keys");
+    install({secret("one", keys, "first")});
+    EXPECT_EQ(mode(keys), 0750U);
+}
+
+TEST_F(InstallSecrets, WhatIsRightIsNotTouched) {
+    install({secret("one", keys, "first"), secret("two", keys, "second")});
+    const auto before = inode(keys / "one");
+    const auto outcome = install({secret("one", keys, "first"), secret("two", keys, "other")});
+    EXPECT_EQ(inode(keys / "one"), before);
+    EXPECT_THAT(outcome.written, ElementsAre("two"));
+    EXPECT_THAT(outcome.units, ElementsAre(UnitChange{"two.service", false, std::chrono::microseconds(77)}));
+    EXPECT_FALSE(again().changed());
+}
+
+TEST_F(InstallSecrets, ModeAndOwnerAreRepairedWithoutRestartingAnything) {
+    install({secret("one", keys, "first")});
+    fs::permissions(keys / "one", fs::perms::all);
+    const auto outcome = same_bundle(SecretStage::boot);
+    EXPECT_EQ(mode(keys / "one"), 0600U);
+    EXPECT_THAT(outcome.written, ElementsAre("one"));
+    EXPECT_THAT(outcome.units, IsEmpty());
+}
+
+TEST_F(InstallSecrets, WhatIsGoneComesBackAndHasNotChanged) {
+    install({secret("one", keys, "first")});
+    const auto changed = InstalledList::load(state).find((keys / "one").string())->changed;
+    fs::remove_all(keys);
+    const auto outcome = same_bundle(SecretStage::boot);
+    EXPECT_EQ(read(keys / "one"), "first");
+    EXPECT_THAT(outcome.units, IsEmpty());
+    EXPECT_EQ(InstalledList::load(state).find((keys / "one").string())->changed, changed);
+}
+
+TEST_F(InstallSecrets, WhatSomebodyChangedIsSetRightAndItsUnitsHearOfIt) {
+    install({secret("one", keys, "first")});
+    std::ofstream(keys / "one") << "tampered";
+    const auto outcome = same_bundle(SecretStage::after_activation);
+    EXPECT_EQ(read(keys / "one"), "first");
+    EXPECT_THAT(outcome.units, SizeIs(1));
+}
+
+TEST_F(InstallSecrets, WhatTheBundleNoLongerHasIsRemoved) {
+    install({secret("one", keys, "first"), secret("two", keys, "second")});
+    const auto outcome = install({secret("two", keys, "second")});
+    EXPECT_THAT(names(), ElementsAre("two"));
+    EXPECT_THAT(outcome.removed, ElementsAre((keys / "one").string()));
+    install({});
+    EXPECT_THAT(names(), IsEmpty());
+    EXPECT_THAT(InstalledList::load(state).secrets(), IsEmpty());
+}
+
+TEST_F(InstallSecrets, BeforeAnActivationNothingIsRemovedAndOnlyTheEarlyOnesAreWritten) {
+    install({secret("old", keys, "x")});
+    auto late = secret("late", keys, "later");
+    late.file.upload_at = UploadAt::post_activation;
+    install({secret("one", keys, "first"), late}, SecretStage::before_activation);
+    EXPECT_THAT(names(), ElementsAre("old", "one"));
+    again();
+    EXPECT_THAT(names(), ElementsAre("late", "one"));
+}
+
+TEST_F(InstallSecrets, AnUnknownUserIsNamedAndNothingIsWritten) {
+    auto two = secret("two", keys, "second");
+    two.file.user = "nginx";
+    try {
+        install({secret("one", keys, "first"), two});
+        FAIL();
+    } catch (const SecretsNotInstalled& error) {
+        EXPECT_THAT(error.what(), HasSubstr("secret two: this node has no user nginx"));
+    }
+    EXPECT_THAT(names(), IsEmpty());
+    two.file.user = "root";
+    two.file.group = "web";
+    EXPECT_THROW(install({two}), SecretsNotInstalled);
+}
+
+TEST_F(InstallSecrets, AUserThatTheActivationMakesGetsItAfterwards) {
+    auto one = secret("one", keys, "first");
+    one.file.user = "nginx";
+    one.file.permissions = 0644;
+    const auto before = install({one}, SecretStage::before_activation);
+    EXPECT_EQ(mode(keys / "one"), 0400U);
+    EXPECT_THAT(before.waiting, ElementsAre(HasSubstr("no user nginx")));
+    accounts.known.insert("nginx");
+    const auto after = same_bundle(SecretStage::owners);
+    EXPECT_EQ(mode(keys / "one"), 0644U);
+    EXPECT_THAT(after.units, IsEmpty());
+}
+
+TEST_F(InstallSecrets, OneThatCannotBeWrittenKeepsAllFromBeingWritten) {
+    fs::create_directories(keys / "two"); // a folder is in the way
+    EXPECT_THROW(install({secret("one", keys, "first"), secret("two", keys, "second")}), SecretsNotInstalled);
+    EXPECT_THAT(names(), ElementsAre("two"));
+}
+
+TEST_F(InstallSecrets, AtBootEachIsForItself) {
+    fs::create_directories(keys / "two");
+    const auto outcome = install({secret("one", keys, "first"), secret("two", keys, "second")}, SecretStage::boot);
+    EXPECT_EQ(read(keys / "one"), "first");
+    EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("secret two")));
+}
+
+TEST_F(InstallSecrets, LinksAreNotFollowed) {
+    fs::create_directories(root / "elsewhere");
+    fs::create_directory_symlink(root / "elsewhere", keys);
+    EXPECT_THROW(install({secret("one", keys, "first")}), SecretsNotInstalled);
+    EXPECT_THROW(install({secret("one", keys / "deeper", "first")}), SecretsNotInstalled);
+    EXPECT_TRUE(fs::is_empty(root / "elsewhere"));
+}
+
+TEST_F(InstallSecrets, ALinkInTheFilesPlaceIsLeftAlone) {
+    fs::create_directories(keys);
+    std::ofstream(root / "shadow") << "untouched";
+    fs::create_symlink(root / "shadow", keys / "one");
+    EXPECT_THROW(install({secret("one", keys, "first")}), SecretsNotInstalled);
+    EXPECT_EQ(read(root / "shadow"), "untouched");
+    EXPECT_TRUE(fs::is_symlink(keys / "one"));
+}
+
+TEST_F(InstallSecrets, AFolderThatEverybodyCanWriteToIsNoPlace) {
+    fs::create_directories(keys);
+    fs::permissions(keys, fs::perms::all);
+    EXPECT_THROW(install({secret("one", keys, "first")}), SecretsNotInstalled);
+    EXPECT_THAT(names(), IsEmpty());
+}
+
+TEST_F(InstallSecrets, ARemovedSecretBehindALinkIsNotFollowedEither) {
+    install({secret("one", keys, "first")});
+    fs::rename(keys, root / "moved");
+    fs::create_directory_symlink(root / "moved", keys);
+    const auto outcome = install({});
+    EXPECT_TRUE(fs::exists(root / "moved" / "one"));
+    EXPECT_THAT(outcome.problems, SizeIs(1));
+    EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1)); // tried again next time
+}
+
+TEST_F(InstallSecrets, WhatACutOffWriteLeftIsRemoved) {
+    install({secret("one", keys, "first")});
+    std::ofstream(keys / ".one.waggle-new") << "half";
+    again();
+    EXPECT_THAT(names(), ElementsAre("one"));
+    std::ofstream(keys / ".one.waggle-new") << "half";
+    install({});
+    EXPECT_THAT(names(), IsEmpty());
+}
+
+TEST_F(InstallSecrets, BelowAFileSystemThatIsNotThereNothingIsWritten) {
+    absent = {keys.string()};
+    const auto outcome = install({secret("one", keys, "first")});
+    EXPECT_FALSE(fs::exists(keys));
+    EXPECT_THAT(outcome.waiting, ElementsAre(HasSubstr("mounted")));
+    absent.clear();
+    mount = keys.string();
+    same_bundle(SecretStage::mount);
+    EXPECT_EQ(read(keys / "one"), "first");
+}
+
+TEST_F(InstallSecrets, StageMountLeavesWhatIsElsewhere) {
+    mount = (keys / "disk").string();
+    install({secret("one", keys, "first"), secret("two", keys / "disk", "second")}, SecretStage::mount);
+    EXPECT_FALSE(fs::exists(keys / "one"));
+    EXPECT_EQ(read(keys / "disk" / "two"), "second");
+}
+
+TEST_F(InstallSecrets, ForUsersOnlyWhatTheyNeed) {
+    auto password = secret("password", keys, "hash");
+    password.file.needed_for_users = true;
+    install({secret("one", keys, "first"), password}, SecretStage::for_users);
+    EXPECT_THAT(names(), ElementsAre("password"));
+}
+
+TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
+    install({secret("one", keys, "first")});
+    std::ofstream(InstalledList::file_in(state)) << "garbage";
+    const auto outcome = install({secret("one", keys, "second")});
+    EXPECT_EQ(read(keys / "one"), "second");
+    EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("begun anew")));
+    EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1));
+}
+
+TEST_F(InstallSecrets, TheListNamesNoContent) {
+    install({secret("one", keys, "unmistakable")});
+    EXPECT_THAT(read(InstalledList::file_in(state)), testing::Not(HasSubstr("unmistakable")));
+}
+
+TEST_F(InstallSecrets, TellsHowEachIs) {
+    accounts.known.insert("nginx");
+    auto waits = secret("waits", keys, "w");
+    waits.file.user = "later";
+    install({secret("differs", keys, "x"), secret("link", keys, "x"), secret("missing", keys, "x"),
+             secret("mode", keys, "x"), secret("right", keys, "x"), waits},
+            SecretStage::boot);
+    std::ofstream(keys / "differs") << "y";
+    fs::remove(keys / "link");
+    fs::create_symlink("right", keys / "link");
+    fs::remove(keys / "missing");
+    fs::permissions(keys / "mode", fs::perms::all);
+    std::map<std::string, SecretStatus::State> states;
+    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), world()))
+        states[status.name] = status.state;
+    EXPECT_EQ(states, (std::map<std::string, SecretStatus::State>{{"differs", SecretStatus::State::differs},
+                                                                  {"link", SecretStatus::State::unreadable},
+                                                                  {"missing", SecretStatus::State::missing},
+                                                                  {"mode", SecretStatus::State::differs},
+                                                                  {"right", SecretStatus::State::in_place},
+                                                                  {"waits", SecretStatus::State::waits}}));
+    const auto right = look_at_secrets(bundle, scope(SecretStage::boot), world()).at(4);
+    EXPECT_EQ(right.owner, "me:us");
+    EXPECT_EQ(right.mode, "0600");
+    EXPECT_EQ(right.changed, clock);
+}
+
+TEST(MountPoints, AreTheFifthColumn) {
+    EXPECT_THAT(
+        parse_mount_points("22 27 0:20 / /sys rw - sysfs sysfs rw\n30 27 0:26 / /mnt/a rw,x shared:1 - nfs s:/ rw\n"),
+        ElementsAre("/sys", "/mnt/a"));
+}
+
+} // namespace
+} // namespace waggle::agent

@@ -1,0 +1,56 @@
+#include "trigger/command/upload_keys.hpp"
+
+#include "trigger/command/ask.hpp"
+#include "trigger/deploy/deploy_node.hpp"
+#include "trigger/report/summary.hpp"
+#include "trigger/secrets/secret_reader.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <optional>
+
+namespace waggle::trigger {
+
+int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, const Interrupt& interrupt) {
+    disable_core_dumps();
+    std::map<std::string, DeployedNode> nodes;
+    std::optional<SecretReader> reader;
+    std::optional<protocol::GitRevision> git;
+    const auto find = [&](Preparation& preparation, const std::vector<std::string>& names) {
+        auto recovery_recipients = parse_recovery_recipients(preparation.info().recovery_recipients);
+        std::vector<NodeAddress> addresses;
+        std::vector<const NodeAddress*> pointers;
+        for (DeployedNode& node : preparation.keys(names)) {
+            const auto [found, is_new] = nodes.emplace(node.name, std::move(node));
+            addresses.push_back(found->second);
+            pointers.push_back(&found->second);
+        }
+        reader.emplace(preparation.key_texts(pointers), std::move(recovery_recipients), interrupt);
+        git = preparation.git();
+        return addresses;
+    };
+    const auto upload = [&](const Asked& asked) {
+        DeployedNode node = nodes.at(asked.address.name);
+        node.deployment = asked.address.deployment;
+        return deploy_node(node, {.goal = protocol::Goal::upload_keys, .force = options.force, .git = git},
+                           {.connect = asked.connect,
+                            .toplevel = std::nullopt,
+                            .closure = {},
+                            .nar_reader = [] { return Store::nar_reader(); },
+                            .identity = asked.identity,
+                            .interrupt = asked.interrupt,
+                            .reporter = asked.reporter,
+                            .patience = {},
+                            .secrets = [&] { return (*reader)(node); }});
+    };
+    const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, upload, find);
+    const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
+    fmt::print("{}", format_summary(reports, color));
+    std::fflush(stdout);
+    return protocol::exit_code(worst_outcome(reports));
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,29 @@
+#include "trigger/secrets/node_secrets.hpp"
+
+#include <fmt/format.h>
+
+namespace waggle::trigger {
+
+Bytes seal_bundle(NodeSecrets& secrets, std::int64_t sequence, const ssh::PublicKey& node_key) {
+    secrets.bundle.sequence = sequence;
+    std::vector<secret::Recipient> recipients = {secret::Recipient(node_key)};
+    recipients.insert(recipients.end(), secrets.recovery_recipients.begin(), secrets.recovery_recipients.end());
+    return secret::seal(protocol::to_plaintext(secrets.bundle), recipients);
+}
+
+std::vector<secret::Recipient> parse_recovery_recipients(const std::vector<std::string>& texts) {
+    constexpr size_t max = secret::max_recipients - 1; // and the node
+    if (texts.size() > max)
+        throw Error(fmt::format("meta.recoveryRecipients has {} keys, and {} are possible", texts.size(), max));
+    std::vector<secret::Recipient> recipients;
+    for (const std::string& text : texts) {
+        try {
+            recipients.push_back(secret::Recipient::parse(text));
+        } catch (const secret::BadAgeKey& error) {
+            throw Error(fmt::format("meta.recoveryRecipients: {}", error.what()));
+        }
+    }
+    return recipients;
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,135 @@
+#include "trigger/secrets/read_secrets.hpp"
+
+#include "shared/base/process.hpp"
+#include "shared/protocol/json.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace waggle::trigger {
+
+namespace {
+
+using secret::SecretBytes;
+
+constexpr size_t max_bytes = protocol::max_secret_bytes;
+constexpr size_t shown_error_bytes = 2000; // of a command's standard error: its end says why
+
+Error too_long() {
+    return Error(fmt::format("it is longer than {} bytes", max_bytes));
+}
+
+SecretBytes read_key_file(const std::string& path) {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!fd)
+        throw Error(fmt::format("keyFile {}: {}", path, std::strerror(errno)));
+    SecretBytes content(max_bytes + 1);
+    size_t size = 0;
+    for (;;) {
+        const ssize_t count = ::read(fd.get(), content.data() + size, content.size() - size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            throw Error(fmt::format("keyFile {}: {}", path, std::strerror(errno)));
+        if (count == 0)
+            break;
+        size += static_cast<size_t>(count);
+        if (size > max_bytes)
+            throw Error(fmt::format("keyFile {}: {}", path, too_long().what()));
+    }
+    content.resize(size);
+    content.shrink_to_fit();
+    return content;
+}
+
+std::string last_words(std::string_view standard_error) {
+    const auto end = standard_error.find_last_not_of(" \t\r\n");
+    if (end == standard_error.npos)
+        return ", and said nothing";
+    auto words = standard_error.substr(0, end + 1);
+    if (words.size() > shown_error_bytes)
+        words.remove_prefix(words.size() - shown_error_bytes);
+    return fmt::format(":\n{}", words);
+}
+
+SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrupt& interrupt,
+                            std::chrono::milliseconds time) {
+    const Command command{.argv = argv, .extra_environment = {}};
+    SecretBytes content;
+    const auto collect = [&](std::string_view piece) {
+        if (content.size() + piece.size() > max_bytes)
+            throw too_long();
+        content.insert(content.end(), piece.begin(), piece.end());
+    };
+    try {
+        const RunResult result =
+            run(command,
+                {.deadline = deadline_in(time), .on_stdout = collect, .on_stderr_line = {}, .interrupt = &interrupt});
+        interrupt.check(); // Ctrl-C reaches the child as well
+        if (!result.status.success())
+            throw Error(fmt::format("it ended with {}{}", result.status.to_string(), last_words(result.err_tail)));
+        return content;
+    } catch (const Interrupted&) {
+        throw;
+    } catch (const TimedOut&) {
+        throw Error(fmt::format("keyCommand `{}` did not end within {} s, and was stopped", command.to_string(),
+                                std::chrono::duration<double>(time).count()));
+    } catch (const Error& error) {
+        throw Error(fmt::format("keyCommand `{}`: {}", command.to_string(), error.what()));
+    }
+}
+
+SecretBytes read_secret(const KeySource& source, const KeyTexts& texts, const Interrupt& interrupt,
+                        std::chrono::milliseconds command_time) {
+    const int sources = (source.key_file ? 1 : 0) + (source.key_command.empty() ? 0 : 1) + (source.has_text ? 1 : 0);
+    if (sources != 1)
+        throw Error("exactly one of text, keyFile and keyCommand must be set");
+    if (source.key_file)
+        return read_key_file(*source.key_file);
+    if (!source.key_command.empty())
+        return run_key_command(source.key_command, interrupt, command_time);
+    const auto text = texts.find(source.file.name);
+    if (text == texts.end())
+        throw Error("its text was not evaluated");
+    if (text->second.size() > max_bytes)
+        throw too_long();
+    return text->second;
+}
+
+} // namespace
+
+protocol::SecretBundle read_secrets(std::span<const KeySource> sources, const KeyTexts& texts,
+                                    const Interrupt& interrupt, std::chrono::milliseconds command_time) {
+    protocol::SecretBundle bundle;
+    bundle.secrets.reserve(sources.size());
+    for (const KeySource& source : sources) {
+        try {
+            bundle.secrets.push_back({source.file, read_secret(source, texts, interrupt, command_time)});
+        } catch (const Interrupted&) {
+            throw;
+        } catch (const Error& error) {
+            throw SecretNotRead(fmt::format("deployment.keys.{}: {}", source.file.name, error.what()));
+        }
+    }
+    std::ranges::sort(bundle.secrets, {}, [](const protocol::Secret& secret) { return secret.file.name; });
+    try {
+        protocol::require_valid(bundle);
+    } catch (const protocol::BadDocument& error) {
+        throw SecretNotRead(fmt::format("deployment.keys: {}", error.what()));
+    }
+    return bundle;
+}
+
+void disable_core_dumps() {
+    const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+    if (::setrlimit(RLIMIT_CORE, &none) != 0)
+        throw SystemError("disabling core dumps");
+}
+
+} // namespace waggle::trigger

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "shared/base/interrupt.hpp"
+#include "shared/protocol/secret_bundle.hpp"
+#include "trigger/secrets/key_source.hpp"
+
+#include <chrono>
+#include <map>
+#include <span>
+#include <string>
+
+namespace waggle::trigger {
+
+// A secret that could not be read; the message names it and says why.
+class SecretNotRead : public Error {
+public:
+    using Error::Error;
+};
+
+// The secrets that are written in the hive itself, by name.
+using KeyTexts = std::map<std::string, secret::SecretBytes>;
+
+// Of several nodes; why those that are missing are is in `failures`.
+struct EvaluatedKeyTexts {
+    std::map<std::string, KeyTexts> nodes;
+    std::map<std::string, std::string> failures = {};
+};
+
+// A key command may have to ask a person for a PIN.
+inline constexpr auto key_command_time = std::chrono::minutes(2);
+
+// Reads the secrets from where they are: texts, files, the output of commands. In a bundle without hive, node and
+// sequence. Throws SecretNotRead, Interrupted.
+protocol::SecretBundle read_secrets(std::span<const KeySource> sources, const KeyTexts& texts,
+                                    const Interrupt& interrupt,
+                                    std::chrono::milliseconds command_time = key_command_time);
+
+// No core dump of this process from now on, nor of what it starts.
+void disable_core_dumps();
+
+} // namespace waggle::trigger

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "trigger/hive/hive.hpp"
+#include "trigger/secrets/node_secrets.hpp"
+#include "trigger/secrets/read_secrets.hpp"
+
+#include <vector>
+
+namespace waggle::trigger {
+
+// Reads a node's secrets when its turn has come, so that they are in memory for no longer than it takes. For any
+// thread.
+class SecretReader {
+public:
+    SecretReader(EvaluatedKeyTexts texts, std::vector<secret::Recipient> recovery_recipients,
+                 const Interrupt& interrupt);
+
+    // Throws SecretNotRead, Interrupted.
+    NodeSecrets operator()(const NodeAddress& node) const;
+
+private:
+    EvaluatedKeyTexts texts_;
+    std::vector<secret::Recipient> recovery_recipients_;
+    const Interrupt* interrupt_;
+};
+
+} // namespace waggle::trigger
