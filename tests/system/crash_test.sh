@@ -73,8 +73,13 @@ declare -A keeps_no_history=() # nodes on which just that fails: the next deploy
 is_settled() {
     local folder=$run/nodes/$1/root/var/lib/waggle-agent
     [[ $(state_of "$1" '.deployment.outcome') != null ]] && agent_listens "$1" &&
-        [[ ${keeps_no_history[$1]:-} == 1 || $(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$folder/history.json") == $(state_of "$1" '.deployment | "\(.id) \(.outcome)"') ]] &&
+        { [[ ${keeps_no_history[$1]:-} == 1 ]] || is_in_history "$1"; } &&
         [[ -z $(find "$folder" -name '*.tmp') ]] && no_unit_is_left "$1"
+}
+is_in_history() {
+    local entry
+    entry=$(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$run/nodes/$1/root/var/lib/waggle-agent/history.json" 2>/dev/null || echo none)
+    [[ $entry == "$(state_of "$1" '.deployment | "\(.id) \(.outcome)"')" ]]
 }
 no_unit_is_left() {
     ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |

@@ -59,8 +59,12 @@ kill_something() { # NODE MILLISECONDS CHOICE
 is_settled() {
     local folder=$run/nodes/$1/root/var/lib/waggle-agent
     [[ -e $run/nodes/$1/killed && $(state_of "$1" .deployment.outcome) != null ]] && agent_listens "$1" &&
-        [[ $(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$folder/history.json") == $(state_of "$1" '.deployment | "\(.id) \(.outcome)"') ]] &&
-        [[ -z $(find "$folder" -name '*.tmp') ]] && no_unit_is_left "$1"
+        is_in_history "$1" && [[ -z $(find "$folder" -name '*.tmp') ]] && no_unit_is_left "$1"
+}
+is_in_history() {
+    local entry
+    entry=$(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$(dirname "$(state_file "$1")")/history.json" 2>/dev/null || echo none)
+    [[ $entry == "$(state_of "$1" '.deployment | "\(.id) \(.outcome)"')" ]]
 }
 no_unit_is_left() {
     ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |

@@ -7,7 +7,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
+#include <sstream>
+#include <string>
+#include <vector>
 
 namespace waggle::agent {
 namespace {
@@ -58,6 +62,43 @@ TEST(Life, IsAsTheDocumentationSays) {
         EXPECT_NE(page.find(fmt::format("\n| {} | ", to_string(row.state)), page.find("| state | rule |")),
                   std::string::npos)
             << to_string(row.state);
+}
+
+bool leads_to(DeploymentState from, DeploymentState to) {
+    return std::ranges::any_of(transitions, [&](const Transition& row) { return row.from == from && row.to == to; });
+}
+
+// tests/system/crash_test.sh compares the rows with booted nodes; this only that they are possible.
+TEST(Life, TheCrashTableHasNoChainThatCannotBe) {
+    const auto page = read_file(
+        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/crash-table.md").lexically_normal(), 1 << 20);
+    std::istringstream lines(page.substr(page.find("| deployment | write |")));
+    int rows = 0;
+    for (std::string line; std::getline(lines, line) && line.starts_with('|');) {
+        std::vector<std::string> cells;
+        std::istringstream text(line.substr(1));
+        for (std::string cell; std::getline(text, cell, '|');)
+            cells.push_back(cell);
+        ASSERT_EQ(cells.size(), 8) << line;
+        std::istringstream words(cells[4]);
+        std::optional<DeploymentState> before;
+        for (std::string word; words >> word;) {
+            const auto state = protocol::parse_state(word);
+            if (!state)
+                break; // the heading, or nothing was written
+            if (*state == DeploymentState::received)
+                EXPECT_TRUE(!before || ends(*before)) << line;
+            else
+                // A first step back that cannot be written is written with the second.
+                EXPECT_TRUE(before && (leads_to(*before, *state) || (leads_to(*before, DeploymentState::rolling_back) &&
+                                                                     leads_to(DeploymentState::rolling_back, *state))))
+                    << line;
+            before = state;
+        }
+        if (before)
+            ++rows;
+    }
+    EXPECT_GT(rows, 100);
 }
 
 TEST(Life, KeepsTheTrail) {

@@ -20,11 +20,11 @@ namespace fs = std::filesystem;
 
 class Fault : public testing::Test {
 protected:
-    Fault() {
+    void SetUp() override {
         fs::create_directory(faults());
         ::setenv("WAGGLE_FAULT_FOLDER", faults().c_str(), 1);
     }
-    ~Fault() override { ::unsetenv("WAGGLE_FAULT_FOLDER"); }
+    void TearDown() override { ::unsetenv("WAGGLE_FAULT_FOLDER"); }
 
     fs::path faults() const { return folder_.path() / "faults"; }
     fs::path file() const { return folder_.path() / "file"; }
