@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <sstream>
 
 namespace waggle::agent {
 
@@ -17,6 +19,15 @@ namespace {
 
 constexpr size_t max_boot_id_bytes = 256;
 constexpr std::chrono::seconds systemctl_timeout{30};
+
+// The transient units in which deployments are carried out: one that was killed and is tried again is no fault of the
+// new system. life_units.cpp and boot_watch.cpp start them.
+bool is_of_the_life(std::string_view unit) {
+    return std::ranges::any_of(std::to_array<std::string_view>({"waggle-activation.service", "waggle-commit.service",
+                                                                "waggle-recovery.service", "waggle-rollback.service",
+                                                                "waggle-confirm.service", "waggle-watch.service"}),
+                               [&](std::string_view ours) { return unit == ours; });
+}
 
 } // namespace
 
@@ -70,8 +81,13 @@ std::vector<std::string> LocalHost::failed_units() const {
                             options);
     std::vector<std::string> units;
     LineSplitter lines([&](std::string_view line) {
-        if (const auto name = line.substr(0, line.find(' ')); !name.empty())
-            units.emplace_back(name);
+        // UNIT LOAD ACTIVE SUB DESCRIPTION. Of a unit whose file is gone only the failure is left: it is of a system
+        // that was rolled back, and no excuse for the next one with such a unit.
+        std::istringstream words{std::string(line)};
+        std::string name;
+        std::string load;
+        if (words >> name >> load && load != "not-found" && !is_of_the_life(name))
+            units.push_back(name);
     });
     lines.feed(result.out);
     std::ranges::sort(units);
