@@ -109,8 +109,9 @@ std::map<std::string, DeploymentOptions> Evaluator::deployments(std::span<const 
 
 Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) {
     const auto evaluate_chunk = [&](std::span<const std::string> some) {
-        return evaluate(fmt::format("builtins.mapAttrs (_: n: {{ inherit (n) deployment hive node operators; }}) ({}.nodes {})",
-                                    hive_expression(), names_expression(some)));
+        return evaluate(
+            fmt::format("builtins.mapAttrs (_: n: {{ inherit (n) deployment hive node operators; }}) ({}.nodes {})",
+                        hive_expression(), names_expression(some)));
     };
     Evaluated<NodeAddress> all;
     for (const auto& chunk : plan_chunks(names, options_.chunk_limit)) {
