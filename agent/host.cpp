@@ -22,11 +22,11 @@ constexpr size_t max_boot_id_bytes = 256;
 constexpr std::chrono::seconds systemctl_timeout{30};
 
 // The transient units in which deployments are carried out: one that was killed and is tried again is no fault of the
-// new system. life_units.cpp starts them.
+// new system. life_units.cpp and boot_watch.cpp start them.
 bool is_of_the_life(std::string_view unit) {
     return std::ranges::any_of(std::to_array<std::string_view>({"waggle-activation.service", "waggle-commit.service",
                                                                 "waggle-recovery.service", "waggle-rollback.service",
-                                                                "waggle-confirm.service"}),
+                                                                "waggle-confirm.service", "waggle-watch.service"}),
                                [&](std::string_view ours) { return unit == ours; });
 }
 

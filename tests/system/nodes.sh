@@ -195,8 +195,9 @@ node_power_loop() {
         done <"$dir/cgroups"
         # Units come from the system that is booted, never from the one that ran before.
         rm -rf "$dir"/root/etc/systemd/system/*
+        # Named, or all of them would share (and remove) one folder below /run/systemd/nspawn.
         systemd-nspawn -q -D "$dir/root" --boot --network-namespace-path="/run/netns/waggle-$name" --register=no \
-            --keep-unit --capability=CAP_NET_ADMIN --hostname="$name" --timezone=off --resolv-conf=off &
+            --keep-unit --machine="$name-$run_id" --capability=CAP_NET_ADMIN --hostname="$name" --timezone=off --resolv-conf=off &
         echo $! >"$dir/nspawn"
         wait $! || status=$?
         # Another run tidied up between its making of a folder and its use.

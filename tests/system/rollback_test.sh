@@ -25,6 +25,11 @@ for kind in "${rollback_cases[@]}"; do
     check_came_back alpha "${reason[$kind]}"
 done
 
+section "the same mount again: that it failed before is no excuse"
+bad_mount alpha again
+waggle apply --on alpha
+check_came_back alpha "${reason[mount]}"
+
 section "a unit of the new configuration fails"
 describe alpha failing '{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }'
 waggle apply --on alpha

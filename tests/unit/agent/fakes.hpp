@@ -124,7 +124,7 @@ public:
     void die() { working_ = false; } // without a word
     std::vector<std::string> started() const;
     std::atomic<bool> mumble = false; // while it is set, their last words are not to be read
-    std::string start_error; // when set, starting the activation throws it
+    std::string start_error;          // when set, starting the activation throws it
 
 private:
     void add(std::string what, const DeploymentRecord& record);

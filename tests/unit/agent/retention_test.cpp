@@ -51,7 +51,8 @@ TEST(Retention, LetsGoOfRootsAfterATime) {
         {"the way back, and the newest was rolled back", "1f2e-previous", system_b, hour, false, false},
     };
     for (const auto& c : cases)
-        EXPECT_EQ(is_root_due({c.name, c.path, test_time - c.age}, c.committed, {system_a}, test_time), c.due) << c.what;
+        EXPECT_EQ(is_root_due({c.name, c.path, test_time - c.age}, c.committed, {system_a}, test_time), c.due)
+            << c.what;
 }
 
 TEST(BootRoom, KnowsWhatIsThereByItsName) {
