@@ -70,7 +70,7 @@ public:
     std::span<const std::uint8_t> scalar() const { return scalar_; }
 
 private:
-    Identity(Recipient recipient, SecretBytes scalar);
+    Identity(const Recipient& recipient, SecretBytes scalar);
 
     Recipient recipient_;
     SecretBytes scalar_; // 32 bytes, for X25519

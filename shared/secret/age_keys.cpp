@@ -66,8 +66,8 @@ std::string Recipient::to_string() const {
     return is_ssh_ ? ssh::PublicKey(raw_).to_string() : to_bech32(recipient_prefix, raw_);
 }
 
-Identity::Identity(Recipient recipient, SecretBytes scalar)
-    : recipient_(std::move(recipient)), scalar_(std::move(scalar)) {}
+Identity::Identity(const Recipient& recipient, SecretBytes scalar)
+    : recipient_(recipient), scalar_(std::move(scalar)) {}
 
 Identity::Identity(const ssh::PrivateKey& key) : recipient_(key.public_key()), scalar_(x25519_scalar(key)) {}
 

@@ -218,39 +218,62 @@ check "the unit is well again" wait_until 20 "waggle-secrets is active" is_activ
 check "and what waited starts" wait_until 30 "uses-one starts" is_active alpha uses-one
 
 section "a power cut in mid-write"
-for index in 1 2 3 4 5 6 7 8; do head -c 750000 /dev/urandom | base64 -w0 >"$secrets/big$index"; done
-big() { for index in 1 2 3 4 5 6 7 8; do echo "big$index = { keyFile = \"$secrets/big$index\"; destDir = \"/var/lib/kept/big\"; };"; done; }
-describe alpha "$(big)"
-deploy apply --on alpha
-check "eight large ones are deployed" equal "$status" 0
+# The fourth new file that the deployment writes is left half written, until the power is cut.
+cat >"$run/half.c" <<'C'
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+ssize_t write(int fd, const void *bytes, size_t size) {
+    static int count;
+    char link[64], name[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, name, sizeof name - 1);
+    name[length > 0 ? length : 0] = 0;
+    if (strstr(name, ".waggle-new") && ++count == 4) {
+        syscall(SYS_write, fd, bytes, size / 2);
+        for (;;)
+            pause();
+    }
+    return syscall(SYS_write, fd, bytes, size);
+}
+C
+cc -shared -fPIC -o "$run/nodes/alpha/root/root/half.so" "$run/half.c"
+big_names="1 2 3 4 5 6 7"
+new_big() { for index in $big_names; do head -c 750000 /dev/urandom | base64 -w0 >"$secrets/big$index"; done; }
+big_keys() { for index in $big_names; do echo "big$index = { keyFile = \"$secrets/big$index\"; destDir = \"/var/lib/kept/big\"; };"; done; }
 big_folder=$run/nodes/alpha/root/var/lib/kept/big
-caught=
-for ((try = 1; try <= 10 && !${#caught}; try++)); do
-    ((try == 1)) || deploy upload-keys --on alpha
-    for index in 1 2 3 4 5 6 7 8; do cp "$secrets/big$index" "$run/big$index.before"; head -c 750000 /dev/urandom | base64 -w0 >"$secrets/big$index"; done
-    leader=$(node_leader alpha)
-    waggle_in_background upload-keys --on alpha
-    # As soon as one is being written, and before the last one has been.
-    until compgen -G "$big_folder/.big*" >/dev/null || ! kill -0 "$waggle_pid" 2>/dev/null; do :; done
-    kill -KILL "$leader" || true
-    wait_until 20 "alpha is off" node_is_off alpha
-    ! compgen -G "$big_folder/.big*" >/dev/null || caught=$try
-    node_boot alpha
-    fleet_wait alpha
-    waggle_wait
-    cat "$out" >>"$run/said"
-done
-check "it was cut off in the middle of a write (try ${caught:-none})" test -n "$caught"
-check "the trigger does not say that all is well" differ "$status" 0
-whole_before() { for index in 1 2 3 4 5 6 7 8; do cmp -s "$run/big$index.before" "$big_folder/big$index" || return 1; done; }
-check "each file is what it was, whole" whole_before
+big_are() { for index in $big_names; do cmp -s "$1/big$index" "$big_folder/big$index" || return 1; done; }
+new_big
+describe alpha "$(big_keys)"
+deploy apply --on alpha
+check "seven large ones are deployed" equal "$status" 0
+check "they are there" big_are "$secrets"
+mkdir "$run/before"
+cp "$secrets"/big* "$run/before"
+new_big
+# shellcheck disable=SC2016  # of the shell there
+node_run alpha sh -c 'd=/etc/systemd/system/waggle-activation.service.d; mkdir $d; printf "[Service]\nEnvironment=LD_PRELOAD=/root/half.so\n" > $d/half.conf; systemctl daemon-reload'
+waggle_in_background upload-keys --on alpha
+half_written() { local size; size=$(stat -c %s "$big_folder/.big4.waggle-new" 2>/dev/null) && ((size == 500000)); }
+wait_until 60 "the fourth is half written" half_written
+node_kill alpha
+check "it is when the power is cut" half_written
+node_boot alpha
+fleet_wait alpha
+waggle_wait
+cat "$out" >>"$run/said"
+check "the trigger says rolled back" equal "$status" 6
+check "each file is what it was, whole" big_are "$run/before"
 check "what was half written is gone" no compgen -G "$big_folder/.big*"
 deploy upload-keys --on alpha
 check "the next one goes through" equal "$status" 0
-whole() { for index in 1 2 3 4 5 6 7 8; do cmp -s "$secrets/big$index" "$big_folder/big$index" || return 1; done; }
-check "and all are new" whole
+check "and all are new" big_are "$secrets"
 describe alpha
 deploy apply --on alpha
+check "when they are removed" equal "$status" 0
+check "their files are" no compgen -G "$big_folder/*"
 
 section "the node's host key is replaced: bundles for the old one are still opened"
 node_run alpha ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/new_key
@@ -279,7 +302,8 @@ done 2>/dev/null | tr '\0' '\n' | awk '!seen[$0]++' > /run/samples
 SCRIPT
 node_run alpha systemd-run -q --unit=control --setenv="CONTROL=$control" sh -c "sleep 600; : $control"
 node_run alpha systemd-run -q --unit=sample sh /usr/lib/waggle-test/sample
-describe alpha "" '{ environment.etc.word.text = "another system"; }'
+# It leaves the old host key behind, too.
+describe alpha "" '{ environment.etc.word.text = "another system"; services.openssh.hostKeys = [ { type = "ed25519"; path = "/etc/ssh/new_key"; } ]; }'
 deploy apply --on alpha
 check "a deployment that changes one, and the system, succeeds" equal "$status" 0
 node_run alpha touch /run/sampled
