@@ -33,7 +33,7 @@ in
     buildOnTarget = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether the node builds its system itself, from derivations that it is sent.";
+      description = "Not used yet: the node's system is built where the others are.";
     };
 
     # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged. hive.nix warns of

@@ -127,6 +127,7 @@ of unused '.deployments [ "host-a" "host-b" "host-c" ]'
 check "are accepted" satisfies '.["host-a"].targetHost == "host-a" and .["host-c"].buildOnTarget'
 check "and warned about where somebody may count on them" warns "deployment.sshOptions is set and not used"
 check "as a user for ssh, where ssh is used" warns "deployment.targetUser is set and not used"
+check "or who builds" warns "deployment.buildOnTarget is set and not used yet"
 check "or the refusal of unknown profiles" warns "deployment.replaceUnknownProfiles = false is not used"
 check "not where nobody does" test "$(grep -c 'privilegeEscalationCommand\|allowLocalDeployment' <<<"$err")" = 0
 
