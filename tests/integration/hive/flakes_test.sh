@@ -80,7 +80,7 @@ flake "colmenaHive = colmena.lib.makeHive {
     meta = { nixpkgs = pkgs; allowApplyAll = false; specialArgs.colour = \"yellow\"; };
     defaults.imports = [ machine waggle.nixosModules.default agent ];
     host-a = { name, nodes, colour, ... }: { deployment.tags = [ colour ]; networking.hostName = \"before-\${toString nodes.host-b.config.deployment.targetPort}\"; };
-    host-b = { deployment.targetPort = 2222; deployment.sshOptions = [ \"-4\" ]; deployment.agent.port = 9300; };
+    host-b = { deployment.targetPort = 2222; deployment.sshOptions = [ \"-4\" ]; deployment.keys.k.text = \"Colmena declares them\"; deployment.agent.port = 9300; };
   };"
 waggle build --dry-run
 check "its nodes, with our options beside Colmena's" nodes "host-a host-b"
