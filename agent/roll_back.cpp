@@ -119,7 +119,7 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     auto record = actions.record();
     if (record.secrets_only) {
         put_secrets_back(actions, SecretsStep::back_after);
-        return end_rolled_back(actions, unwritten);
+        return end_rolled_back(actions, unwritten, "");
     }
     if (is_superseded(record, actions))
         return leave_to_others(actions);
