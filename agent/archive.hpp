@@ -29,7 +29,8 @@ public:
     static constexpr size_t max_entries = 500; // of the log
     static constexpr size_t kept_deployments = 20;
 
-    // A deployment that was admitted, and the list it came with. What cannot be written is logged: nothing fails for it.
+    // A deployment that was admitted, and the list it came with. What cannot be written is logged: nothing fails for
+    // it.
     void keep_document(const protocol::DeploymentId& id, const protocol::SignedDocument& document) const;
     void keep_list(const protocol::DeploymentId& id, std::string_view list) const;
 
