@@ -192,6 +192,7 @@ node_power_loop() {
         status=0
         while read -r folder; do
             until mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"; do sleep 0.05; done
+            node_empty_cgroup "$folder"
         done <"$dir/cgroups"
         # Units come from the system that is booted, never from the one that ran before.
         rm -rf "$dir"/root/etc/systemd/system/*
@@ -204,6 +205,17 @@ node_power_loop() {
         if [[ $status == 1 ]] && tail -n 2 "$dir/console" | grep -qE '^Failed to .*cgroup'; then status=133; fi
     done
     rm -f "$dir/nspawn" "$dir/power"
+}
+
+# systemd-nspawn makes its folders in one hierarchy only where it finds them in the other: what the boot before left, in
+# which processes may still be dying, must be gone from both.
+node_empty_cgroup() {
+    local tries
+    for ((tries = 0; tries < 200; ++tries)); do
+        find "$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+        [[ -n $(find "$1" -mindepth 1 -type d -print -quit) ]] || return 0
+        sleep 0.05
+    done
 }
 
 node_leader() { # the node's systemd, as a process id here
