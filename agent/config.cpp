@@ -130,10 +130,11 @@ std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path&
 }
 
 std::optional<std::vector<ssh::PublicKey>> operators_in_system(const std::filesystem::path& toplevel) {
-    const auto file = config_of_unit(toplevel / "etc/systemd/system/waggle-agent.service");
-    if (!file)
+    const auto unit_file = toplevel / "etc/systemd/system/waggle-agent.service";
+    if (read_file_if_exists(unit_file, max_unit_bytes).value_or("").empty()) // a masked one is a link to /dev/null
         return std::nullopt;
-    return parse_operators(read_file(*file, max_config_bytes), file->string());
+    const auto file = config_of_unit(unit_file).value_or(toplevel / "waggle-agent.json");
+    return parse_operators(read_file(file, max_config_bytes), file.string());
 }
 
 } // namespace waggle::agent

@@ -220,8 +220,10 @@ in
 
     environment.etc = lib.mkIf (cfg.bootOnce != null) { "waggle/boot-once".source = cfg.bootOnce; };
 
-    system = lib.mkIf (healthChecks.cmd != [ ] || healthChecks.http != [ ])
-      (addToSystem "ln -s ${healthCheckFile} $out/waggle-health-checks.json\n");
+    # The running agent reads the first before it activates the system: who could deploy afterwards?
+    system = addToSystem ("ln -s ${configFile} $out/waggle-agent.json\n"
+      + lib.optionalString (healthChecks.cmd != [ ] || healthChecks.http != [ ])
+      "ln -s ${healthCheckFile} $out/waggle-health-checks.json\n");
 
     systemd.tmpfiles.rules = lib.optional (!inVarLib) "d ${cfg.stateDir} 0700 root root -";
 

@@ -180,6 +180,14 @@ TEST_F(NextSystem, NamesItsOperators) {
     EXPECT_EQ(operators(), Keys{alice});
 }
 
+// A unit that somebody has changed starts the agent in another way; the system has the file all the same.
+TEST_F(NextSystem, HasItsConfigurationInItself) {
+    write_unit("[Service]\nExecStart=/root/my-agent\n");
+    EXPECT_THROW(operators(), Error);
+    write_file_atomically(folder_.path() / "waggle-agent.json", R"({"operators":[")" + bob.to_string() + "\"]}", 0600);
+    EXPECT_EQ(operators(), Keys{bob});
+}
+
 // One release later there may be more in it.
 TEST_F(NextSystem, MayBeMadeForAnotherVersionOfTheAgent) {
     write_unit(
