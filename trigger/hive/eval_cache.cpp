@@ -64,8 +64,8 @@ bool has_text(const Json& json) {
 bool holds_secret(const Json& answer) {
     if (!answer.is_object())
         return false;
-    if (answer.contains("deployment"))
-        return holds_secret(answer["deployment"]);
+    if (answer.contains("deployment") && holds_secret(answer["deployment"]))
+        return true;
     return answer.contains("keys") && has_text(answer["keys"]);
 }
 
