@@ -22,12 +22,12 @@ hive <<'NIX'
 NIX
 ask .info
 check "its meta and the names of its nodes, sorted" answers '{
-    "meta": { "name": "bees", "description": "Many", "allowApplyAll": false, "machinesFile": "'"$work"'/machines" },
+    "meta": { "name": "bees", "description": "Many", "allowApplyAll": false, "machinesFile": "'"$work"'/machines", "recoveryRecipients": [] },
     "nodes": ["alpha", "gamma.example.org", "zeta"] }'
 hive <<<'{ a = { }; }'
 ask .info
 check "defaults of meta" answers \
-    '{ "meta": { "name": "hive", "description": "A hive", "allowApplyAll": true, "machinesFile": null }, "nodes": ["a"] }'
+    '{ "meta": { "name": "hive", "description": "A hive", "allowApplyAll": true, "machinesFile": null, "recoveryRecipients": [] }, "nodes": ["a"] }'
 hive <<<'{ network.description = "from morph"; a = { }; }'
 ask .info
 check "network is meta" satisfies '.meta.description == "from morph" and .nodes == ["a"]'
