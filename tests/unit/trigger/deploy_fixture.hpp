@@ -21,6 +21,7 @@ protected:
                             .interrupt = interrupt_,
                             .reporter = reporter_,
                             .patience = patience_,
+                            .knows = knows_,
                             .secrets = secrets_});
     }
 
@@ -36,6 +37,7 @@ protected:
 
     Intent intent_;
     std::optional<nix::StorePath> toplevel_ = sample_node("alpha").toplevel;
+    std::function<bool(const nix::StorePath&)> knows_;
     std::function<NodeSecrets()> secrets_; // none: they are kept
     int secrets_read_ = 0;
     std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
