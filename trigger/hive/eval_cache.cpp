@@ -69,8 +69,8 @@ bool holds_secret(const Json& answer) {
     return answer.contains("keys") && has_text(answer["keys"]);
 }
 
-EvalCache::EvalCache(fs::path folder, const std::string& key)
-    : file_(std::move(folder) / file_name(key)), key_(key), answers_(read_answers(file_, key_)) {}
+EvalCache::EvalCache(const fs::path& folder, const std::string& key)
+    : file_(folder / file_name(key)), key_(key), answers_(read_answers(file_, key_)) {}
 
 const Json* EvalCache::find(const std::string& member) const {
     const auto found = answers_.find(member);

@@ -15,7 +15,7 @@ namespace waggle::trigger {
 class EvalCache {
 public:
     EvalCache() = default; // of no use
-    EvalCache(std::filesystem::path folder, const std::string& key);
+    EvalCache(const std::filesystem::path& folder, const std::string& key);
 
     const protocol::Json* find(const std::string& member) const;
     // Not kept if the text of a secret is in it.

@@ -35,7 +35,8 @@ protected:
         EvaluatedNode evaluated = sample_node(node);
         evaluated.deployment.rollback.confirm_timeout = 7s;
         return protocol::sign(make_deployment(evaluated, {.git = protocol::GitRevision{std::string(40, 'a'), false}},
-                                              facts, identity_.public_key(), sample_closure()->summary, now()),
+                                              facts, identity_.public_key(),
+                                              {evaluated.toplevel, sample_closure()->summary}, now()),
                               signer);
     }
 
