@@ -14,14 +14,19 @@ using protocol::Outcome;
 
 namespace {
 
-// An evaluation's error has some dozens; a node may send a message of nothing but line feeds.
+// A node may send a message of nothing but line feeds.
 constexpr size_t max_message_lines = 200;
 
-std::string printable_lines(std::string_view text) {
+// An error of the hive comes from Nix on this machine, and with --show-trace it may be long.
+size_t max_lines(const NodeReport& report) {
+    return report.outcome == Outcome::hive_error ? std::string::npos : max_message_lines;
+}
+
+std::string printable_lines(std::string_view text, size_t max_lines) {
     std::string safe;
     size_t lines = 0;
     for (size_t begin = 0; begin <= text.size();) {
-        if (++lines > max_message_lines)
+        if (++lines > max_lines)
             return safe + "…";
         const size_t end = std::min(text.find('\n', begin), text.size());
         safe += printable(text.substr(begin, end - begin)) + "\n";
@@ -65,9 +70,10 @@ std::string format_failures(std::span<const NodeReport> reports, bool color) {
         if (report.message.empty() && protocol::exit_code(report.outcome) == 0)
             continue;
         const std::string head = fmt::format("{}: {}", report.node, protocol::to_string(report.outcome));
-        text += fmt::format(
-            "\n{}\n{}\n", styled(head, style_of(report.outcome), color),
-            indented(printable_lines(report.message.empty() ? "no reason was given" : report.message), "    "));
+        text += fmt::format("\n{}\n{}\n", styled(head, style_of(report.outcome), color),
+                            indented(printable_lines(report.message.empty() ? "no reason was given" : report.message,
+                                                     max_lines(report)),
+                                     "    "));
         if (protocol::exit_code(report.outcome) == 0 || report.log.lines().empty())
             continue;
         text += "    last lines of its log:\n";

@@ -315,7 +315,7 @@ TEST_F(Session, RefusesEverythingOnACorruptState) {
 }
 
 TEST_F(Session, ResetStatePutsAStateAsideThatCannotBeRead) {
-    for (const auto* text : {"{", R"({"v":2,"lastAdmitted":null,"deployment":null})"}) {
+    for (const auto* text : {"{", R"({"v":999,"lastAdmitted":null,"deployment":null})"}) {
         write_file_atomically(StateKeeper::file_in(folder.path()), text, 0600);
         start_agent();
         units->succeed();

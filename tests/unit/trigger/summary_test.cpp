@@ -58,6 +58,15 @@ TEST(Summary, AMessageOfNothingButLinesIsCut) {
         5'000u);
 }
 
+// What --show-trace shows of an error of the hive comes from this machine.
+TEST(Summary, AnErrorOfTheHiveIsShownWhole) {
+    std::string trace;
+    for (int i = 0; i < 3000; ++i)
+        trace += "at a line\n";
+    const std::vector<NodeReport> reports = {report("alpha", Outcome::hive_error, trace + "the last")};
+    EXPECT_THAT(format_summary(reports, false), HasSubstr("the last"));
+}
+
 TEST(Summary, TheLogKeepsNoMoreOfALineThanIsShown) {
     LogTail log;
     log.add(std::string(1 << 20, 'x'));
