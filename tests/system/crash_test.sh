@@ -81,11 +81,6 @@ is_in_history() {
     entry=$(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$run/nodes/$1/root/var/lib/waggle-agent/history.json" 2>/dev/null || echo none)
     [[ $entry == "$(state_of "$1" '.deployment | "\(.id) \(.outcome)"')" ]]
 }
-no_unit_is_left() {
-    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
-        grep -qvE '^waggle-(agent|test-boot)\.service'
-}
-
 what_is() { # NODE PATH
     case $2 in
     "${old[$1]}") echo old ;;

@@ -142,6 +142,12 @@ shows() { grep -qF -- "$1" "$out"; }
 # A node's outcome in the table at the end.
 outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }
 
+# Of a deployment; the agent's own unit and those of secrets stay.
+no_unit_is_left() {
+    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
+        grep -qvE '^waggle-(agent|test-boot|secrets|secrets-.*)\.service'
+}
+
 store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }
 
 # What comes to a node at 1 MB/s.

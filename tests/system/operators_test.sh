@@ -87,7 +87,7 @@ check "both of them" equal "$(grep -c '^operator ' "$run/status")" 2
 
 section "a state that is corrupt, newer or lost"
 n=0
-for text in '{' '{"v":2,"lastAdmitted":null,"deployment":null}'; do
+for text in '{' '{"v":999,"lastAdmitted":null,"deployment":null}'; do
     write_state "$text"
     say_word "reset $((++n))"
     waggle apply

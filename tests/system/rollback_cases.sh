@@ -12,11 +12,6 @@
 
 word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 
-no_unit_is_left() {
-    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
-        grep -qvE '^waggle-(agent|test-boot)\.service'
-}
-
 # A system that says `word` and has what else is given. Good ones are given all the time that a busy machine needs; bad
 # ones go back after 5 s.
 describe() { # NODE WORD [MODULE TEXT]

@@ -66,10 +66,6 @@ is_in_history() {
     entry=$(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$(dirname "$(state_file "$1")")/history.json" 2>/dev/null || echo none)
     [[ $entry == "$(state_of "$1" '.deployment | "\(.id) \(.outcome)"')" ]]
 }
-no_unit_is_left() {
-    ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
-        grep -qvE '^waggle-(agent|test-boot)\.service'
-}
 # Kept and what boots next, or back and that.
 is_consistent() {
     local system profile state
