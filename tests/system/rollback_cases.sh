@@ -59,8 +59,8 @@ bad_hangs() {
         Type = lib.mkForce "simple"; ExecStart = lib.mkForce "/bin/sleep infinity"; }; }'
 }
 
-# The trigger does not know: the agent is enabled, its unit is not.
-bad_absent() { describe "$1" "$2" '{ systemd.services.waggle-agent.enable = lib.mkForce false; }'; }
+# A system without the unit is refused before it is activated (operators_test.sh); this one loses it.
+bad_absent() { describe "$1" "$2" '{ system.activationScripts.lose = "rm /etc/systemd/system/waggle-agent.service"; }'; }
 
 bad_mount() {
     describe "$1" "$2" '{ systemd.mounts = [ {
