@@ -109,7 +109,8 @@ void DeploymentRun::begin() {
     story_.tell(*state.deployment);
 }
 
-void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit) {
+void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit,
+                         const std::function<void(State&)>& edit_others) {
     const Time now = world_.clock();
     const auto state = world_.state.change([&](State& all) {
         if (!all.deployment || all.deployment->id != id_)
@@ -118,6 +119,8 @@ void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRec
         all.deployment->fetched_bytes = fetched_.bytes_done;
         if (edit)
             edit(*all.deployment);
+        if (edit_others)
+            edit_others(all);
         advance(*all.deployment, event, now);
     });
     story_.tell(*state.deployment);
@@ -249,12 +252,19 @@ std::optional<BundleRef> DeploymentRun::receive_bundle(Feed& feed) {
 
 bool DeploymentRun::stage(const std::optional<BundleRef>& bundle, bool secrets_only) {
     const bool activate = secrets_only || activates(deployment_.goal);
-    take(LifeEvent::stage, [&](DeploymentRecord& record) {
-        record.bundle = bundle;
-        record.secrets_only = secrets_only;
-        if (!activate)
-            agent::end(record, {});
-    });
+    take(
+        LifeEvent::stage,
+        [&](DeploymentRecord& record) {
+            record.bundle = bundle;
+            record.secrets_only = secrets_only;
+            record.next_operators = next_operators_;
+            if (!activate)
+                agent::end(record, {});
+        },
+        [&](State& all) {
+            if (operators_)
+                all.operators = operators_;
+        });
     return activate;
 }
 
@@ -281,11 +291,8 @@ void DeploymentRun::check_sense() {
         if (std::ranges::find(then->removed, key) != then->removed.end())
             story_.note(world_.clock(), fmt::format("{} was removed by a configuration after this one, and stays so",
                                                     key.fingerprint()));
-    world_.state.change([&](State& all) {
-        all.operators = now;
-        if (all.deployment && all.deployment->id == id_)
-            all.deployment->next_operators = then;
-    });
+    operators_ = now;
+    next_operators_ = then;
 }
 
 bool DeploymentRun::was_here_before() const {

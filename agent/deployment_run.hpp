@@ -79,7 +79,8 @@ public:
 
 private:
     // Takes the step, persisted, and tells of it.
-    void take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit = {});
+    void take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit = {},
+              const std::function<void(State&)>& edit_others = {});
     void give_up(LifeEvent event, const Ending& ending);
     void on_progress(const FetchProgress& progress);
     bool unchanged() const;
@@ -89,7 +90,7 @@ private:
     std::optional<BundleRef> receive_bundle(Feed& feed);
     // Records what is to be activated, or that nothing is.
     bool stage(const std::optional<BundleRef>& bundle, bool secrets_only);
-    // Holds the system against admission's last rule, and notes who deploys once it is committed. Throws Stopped.
+    // Holds the system against admission's last rule, and finds who deploys once it is committed. Throws Stopped.
     void check_sense();
     bool was_here_before() const;
     void start_units();
@@ -104,7 +105,9 @@ private:
     std::vector<ssh::PublicKey> configured_; // of one left by another agent: empty, for it is past this
     DeploymentStory story_;
     std::atomic<bool> cancelled_ = false;
-    std::optional<nix::StorePath> target_; // the specialisation that is switched to
+    std::optional<OperatorList> operators_;      // before this is committed
+    std::optional<OperatorList> next_operators_; // and after
+    std::optional<nix::StorePath> target_;       // the specialisation that is switched to
     FetchProgress fetched_;
     const bool started_by_new_system_ = false;
     std::atomic<bool> confirmed_ = false;
