@@ -49,7 +49,7 @@ protected:
         side.send_raw(protocol::encode_closure_list_piece(std::string_view(text).substr(10)));
     }
 
-    const NodeAddress address_ = sample_node("alpha");
+    const NodeAddress address_ = static_cast<const NodeAddress&>(sample_node("alpha"));
     const ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
     const Interrupt interrupt_;
     RecordingReporter reporter_;

@@ -79,7 +79,7 @@ private:
     void end_the_next() {
         const auto next =
             std::min_element(running_.begin(), running_.end(), [](auto& a, auto& b) { return a.ends < b.ends; });
-        const Process process = *next;
+        const Process process = std::move(*next);
         running_.erase(next);
         wall = process.ends;
         ChunkEnd end = dies(process.chunk) ? ChunkEnd::killed : ChunkEnd::complete;
