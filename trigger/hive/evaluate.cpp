@@ -34,6 +34,18 @@ void wipe_strings(Json& json) {
             wipe_strings(item);
 }
 
+// Overwrites the texts of secrets at the end of the scope, also when one of them is refused.
+class WipeStrings {
+public:
+    explicit WipeStrings(Json& json) : json_(json) {}
+    WipeStrings(const WipeStrings&) = delete;
+    WipeStrings& operator=(const WipeStrings&) = delete;
+    ~WipeStrings() { wipe_strings(json_); }
+
+private:
+    Json& json_;
+};
+
 std::string deployment_member(const std::string& name) {
     return "deployment " + name;
 }
@@ -215,9 +227,9 @@ EvaluatedKeyTexts Evaluator::key_texts(std::span<const std::string> names) {
 void Evaluator::read_key_texts(std::span<const std::string> names, EvaluatedKeyTexts& texts) {
     try {
         Json json = evaluate(fmt::format("hive.keyTexts {}", names_expression(names)));
+        const WipeStrings wipe(json);
         for (const auto& [node, some] : json.items())
             texts.nodes[node] = key_texts_from_json(some);
-        wipe_strings(json);
     } catch (const EvaluationError& error) {
         if (names.size() == 1) {
             texts.failures[names.front()] = error.what();
