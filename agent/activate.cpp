@@ -63,6 +63,12 @@ private:
     void replace_secrets() {
         bool changed = false;
         try {
+            forget_earlier_boot(); // its record made room for this one's
+        } catch (const std::exception& error) {
+            actions_.say(
+                fmt::format("what an earlier deployment has the next boot start was not forgotten: {}", error.what()));
+        }
+        try {
             changed = actions_.install_secrets(SecretsStep::after_activation);
         } catch (const std::exception& error) {
             return end_untouched(LifeEvent::nothing_activated, Outcome::failed_before_activation, "secrets-failed",

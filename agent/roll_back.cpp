@@ -60,7 +60,9 @@ void begin_to_go_back(DeploymentRecord& record, const Problem& problem, Time now
 
 // `unwritten`: of a record that could not be written before.
 // `menu_problem`: why the boot loader may start the new system.
-void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten, std::string menu_problem) {
+// `secrets_problem`: of a deployment of nothing else, why those of before are not in place.
+void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten, std::string menu_problem,
+                     const std::string& secrets_problem = "") {
     if (!menu_problem.empty()) {
         menu_problem = fmt::format("; but {}: when its reason is gone, run {}/bin/switch-to-configuration boot on the "
                                    "node, before it reboots",
@@ -75,7 +77,10 @@ void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwri
             {.outcome = Outcome::rolled_back,
              .code = record.problem_code,
              .message = record.secrets_only
-                            ? record.problem + "; the secrets of before are in place again"
+                            ? fmt::format("{}; {}", record.problem,
+                                          secrets_problem.empty()
+                                              ? "the secrets of before are in place again"
+                                              : "the secrets of before were not all put back: " + secrets_problem)
                             : fmt::format("{}; {} runs again{}", record.problem,
                                           record.previous_system ? record.previous_system->base_name() : "nothing",
                                           menu_problem)});
@@ -118,8 +123,8 @@ std::string make_old_system_run(const DeploymentRecord& record, SystemActions& a
 void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = std::nullopt) {
     auto record = actions.record();
     if (record.secrets_only) {
-        put_secrets_back(actions, SecretsStep::back_after);
-        return end_rolled_back(actions, unwritten, "");
+        const auto problem = put_secrets_back(actions, SecretsStep::back_after);
+        return end_rolled_back(actions, unwritten, "", problem);
     }
     if (is_superseded(record, actions))
         return leave_to_others(actions);
@@ -164,11 +169,13 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
 
 } // namespace
 
-void put_secrets_back(SystemActions& actions, SecretsStep step) noexcept {
+std::string put_secrets_back(SystemActions& actions, SecretsStep step) noexcept {
     try {
         actions.install_secrets(step);
+        return "";
     } catch (const std::exception& error) {
         actions.say(fmt::format("the secrets of before were not put back: {}", error.what()));
+        return error.what();
     }
 }
 

@@ -17,8 +17,9 @@ struct Problem {
 // is.
 void fail(SystemActions& actions, const Problem& problem);
 
-// The secrets of before the deployment. That they could not be put back is said, and keeps nobody from going back.
-void put_secrets_back(SystemActions& actions, SecretsStep step) noexcept;
+// The secrets of before the deployment. That they could not be put back is said and returned (empty: they are in
+// place), and keeps nobody from going back.
+std::string put_secrets_back(SystemActions& actions, SecretsStep step) noexcept;
 
 // What asks for recover().
 enum class Caller {

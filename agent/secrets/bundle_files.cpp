@@ -32,7 +32,7 @@ BundleRef BundleFiles::receive(const protocol::DeploymentId& id, std::int64_t se
     if (sha256(sealed) != summary.sha256)
         throw Stopped(protocol::Outcome::failed_before_activation, "wrong-secrets",
                       "the secrets that came are not those that the operator signed");
-    std::filesystem::create_directories(folder_);
+    make_folders(folder_);
     std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
     write_file_atomically(file_of(id), sealed, 0600);
     return {.id = id, .sequence = sequence, .sha256 = summary.sha256, .bytes = summary.bytes};
@@ -75,7 +75,10 @@ protocol::SecretBundle open_bundle(std::string_view sealed, const BundleRef& bun
         protocol::require_same_target(opened, unsealer.hive, unsealer.node, bundle.sequence);
         return opened;
     } catch (const Error& error) {
-        throw BundleRefused(fmt::format("the secrets of deployment {}: {}", bundle.id.brief(), error.what()));
+        throw BundleRefused(
+            fmt::format("the secrets of deployment {}: {}; `waggle upload-keys` brings them again, sealed for "
+                        "the key that this node shows now",
+                        bundle.id.brief(), error.what()));
     }
 }
 

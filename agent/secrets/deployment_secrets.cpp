@@ -7,6 +7,7 @@
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <optional>
@@ -62,8 +63,9 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
         say_(fmt::format("secret {} removed", path));
     for (const auto& sentence : outcome.waiting)
         say_(sentence);
-    for (const auto& sentence : outcome.problems)
-        say_(sentence);
+    if (!back)
+        for (const auto& sentence : outcome.problems)
+            say_(sentence);
     changes_.insert(changes_.end(), outcome.units.begin(), outcome.units.end());
     if (step == SecretsStep::after_activation || step == SecretsStep::back_after) {
         restart_units(changes_, say_);
@@ -71,6 +73,8 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
         if (outcome.problems.empty())
             clear_failed_boot_unit();
     }
+    if (back && !outcome.problems.empty())
+        throw SecretsNotInstalled(fmt::format("{}", fmt::join(outcome.problems, "; ")));
     return outcome.changed();
 }
 

@@ -24,7 +24,8 @@ public:
     DeploymentSecrets(StateKeeper& state, std::function<void(std::string_view)> say)
         : state_(state), say_(std::move(say)) {}
 
-    // Whether a file was changed. Throws Error; before and after an activation nothing was changed then.
+    // Whether a file was changed. Throws Error: before and after an activation nothing was changed then; on the way
+    // back all was done that can be.
     bool carry_out(SecretsStep step);
 
 private:

@@ -27,6 +27,10 @@ bool is_as_wanted(const struct stat& about, const Ownership& owner) {
     return about.st_uid == owner.user && about.st_gid == owner.group && (about.st_mode & mode_bits) == owner.mode;
 }
 
+bool has(const protocol::SecretBundle& bundle, std::string_view path) {
+    return std::ranges::any_of(bundle.secrets, [&](const Secret& secret) { return secret.file.path == path; });
+}
+
 class Installation {
 public:
     Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& world)
@@ -41,8 +45,10 @@ public:
         announce();
         write_all_new();
         refuse_problems();
-        for (auto& job : jobs_)
-            put_in_place(job);
+        for (auto& job : jobs_) {
+            each_for_itself(*job.secret, [&] { put_in_place(job); });
+            refuse_problems();
+        }
         if (rules_.removes)
             remove_unwanted();
         save();
@@ -80,7 +86,8 @@ private:
         }
     }
 
-    // With all or nothing, one problem is the end: what was written beside its place goes.
+    // With all or nothing, one problem is the end: what was written beside its place goes. (After the first was put
+    // into its place, which only a broken disk comes to, whoever asked for the installation puts the others back.)
     void refuse_problems() {
         if (outcome_.problems.empty() || !rules_.all_or_nothing)
             return;
@@ -93,6 +100,7 @@ private:
         const auto& file = secret.file;
         if (const auto mount = waits_for_mount(file.path, scope_.absent_mounts)) {
             outcome_.waiting.push_back(fmt::format("secret {} waits for {} to be mounted", file.name, *mount));
+            announce(file, list_); // or a hive without any secrets would think that there are none to remove
             return;
         }
         const auto owner = ownership_of(file, world_.accounts);
@@ -138,12 +146,12 @@ private:
     void announce() {
         auto announced = list_;
         for (const auto& job : jobs_)
-            if (announced.find(job.secret->file.path) == nullptr)
-                announced.put({.name = job.secret->file.name,
-                               .path = job.secret->file.path,
-                               .sequence = 0,
-                               .changed = world_.clock()});
+            announce(job.secret->file, announced);
         save(announced);
+    }
+    void announce(const protocol::SecretFile& file, InstalledList& list) {
+        if (list.find(file.path) == nullptr)
+            list.put({.name = file.name, .path = file.path, .sequence = 0, .changed = world_.clock()});
     }
 
     void write_all_new() {
@@ -165,7 +173,6 @@ private:
         const bool same_content =
             !job.content_differs || (!job.was_there && known != nullptr && known->sequence == bundle_.sequence);
         job.folder->put_in_place(name);
-        job.folder->sync();
         outcome_.written.push_back(file.name);
         if (!same_content) {
             const auto at = world_.monotonic();
@@ -183,19 +190,14 @@ private:
     void remove_unwanted() {
         const auto listed = list_.secrets();
         for (const auto& old : listed) {
-            const bool wanted = std::ranges::any_of(bundle_.secrets,
-                                                    [&](const Secret& secret) { return secret.file.path == old.path; });
-            if (wanted || waits_for_mount(old.path, scope_.absent_mounts) ||
+            if (has(bundle_, old.path) || waits_for_mount(old.path, scope_.absent_mounts) ||
                 (scope_.stage == SecretStage::mount && !is_below(old.path, scope_.mount)))
                 continue;
             try {
                 if (const auto folder = SecretFolder::open(folder_of(old.path))) {
                     const auto name = file_name_of(old.path);
                     folder->remove_new(name);
-                    const bool was_there = folder->look(name).has_value();
-                    folder->remove(name);
-                    folder->sync();
-                    if (was_there)
+                    if (folder->remove(name))
                         outcome_.removed.push_back(old.path);
                 }
                 list_.drop(old.path);
@@ -269,6 +271,22 @@ protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, co
     return status;
 }
 
+// Of a file that the bundle no longer has; nullopt: it is gone.
+std::optional<protocol::SecretStatus> look_at_unwanted(const InstalledSecret& old, const StageScope& scope) {
+    protocol::SecretStatus status;
+    status.name = old.name;
+    status.path = old.path;
+    status.state = protocol::SecretStatus::State::differs;
+    status.note = "this node's secrets no longer have it, and its file is still there";
+    if (const auto mount = waits_for_mount(old.path, scope.absent_mounts)) {
+        status.state = protocol::SecretStatus::State::waits;
+        status.note = fmt::format("this node's secrets no longer have it; it is removed when {} is mounted", *mount);
+        return status;
+    }
+    const auto folder = SecretFolder::open(folder_of(old.path));
+    return folder && folder->look(file_name_of(old.path)) ? std::optional(status) : std::nullopt;
+}
+
 } // namespace
 
 InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
@@ -280,16 +298,29 @@ std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle
                                                     const InstallWorld& world) {
     std::vector<protocol::SecretStatus> report;
     const auto list = InstalledList::load(world.state_dir);
+    const auto unreadable = [&](const std::string& name, const std::string& path, const Error& error) {
+        protocol::SecretStatus status;
+        status.name = name;
+        status.path = path;
+        status.state = protocol::SecretStatus::State::unreadable;
+        status.note = error.what();
+        report.push_back(std::move(status));
+    };
     for (const auto& secret : bundle.secrets) {
         try {
             report.push_back(look_at(secret, scope, world, list));
         } catch (const Error& error) {
-            protocol::SecretStatus status;
-            status.name = secret.file.name;
-            status.path = secret.file.path;
-            status.state = protocol::SecretStatus::State::unreadable;
-            status.note = error.what();
-            report.push_back(std::move(status));
+            unreadable(secret.file.name, secret.file.path, error);
+        }
+    }
+    for (const auto& old : list.secrets()) {
+        if (has(bundle, old.path))
+            continue;
+        try {
+            if (auto status = look_at_unwanted(old, scope))
+                report.push_back(std::move(*status));
+        } catch (const Error& error) {
+            unreadable(old.name, old.path, error);
         }
     }
     return report;

@@ -54,7 +54,7 @@ struct InstallWorld {
 InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
                                const InstallWorld& world);
 
-// How each file of the bundle is; changes nothing.
+// How each file of the bundle is, and which are still there that should not be; changes nothing.
 std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
                                                     const InstallWorld& world);
 

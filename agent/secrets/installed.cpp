@@ -63,7 +63,7 @@ std::string InstalledList::to_text() const {
 
 void InstalledList::save(const std::filesystem::path& state_dir) const {
     const auto file = file_in(state_dir);
-    std::filesystem::create_directories(file.parent_path());
+    make_folders(file.parent_path());
     std::filesystem::permissions(file.parent_path(), std::filesystem::perms::owner_all);
     write_file_atomically(file, to_text(), 0600);
 }

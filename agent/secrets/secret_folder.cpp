@@ -1,5 +1,6 @@
 #include "agent/secrets/secret_folder.hpp"
 
+#include "shared/base/fault.hpp"
 #include "shared/base/time.hpp"
 
 #include <fcntl.h>
@@ -14,6 +15,8 @@
 namespace waggle::agent {
 
 namespace {
+
+using Moment = FaultPoint::Moment;
 
 constexpr mode_t new_folder_mode = 0750; // with the group keys
 constexpr mode_t private_folder_mode = 0700;
@@ -72,15 +75,32 @@ std::optional<Fd> walk(const std::filesystem::path& path, const OnMissing& on_mi
     return folder;
 }
 
+void sync(const Fd& folder, const std::filesystem::path& path) {
+    if (::fsync(folder.get()) != 0)
+        throw SystemError(fmt::format("syncing {}", path.string()));
+    FaultPoint::folder_is_synced(path);
+}
+
+// An entry of the folder is as it should be, in memory: makes it so on the disk.
+void finish(const Fd& folder, const std::filesystem::path& path, FaultPoint& fault) {
+    fault.at(Moment::changed);
+    if (fault.syncs())
+        sync(folder, path);
+    fault.at(Moment::after);
+}
+
 void make_folder(const Fd& parent, const std::filesystem::path& path, const std::string& name, mode_t mode,
                  std::optional<gid_t> group) {
+    FaultPoint fault(path);
+    fault.at(Moment::before);
+    fault.will_change(path);
     // Closed to all until its group is right. Somebody else may make it at the same moment.
     if (::mkdirat(parent.get(), name.c_str(), private_folder_mode) != 0 && errno != EEXIST)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     const Fd made(::openat(parent.get(), name.c_str(), folder_flags));
-    if (!made || (group && ::fchown(made.get(), 0, *group) != 0) || ::fchmod(made.get(), mode) != 0 ||
-        ::fsync(parent.get()) != 0)
+    if (!made || (group && ::fchown(made.get(), 0, *group) != 0) || ::fchmod(made.get(), mode) != 0)
         throw SystemError(fmt::format("making the folder {}", path.string()));
+    finish(parent, path.parent_path(), fault);
 }
 
 } // namespace
@@ -139,6 +159,9 @@ bool SecretFolder::has_content(const std::string& name, const secret::SecretByte
 void SecretFolder::write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
                              const secret::SecretBytes& content) const {
     const auto temporary = temporary_name(name);
+    FaultPoint fault(path_ / name);
+    fault.at(Moment::before);
+    fault.will_change(path_ / temporary);
     if (::unlinkat(fd_.get(), temporary.c_str(), 0) != 0 && errno != ENOENT)
         throw SystemError(fmt::format("removing {}", shown(temporary)));
     const Fd file(::openat(fd_.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0));
@@ -147,28 +170,40 @@ void SecretFolder::write_new(const std::string& name, uid_t user, gid_t group, m
     // A change of owner clears bits of the mode, so the mode comes second.
     if (::fchown(file.get(), user, group) != 0 || ::fchmod(file.get(), mode) != 0)
         throw SystemError(fmt::format("setting owner and mode of {}", shown(temporary)));
+    FaultPoint::has_content(path_ / temporary);
     write_all(file, std::as_bytes(std::span(content)), deadline_in(write_timeout));
-    if (::fsync(file.get()) != 0)
-        throw SystemError(fmt::format("syncing {}", shown(temporary)));
+    if (fault.syncs()) {
+        if (::fsync(file.get()) != 0)
+            throw SystemError(fmt::format("syncing {}", shown(temporary)));
+        FaultPoint::is_synced(path_ / temporary);
+    }
+    fault.at(Moment::written);
 }
 
 void SecretFolder::put_in_place(const std::string& name) const {
-    if (::renameat(fd_.get(), temporary_name(name).c_str(), fd_.get(), name.c_str()) != 0)
+    const auto temporary = temporary_name(name);
+    FaultPoint fault(path_ / name);
+    fault.will_change(path_ / name);
+    FaultPoint::will_move(path_ / temporary, path_ / name);
+    if (::renameat(fd_.get(), temporary.c_str(), fd_.get(), name.c_str()) != 0)
         throw SystemError(fmt::format("putting {} in place", shown(name)));
+    finish(fd_, path_, fault);
 }
 
 void SecretFolder::remove_new(const std::string& name) const noexcept {
     ::unlinkat(fd_.get(), temporary_name(name).c_str(), 0);
 }
 
-void SecretFolder::remove(const std::string& name) const {
-    if (look(name) && ::unlinkat(fd_.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+bool SecretFolder::remove(const std::string& name) const {
+    if (!look(name))
+        return false;
+    FaultPoint fault(path_ / name, FaultPoint::removal);
+    fault.at(Moment::before);
+    fault.will_change(path_ / name);
+    if (::unlinkat(fd_.get(), name.c_str(), 0) != 0 && errno != ENOENT)
         throw SystemError(fmt::format("removing {}", shown(name)));
-}
-
-void SecretFolder::sync() const {
-    if (::fsync(fd_.get()) != 0)
-        throw SystemError(fmt::format("syncing {}", path_.string()));
+    finish(fd_, path_, fault);
+    return true;
 }
 
 } // namespace waggle::agent

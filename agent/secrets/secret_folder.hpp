@@ -33,14 +33,13 @@ public:
     std::optional<struct stat> look(const std::string& name) const;
     bool has_content(const std::string& name, const secret::SecretBytes& content) const;
 
-    // A new file beside `name`, with owner and mode before content, synced; it takes the name's place with
-    // put_in_place.
+    // A new file beside `name`, with owner and mode before content, synced; it takes the name's place, and keeps it
+    // after a power cut, with put_in_place.
     void write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
                    const secret::SecretBytes& content) const;
     void put_in_place(const std::string& name) const;
     void remove_new(const std::string& name) const noexcept; // what a write that was cut off left, too
-    void remove(const std::string& name) const;              // a regular file; no error when there is none
-    void sync() const;
+    bool remove(const std::string& name) const;              // a regular file; false when there is none
 
 private:
     SecretFolder(std::filesystem::path path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}

@@ -34,8 +34,9 @@ private:
 
 class Bundles : public testing::Test {
 protected:
-    std::string seal(const std::string& node, std::int64_t sequence, const ssh::PrivateKey& key) const {
-        protocol::SecretBundle bundle{.hive = "test", .node = node, .sequence = sequence, .secrets = {}};
+    std::string seal(const std::string& node, std::int64_t sequence, const ssh::PrivateKey& key,
+                     const std::string& hive = "test") const {
+        protocol::SecretBundle bundle{.hive = hive, .node = node, .sequence = sequence, .secrets = {}};
         bundle.secrets.resize(1);
         bundle.secrets[0].file.name = "one";
         bundle.secrets[0].file.path = "/run/keys/one";
@@ -96,14 +97,16 @@ TEST_F(Bundles, OneThatWasChangedOnTheNodeIsRefused) {
 }
 
 // Even where the record of its hash was made to fit.
-TEST_F(Bundles, OneOfAnotherNodeOrAnOlderOneIsRefused) {
+TEST_F(Bundles, OneOfAnotherNodeOrHiveOrAnOlderOneIsRefused) {
+    const auto of_other_hive = seal("alpha", 7, node_key, "other");
+    expect_refused(receive(of_other_hive, of_other_hive), "hive other");
     const auto of_other_node = seal("beta", 7, node_key);
     expect_refused(receive(of_other_node, of_other_node), "beta");
     const auto older = seal("alpha", 6, node_key);
     expect_refused(receive(older, older), "6");
     const auto for_other_key = seal("alpha", 7, ssh::PrivateKey::generate());
     const auto ref = receive(for_other_key, for_other_key);
-    expect_refused(ref, "");
+    expect_refused(ref, "sealed for other keys, or damaged; `waggle upload-keys`");
 }
 
 TEST_F(Bundles, OthersAreRemovedWhenTheyAreNotWantedAnyMore) {

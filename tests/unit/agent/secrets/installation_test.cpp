@@ -7,8 +7,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -268,6 +270,7 @@ TEST_F(InstallSecrets, BelowAFileSystemThatIsNotThereNothingIsWritten) {
     const auto outcome = install({secret("one", keys, "first")});
     EXPECT_FALSE(fs::exists(keys));
     EXPECT_THAT(outcome.waiting, ElementsAre(HasSubstr("mounted")));
+    EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1)); // there is something to remove
     absent.clear();
     mount = keys.string();
     same_bundle(SecretStage::mount);
@@ -327,6 +330,43 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
     EXPECT_EQ(right.owner, "me:us");
     EXPECT_EQ(right.mode, "0600");
     EXPECT_EQ(right.changed, clock);
+}
+
+TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
+    install({secret("link", keys, "x"), secret("one", keys, "x"), secret("two", keys / "disk", "x"),
+             secret("three", keys, "x")});
+    fs::remove(keys / "link");
+    fs::create_symlink("one", keys / "link");
+    bundle.secrets = {secret("three", keys, "x")};
+    absent = {(keys / "disk").string()};
+    std::map<std::string, SecretStatus::State> states;
+    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), world()))
+        states[status.name] = status.state;
+    EXPECT_EQ(states, (std::map<std::string, SecretStatus::State>{{"link", SecretStatus::State::unreadable},
+                                                                  {"one", SecretStatus::State::differs},
+                                                                  {"three", SecretStatus::State::in_place},
+                                                                  {"two", SecretStatus::State::waits}}));
+    fs::remove(keys / "link");
+    same_bundle(SecretStage::boot);
+    absent.clear();
+    same_bundle(SecretStage::boot);
+    EXPECT_THAT(look_at_secrets(bundle, scope(SecretStage::boot), world()), SizeIs(1));
+}
+
+// A write that is cut off: at no moment anybody else could have read it.
+TEST_F(InstallSecrets, OwnerAndModeComeBeforeContent) {
+    const auto made = SecretFolder::make(keys, accounts);
+    const std::string content(100'000, 'x');
+    rlimit old{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
+    const auto signals = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit low{.rlim_cur = 5000, .rlim_max = old.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+    EXPECT_THROW(made.write_new("one", ::geteuid(), ::getegid(), 0440, {content.begin(), content.end()}), SystemError);
+    ::setrlimit(RLIMIT_FSIZE, &old);
+    std::signal(SIGXFSZ, signals);
+    EXPECT_EQ(fs::file_size(keys / ".one.waggle-new"), 5000U);
+    EXPECT_EQ(mode(keys / ".one.waggle-new"), 0440U);
 }
 
 TEST(MountPoints, AreTheFifthColumn) {
