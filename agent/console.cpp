@@ -52,6 +52,24 @@ int say_how_it_ended(const StateKeeper& state) {
                back ? 0 : 1);
 }
 
+// The secrets before the newest ones are in force again: the deployment's own are forgotten.
+void forget_secrets(LocalActions& actions) {
+    actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); });
+}
+
+// Of a deployment of nothing but secrets that has ended well.
+int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
+    const LifeLock lock(state.folder(), deadline_in(lock_timeout));
+    LocalActions actions(state);
+    if (!record.bundle || record.state != DeploymentState::committed)
+        throw Error(fmt::format("the secrets of deployment {}, which is {}, are not in force: there is nothing to go "
+                                "back from",
+                                record.id.brief(), to_string(record.state)));
+    forget_secrets(actions);
+    actions.install_secrets(SecretsStep::back_after);
+    return say("the secrets of before are in place again");
+}
+
 // Of a deployment that has ended well.
 int go_back(StateKeeper& state, const DeploymentRecord& record) {
     const LifeLock lock(state.folder(), deadline_in(lock_timeout));
@@ -69,7 +87,7 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
             throw Error(fmt::format("switch-to-configuration {}: {}", action, result.text));
     };
     if (record.bundle) {
-        actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); }); // the ones before are in force again
+        forget_secrets(actions);
         put_secrets_back(actions, SecretsStep::back_before);
     }
     if (record.state == DeploymentState::committed) {
@@ -109,7 +127,7 @@ int roll_back_at_console(const std::optional<std::filesystem::path>& state_dir) 
     if (!record.outcome)
         throw Error(fmt::format("deployment {} has activated nothing yet: there is nothing to go back from",
                                 record.id.brief()));
-    return go_back(state, record);
+    return record.secrets_only ? go_back_to_secrets(state, record) : go_back(state, record);
 }
 
 int disarm_at_console(const std::optional<std::filesystem::path>& state_dir) {
