@@ -77,6 +77,18 @@ in
         serviceConfig.ExecStart = withConfig "install-secrets --stage users";
       };
     }
+    # The activation snippet below comes too early then: a switch restarts this target when users are made, before any unit
+    # that might need a secret of theirs.
+    // lib.optionalAttrs (keys != { } && usersByUnit) {
+      waggle-secrets-for-owners = service {
+        description = "Secrets of this node whose owners were made just now";
+        wantedBy = [ "sysinit-reactivation.target" ];
+        before = [ "sysinit-reactivation.target" ];
+        after = userUnits;
+        unitConfig = own;
+        serviceConfig = { ExecStart = withConfig "install-secrets --stage owners"; RemainAfterExit = false; };
+      };
+    }
     // lib.listToAttrs (map
       (mount: lib.nameValuePair (unitOfMount mount) (service rec {
         description = "Secrets on ${mount}";
@@ -97,7 +109,7 @@ in
       }))
       keys;
 
-    system.activationScripts = mkIf (keys != { }) ({
+    system.activationScripts = mkIf (keys != { } && !usersByUnit) ({
       # Owners that were made just now.
       waggleSecretOwners = {
         deps = [ "users" "groups" ];
@@ -105,7 +117,7 @@ in
           ${withConfig "install-secrets --stage owners"} --system "$systemConfig"
         '';
       };
-    } // lib.optionalAttrs (neededForUsers && !usersByUnit) {
+    } // lib.optionalAttrs neededForUsers {
       waggleSecretsForUsers = {
         deps = [ "specialfs" ]; # mounts /run/keys
         text = ''

@@ -71,6 +71,25 @@ node '{ deployment.keys.password = { text = "x"; neededForUsers = true; }; }'
 check "is there before users are made" in_order waggleSecretsForUsers users
 check "and after /run/keys is mounted" in_order specialfs waggleSecretsForUsers
 
+section "where a unit makes users"
+has_option() { # SET NAME
+    hive <<<'{ a = { }; }'
+    ask ".configurations.a.options.$1 ? $2"
+    answers true || { echo "SKIP  this nixpkgs has no $1.$2"; return 1; }
+}
+for maker in services.userborn systemd.sysusers; do
+    has_option "${maker%.*}" "${maker#*.}" || continue
+    node "{ $maker.enable = true; deployment.keys = { web.text = \"x\"; password = { text = \"x\"; neededForUsers = true; }; }; }"
+    check "$maker: what users need comes before it" unit_has waggle-secrets-for-users 'Before=sysinit.target systemd-sysusers.service userborn.service .*'
+    check "in the boot" satisfies '.units["waggle-secrets-for-users"].wantedBy == ["sysinit.target"]'
+    check "all others after it" unit_has waggle-secrets 'After=(.* )?systemd-sysusers.service userborn.service( .*)?'
+    check "in a switch they are handed over after it" unit_has waggle-secrets-for-owners 'After=systemd-sysusers.service userborn.service'
+    check "and before other units" unit_has waggle-secrets-for-owners 'Before=sysinit-reactivation.target .*'
+    check "with each switch" satisfies '.units["waggle-secrets-for-owners"].wantedBy == ["sysinit-reactivation.target"]'
+    check "anew" unit_has waggle-secrets-for-owners 'RemainAfterExit=false'
+    check "no snippet comes too early for that" satisfies '.snippets.waggleSecretOwners == null and .snippets.waggleSecretsForUsers == null'
+done
+
 section "on file systems that come later"
 node '{
   fileSystems."/data" = { device = "/dev/sdb1"; fsType = "ext4"; };

@@ -124,6 +124,8 @@ say "NOT restarting the following changed units" $skip
 echo "activating the configuration..."
 "$system/activate" || result=2
 systemctl daemon-reload || result=3
+# What comes before sysinit.target, users where a unit makes them, comes before other units in a switch, too.
+[ ! -e "$units/sysinit-reactivation.target" ] || systemctl restart sysinit-reactivation.target || result=4
 [ ! -e /etc/tmpfiles.d/00-nixos.conf ] || systemd-tmpfiles --create /etc/tmpfiles.d/00-nixos.conf
 
 say "reloading the following units" $reload
