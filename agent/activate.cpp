@@ -77,9 +77,14 @@ private:
         actions_.change([&](DeploymentRecord& record) {
             advance(record, LifeEvent::commit, actions_.clock());
             advance(record, LifeEvent::committed, actions_.clock());
-            end(record, {.outcome = changed ? Outcome::ok : Outcome::unchanged,
-                         .code = "",
-                         .message = changed ? "" : "the node has these secrets already"});
+            const bool left = record.problem_code == secrets_left;
+            end(record, {.outcome = left      ? Outcome::ok_units_failed
+                                    : changed ? Outcome::ok
+                                              : Outcome::unchanged,
+                         .code = record.problem_code,
+                         .message = left      ? record.problem
+                                    : changed ? ""
+                                              : "the node has these secrets already"});
         });
         actions_.disarm();
     }

@@ -17,8 +17,9 @@ using protocol::Outcome;
 namespace {
 
 Ending good_end(const DeploymentRecord& record, std::optional<std::uint64_t> generation) {
-    const bool units_failed = record.problem_code == "units-failed"; // and were kept
-    return {.outcome = units_failed ? Outcome::ok_units_failed : Outcome::ok,
+    // Units that failed and were kept.
+    const bool flawed = record.problem_code == "units-failed" || record.problem_code == secrets_left;
+    return {.outcome = flawed ? Outcome::ok_units_failed : Outcome::ok,
             .code = record.problem_code,
             .message = record.problem,
             .generation = generation};

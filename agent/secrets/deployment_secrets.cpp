@@ -40,6 +40,17 @@ Config config_for(const DeploymentRecord& record, const std::optional<nix::Store
 
 } // namespace
 
+// All are in place, and something is left that should not be: no reason to go back, but the deployment's word.
+void DeploymentSecrets::note(const std::string& problem) {
+    say_(problem);
+    state_.change([&](State& all) {
+        if (!all.deployment || !all.deployment->problem_code.empty())
+            return;
+        all.deployment->problem_code = secrets_left;
+        all.deployment->problem = problem;
+    });
+}
+
 bool DeploymentSecrets::carry_out(SecretsStep step) {
     const bool back = step == SecretsStep::back_before || step == SecretsStep::back_after;
     const auto state = state_.get();
@@ -63,9 +74,6 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
         say_(fmt::format("secret {} removed", path));
     for (const auto& sentence : outcome.waiting)
         say_(sentence);
-    if (!back)
-        for (const auto& sentence : outcome.problems)
-            say_(sentence);
     changes_.insert(changes_.end(), outcome.units.begin(), outcome.units.end());
     if (step == SecretsStep::after_activation || step == SecretsStep::back_after) {
         restart_units(changes_, say_);
@@ -73,8 +81,12 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
         if (outcome.problems.empty())
             clear_failed_boot_unit();
     }
-    if (back && !outcome.problems.empty())
-        throw SecretsNotInstalled(fmt::format("{}", fmt::join(outcome.problems, "; ")));
+    if (outcome.problems.empty())
+        return outcome.changed();
+    const auto problem = fmt::format("{}", fmt::join(outcome.problems, "; "));
+    if (back)
+        throw SecretsNotInstalled(problem);
+    note(problem);
     return outcome.changed();
 }
 

@@ -4,6 +4,7 @@
 #include "agent/state.hpp"
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,9 @@ enum class SecretsStep {
     back_after,        // the same after it; then units are restarted
 };
 
+// The code of a deployment that is kept although a secret of before could not be removed.
+inline constexpr auto secrets_left = "secrets-left";
+
 // What the units of a deployment's life do with secrets. Remembers from one step to the next which units are to be
 // restarted.
 class DeploymentSecrets {
@@ -29,6 +33,8 @@ public:
     bool carry_out(SecretsStep step);
 
 private:
+    void note(const std::string& problem);
+
     StateKeeper& state_;
     std::function<void(std::string_view)> say_;
     std::vector<UnitChange> changes_;

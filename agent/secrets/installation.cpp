@@ -1,7 +1,10 @@
 #include "agent/secrets/installation.hpp"
 
+#include "shared/base/file.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <map>
@@ -38,6 +41,7 @@ public:
           saved_(list_) {}
 
     InstallOutcome run() {
+        remove_cut_off_lists();
         for (const auto& secret : bundle_.secrets)
             if (is_of_stage(secret.file, scope_))
                 each_for_itself(secret, [&] { plan(secret); });
@@ -74,6 +78,16 @@ private:
         } catch (const Error& error) {
             list_problem_ = fmt::format("{}; begun anew, files of secrets that were removed may be left", error.what());
             return {};
+        }
+    }
+
+    // What was killed while it wrote the list; one installation runs at a time.
+    void remove_cut_off_lists() const {
+        try {
+            const auto file = InstalledList::file_in(world_.state_dir);
+            remove_leftovers(file.parent_path(), file.filename().string());
+        } catch (const std::exception& error) {
+            spdlog::debug("the next installation tries again: {}", error.what());
         }
     }
 

@@ -222,6 +222,20 @@ TEST(Activation, OfSecretsAloneActivatesNothing) {
     }
 }
 
+TEST(Activation, ThatLeavesASecretSaysSo) {
+    for (const bool alone : {true, false}) {
+        FakeActions actions(Goal::switch_);
+        actions.record_.secrets_only = alone;
+        actions.record_.rollback.enable = false; // committed at once
+        actions.leaves_secrets = true;
+        activate(actions);
+        EXPECT_EQ(actions.record_.state, DeploymentState::committed);
+        EXPECT_EQ(actions.record_.outcome, Outcome::ok_units_failed);
+        EXPECT_EQ(actions.record_.code, "secrets-left");
+        EXPECT_EQ(actions.record_.message, "secret old was not removed");
+    }
+}
+
 TEST(Activation, SecretsAloneThatFailArePutBack) {
     FakeActions actions(Goal::switch_);
     actions.record_.secrets_only = true;

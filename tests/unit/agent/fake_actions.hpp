@@ -66,6 +66,7 @@ public:
     std::vector<SecretsStep> secret_steps;
     std::optional<SecretsStep> secrets_fail_at;
     bool secrets_change = true;
+    bool leaves_secrets = false; // one could not be removed
     std::vector<std::string> done;
     std::vector<std::string> said;
     FakeBootLoader loader{done};
@@ -123,6 +124,10 @@ public:
         secret_steps.push_back(step);
         if (step == secrets_fail_at)
             throw Error("this node has no user nginx");
+        if (leaves_secrets && step == SecretsStep::after_activation) {
+            record_.problem_code = secrets_left;
+            record_.problem = "secret old was not removed";
+        }
         return secrets_change;
     }
     std::optional<std::string> health_problem() override { return unhealthy; }

@@ -124,6 +124,7 @@ TEST_F(SessionSecrets, CutOffInTheMiddleLeaveThoseOfBeforeInForce) {
     EXPECT_EQ(now.deployment->outcome, Outcome::failed_before_activation);
     EXPECT_EQ(now.deployment->code, "session-lost");
     EXPECT_FALSE(now.deployment->bundle);
+    ASSERT_TRUE(now.secrets);
     EXPECT_EQ(now.secrets->id, first.id());
     EXPECT_THAT(kept(), UnorderedElementsAre(name_of(first)));
     EXPECT_EQ(files().load(*now.secrets), sealed('a'));

@@ -138,6 +138,25 @@ TEST_F(InstallOnABrokenDisk, AtBootTheOthersComeAllTheSame) {
     }
 }
 
+TEST_F(InstallOnABrokenDisk, OneThatCannotBeRemovedIsSaidAndTriedAgain) {
+    install({{"one", "1"}, {"two", "2"}}, SecretStage::after_activation);
+    goes_wrong("*/two", "before");
+    EXPECT_THAT(install({{"one", "1"}}, SecretStage::after_activation).problems,
+                ElementsAre(HasSubstr("secret two was not removed")));
+    EXPECT_TRUE(files().contains("two"));
+    EXPECT_THAT(install({{"one", "1"}}, SecretStage::after_activation).problems, IsEmpty());
+    EXPECT_FALSE(files().contains("two"));
+}
+
+TEST_F(InstallOnABrokenDisk, WhatACutOffWriteOfTheListLeftIsRemoved) {
+    fs::create_directories(state / "secrets");
+    std::ofstream(state / "secrets" / "installed.json.0123456789ab.tmp") << "half";
+    std::ofstream(state / "secrets" / "another.age.0123456789ab.tmp") << "the daemon writes it just now";
+    install({{"one", "1"}}, SecretStage::boot);
+    EXPECT_FALSE(fs::exists(state / "secrets" / "installed.json.0123456789ab.tmp"));
+    EXPECT_TRUE(fs::exists(state / "secrets" / "another.age.0123456789ab.tmp"));
+}
+
 TEST_F(InstallOnABrokenDisk, AListThatCannotBeWrittenKeepsNoSecretAwayAtBoot) {
     goes_wrong("*/installed.json", "before");
     const auto outcome = install({{"one", "1"}}, SecretStage::boot);
