@@ -13,10 +13,12 @@ secrets=$run/secrets
 state=/var/lib/waggle-agent/secrets
 mkdir "$secrets"
 new_secret() { echo "secret-$1-$(cat /proc/sys/kernel/random/uuid)" >"$secrets/$1"; }
-for name in one two three disk late text; do new_secret "$name"; done
+for name in one two three disk late far text; do new_secret "$name"; done
 openssl passwd -6 "$(cat /proc/sys/kernel/random/uuid)" | tr -d '\n' >"$secrets/password"
 
-# What the hive says of a node: its secrets, and units that use them. KEYS and MORE are Nix.
+# What the hive says of a node: its secrets, and units that use them. KEYS and MORE are Nix. On beta a unit makes the users.
+# /late comes when somebody asks for it. /far comes over the network: its mount is made as on NixOS, by systemd from fstab, and
+# its server does not answer as long as there is a file /var/lib/far-is-away.
 describe() { # NODE [KEYS] [MORE]
     change "$1" <<NIX
 { lib, ... }:
@@ -34,15 +36,46 @@ in {
   users.groups.web = { };
   users.users.web = { isSystemUser = true; group = "web"; };
   users.users.admin = { isSystemUser = true; hashedPasswordFile = "/run/keys/password"; };
+  services.userborn.enable = $([[ $1 != beta ]] && echo false || echo true);
   systemd.services.uses-one = uses "one" { };
   systemd.services.uses-two = uses "two" { User = "web"; SupplementaryGroups = "keys"; };
+  # Waits for nobody: in a switch, too, secrets belong to their users before units start.
+  systemd.services.reads-two = {
+    wantedBy = [ "multi-user.target" ];
+    before = [ "two-key.service" ];
+    script = "cat /run/keys/two >/dev/null";
+    serviceConfig = { User = "web"; SupplementaryGroups = "keys"; Type = "oneshot"; RemainAfterExit = true; };
+  };
+  systemd.services.reads-disk = {
+    wantedBy = [ "multi-user.target" ];
+    after = [ "disk-key.service" ];
+    requires = [ "disk-key.service" ];
+    script = "echo it is there; exec sleep infinity";
+    serviceConfig.ExecReload = "/bin/sh -c 'echo it is read again'";
+  };
+  systemd.services.uses-far = {
+    wantedBy = [ "multi-user.target" ];
+    wants = [ "remote-fs.target" ];
+    after = [ "far-key.service" ];
+    requires = [ "far-key.service" ];
+    script = "test -r /far/keys/far; exec sleep infinity";
+  };
+  systemd.services.far-server = {
+    unitConfig.DefaultDependencies = false;
+    after = [ "network.target" ];
+    serviceConfig.Type = "oneshot";
+    script = "while [ -e /var/lib/far-is-away ]; do sleep 0.1; done";
+  };
+  environment.etc.fstab.text = "far /far tmpfs _netdev,mode=755,x-systemd.requires=far-server.service 0 0\n";
+  fileSystems."/far" = { device = "far"; fsType = "tmpfs"; options = [ "_netdev" ]; };
   fileSystems."/late" = { device = "tmpfs"; fsType = "tmpfs"; };
   systemd.mounts = [ { what = "tmpfs"; where = "/late"; type = "tmpfs"; mountConfig.Options = "mode=755"; } ];
   deployment.keys = {
     one = { keyFile = "$secrets/one"; restartUnits = [ "uses-one.service" ]; };
     two = { keyCommand = [ "cat" "$secrets/two" ]; user = "web"; group = "web"; permissions = "0440"; restartUnits = [ "uses-two.service" ]; };
     text = { text = "$(cat "$secrets/text")"; uploadAt = "post-activation"; };
-    disk = { keyFile = "$secrets/disk"; destDir = "/var/lib/kept/keys"; };
+    disk = { keyFile = "$secrets/disk"; destDir = "/var/lib/kept/keys"; reloadUnits = [ "reads-disk.service" ]; };
+    far = { keyFile = "$secrets/far"; destDir = "/far/keys"; };
     late = { keyFile = "$secrets/late"; destDir = "/late/keys"; };
     password = { keyFile = "$secrets/password"; neededForUsers = true; };
     ${2:-}
@@ -56,6 +89,7 @@ deploy() { waggle "$@"; cat "$out" >>"$run/said"; }
 holds() { node_run "$1" cat "$3" 2>/dev/null | cmp -s - "$secrets/$2"; } # NODE SECRET FILE
 is() { node_run "$1" stat -c '%U:%G %a' "$2"; }
 starts() { node_run "$1" journalctl -q -b -u "$2" -o cat | grep -c '^it is there$' || true; }
+reloads() { node_run "$1" journalctl -q -b -u "$2" -o cat | grep -c '^it is read again$' || true; }
 inode() { node_run "$1" stat -c %i "$2"; }
 is_active() { node_run "$1" systemctl is-active -q "$2"; }
 all_in_place() {
@@ -67,6 +101,7 @@ all_in_place() {
 }
 password_works() { [[ $(node_run "$1" getent shadow admin | cut -d: -f2) == "$(cat "$secrets/password")" ]]; }
 starts_are() { [[ $(starts "$1" "$2") == "$3" ]]; }
+reloads_are() { [[ $(reloads "$1" "$2") == "$3" ]]; }
 agent_program() { node_run "$1" systemctl show -P ExecStart waggle-agent | sed -nE 's/.*path=([^ ]*) .*/\1/p'; }
 agent_says() { node_run "$1" "$(agent_program "$1")" "${@:2}"; }
 bundle_of() { # NODE: the file of the bundle that is in force
@@ -82,10 +117,14 @@ describe beta
 deploy apply
 check "waggle apply succeeds" equal "$status" 0
 for name in alpha beta; do check "$name: all are in place, with owner and mode" all_in_place "$name"; done
-check "the service of a user that this activation made reads its own" is_active alpha uses-two
+for name in alpha beta; do
+    for unit in uses-two reads-two; do check "$name: $unit, of a user that this activation made, reads its own" is_active "$name" $unit; done
+done
 check "each was started once" equal "$(starts alpha uses-one) $(starts alpha uses-two)" "1 1"
 check "users that need one have it" password_works alpha
 check "the folder is as NixOS makes it" equal "$(is alpha /run/keys)" "root:keys 750"
+check "one for a file system that the activation mounts is there" holds alpha far /far/keys/far
+check "and so is what needs it" is_active alpha uses-far
 check "one for a file system that is not there was not written" no node_run alpha test -e /late/keys
 check "in the state directory it is an age file" node_run alpha grep -aq '^age-encryption.org/v1' "$(bundle_of alpha)"
 deploy keys --on alpha
@@ -111,8 +150,9 @@ check "and nothing restarted" equal "$(starts alpha uses-one) $(starts alpha use
 
 section "upload-keys: secrets alone"
 new_secret one
+new_secret disk
 new_secret text
-describe alpha "$three"
+describe alpha "$three" '{ environment.etc.word.text = throw "the system was evaluated"; }'
 describe beta
 before=$(node_system alpha)
 deploy upload-keys
@@ -120,6 +160,62 @@ check "it succeeds" equal "$status" 0
 for name in alpha beta; do check "$name: all are in place" all_in_place "$name"; done
 check "the system is as before" equal "$(node_system alpha)" "$before"
 check "its unit was restarted" wait_until 20 "uses-one restarted" starts_are alpha uses-one 2
+check "the other's was reloaded" wait_until 20 "reads-disk reloaded" reloads_are alpha reads-disk 1
+check "and not restarted" equal "$(starts alpha reads-disk)" 1
+deploy upload-keys
+check "again: nothing to do" equal "$(outcome alpha) $(outcome beta)" "unchanged unchanged"
+check "and nothing restarted or reloaded" equal "$(starts alpha uses-one) $(reloads alpha reads-disk)" "2 1"
+
+section "what the operator's machine does not have is not deployed"
+before=$(bundle_of alpha)
+new_secret one
+describe alpha 'vault = { keyCommand = [ "sh" "-c" "echo part-of-it; echo the vault is closed >&2; exit 3" ]; };'
+deploy apply --on alpha
+check "a command that fails: exit code 2" equal "$status" 2
+check "it is named, with what it said" says 'deployment\.keys\.vault: keyCommand .* ended with exit code 3'
+check "on standard error" says 'the vault is closed'
+check "and not what it began to tell" no says '^ *part-of-it'
+describe alpha "gone = { keyFile = \"$secrets/gone\"; };"
+deploy upload-keys --on alpha
+check "a file that is not there: exit code 2" equal "$status" 2
+check "it is named" says "deployment\.keys\.gone: keyFile $secrets/gone: No such file"
+describe alpha 'typo = { text = "x"; user = "wbe"; };'
+for command in apply upload-keys; do
+    deploy $command --on alpha
+    check "$command, a user that the hive does not have: exit code 2" equal "$status" 2
+    check "it is named" says 'deployment\.keys\.typo: user is "wbe", and there is no users\.users\.wbe'
+done
+describe alpha "$three"
+deploy apply --no-keys --on alpha
+check "--no-keys leaves those that are there" equal "$(bundle_of alpha)" "$before"
+deploy apply
+for name in alpha beta; do check "$name: without it they come" all_in_place "$name"; done
+
+section "at the console: back to the secrets of before"
+cp "$secrets/one" "$run/one.kept"
+new_secret one
+deploy upload-keys --on alpha
+check "others are deployed" all_in_place alpha
+before=$(starts alpha uses-one)
+check "waggle-agent rollback succeeds" agent_says alpha rollback
+cp "$run/one.kept" "$secrets/one"
+check "those of before are in place" all_in_place alpha
+check "their unit is restarted" wait_until 20 "uses-one restarted" starts_are alpha uses-one $((before + 1))
+check "there is one way back" no agent_says alpha rollback 2>"$run/refusal"
+check "as it says" grep -q 'nothing to go back from' "$run/refusal"
+before=$(node_system alpha)
+new_secret one
+describe alpha "$three" '{ environment.etc.word.text = "another system"; }'
+deploy apply --on alpha
+check "a system with others is deployed" all_in_place alpha
+check "waggle-agent rollback succeeds" agent_says alpha rollback
+cp "$run/one.kept" "$secrets/one"
+check "the system of before runs" equal "$(node_system alpha)" "$before"
+check "with its secrets" all_in_place alpha
+fleet_wait alpha
+describe alpha "$three"
+deploy upload-keys --on alpha
+check "what comes next finds them so" equal "$(outcome alpha)" unchanged
 
 section "removal"
 describe alpha
@@ -159,18 +255,31 @@ section "a reboot without network; a folder on a disk that was deleted, an owner
 node_run alpha rm -r /var/lib/kept
 node_run beta chown web /var/lib/kept/keys/disk
 node_run beta chmod 644 /var/lib/kept/keys/disk
+node_run alpha touch /var/lib/far-is-away
 for name in alpha beta; do node_cut_network "$name"; done
-for name in alpha beta; do node_reboot "$name"; done
+boot=$(node_boot_id alpha)
+node_run alpha systemctl --no-block reboot || true
+node_reboot beta
+has_begun() { local id; id=$(node_boot_id alpha 2>/dev/null) && [[ $id != "$boot" ]] && is_active alpha uses-one; }
+wait_until 60 "alpha has rebooted, and waits for its network mount" has_begun
 for name in alpha beta; do
     check "$name: all are in place" all_in_place "$name"
     check "$name: the user can log in" password_works "$name"
-    for unit in uses-one uses-two waggle-secrets; do check "$name: $unit is active" is_active "$name" "$unit"; done
+    for unit in uses-one uses-two reads-two reads-disk waggle-secrets; do check "$name: $unit is active" is_active "$name" "$unit"; done
     check "$name: the one on the disk is right again" equal "$(is "$name" /var/lib/kept/keys/disk)" "root:root 600"
 done
 order() { node_run alpha systemctl show -P "$2" "$1"; }
 check "they were there before sysinit.target" at_most "$(order waggle-secrets ActiveEnterTimestampMonotonic)" \
     "$(order sysinit.target ActiveEnterTimestampMonotonic)"
-check "still nothing where the file system is missing" no node_run alpha test -e /late/keys
+check "alpha: nothing where the server of a file system is away" no node_run alpha test -e /far/keys
+for unit in far-key uses-far; do check "$unit waits for it" no is_active alpha "$unit"; done
+node_run alpha rm /var/lib/far-is-away
+wait_until 30 "alpha is up" node_is_up alpha
+check "when it is mounted, its secret comes" holds alpha far /far/keys/far
+for unit in waggle-secrets-far far-key uses-far; do check "$unit is active" is_active alpha "$unit"; done
+no_cycle() { [[ -z $(node_journal "$1" -b -g 'ordering cycle') ]]; }
+for name in alpha beta; do check "$name: systemd found no ordering cycle" no_cycle "$name"; done
+check "still nothing where nobody asks for the file system" no node_run alpha test -e /late/keys
 node_run alpha systemctl start late.mount
 check "when it comes, its secret does" wait_until 20 "it is there" holds alpha late /late/keys/late
 for name in alpha beta; do node_heal_network "$name"; done
@@ -187,6 +296,38 @@ check "with the newest secrets" all_in_place alpha
 node_reboot alpha
 check "and the newest with them, too" all_in_place alpha
 fleet_wait alpha
+
+section "apply boot: with the boot of its system, and back with that"
+cp "$secrets/one" "$run/one.kept"
+new_secret one
+cp "$secrets/one" "$run/one.next"
+describe alpha "" '{ environment.etc.word.text = "booted"; }'
+deploy apply boot --on alpha
+check "it succeeds" equal "$status" 0
+cp "$run/one.kept" "$secrets/one"
+check "before the boot nothing changes" all_in_place alpha
+node_reboot alpha
+cp "$run/one.next" "$secrets/one"
+check "with it they are new" all_in_place alpha
+is_kept() { [[ $(node_profile "$1") == "$(node_system "$1")" ]] && state_is "$1" committed; }
+state_is() { node_run "$1" grep -q "\"state\": \"$2\"" /var/lib/waggle-agent/state.json; }
+wait_until 30 "alpha keeps the system" is_kept alpha
+node_reboot alpha
+check "and stay" all_in_place alpha
+fleet_wait alpha
+cp "$secrets/one" "$run/one.kept"
+new_secret one
+describe alpha "" '{ environment.etc.word.text = "ill"; deployment.healthChecks.cmd = [ { cmd = [ "/bin/false" ]; period = 1; deadline = 1; } ]; }'
+deploy apply boot --on alpha
+node_run alpha systemctl --no-block reboot || true
+wait_until 120 "alpha has gone back" state_is alpha rolled-back
+cp "$run/one.kept" "$secrets/one"
+wait_until 60 "alpha is up" node_is_up alpha
+check "with a system that goes back those of before come again" all_in_place alpha
+fleet_wait alpha
+describe alpha
+deploy apply --on alpha
+check "the next one goes through" equal "$status" 0
 
 section "a sealed bundle that was changed, of another node, or an older one"
 good=$(bundle_of alpha)
@@ -256,7 +397,7 @@ new_big
 # shellcheck disable=SC2016  # of the shell there
 node_run alpha sh -c 'd=/etc/systemd/system/waggle-activation.service.d; mkdir $d; printf "[Service]\nEnvironment=LD_PRELOAD=/root/half.so\n" > $d/half.conf; systemctl daemon-reload'
 waggle_in_background upload-keys --on alpha
-half_written() { local size; size=$(stat -c %s "$big_folder/.big4.waggle-new" 2>/dev/null) && ((size == 500000)); }
+half_written() { [[ $(stat -c '%s %u:%g %a' "$big_folder/.big4.waggle-new" 2>/dev/null) == "500000 0:0 600" ]]; }
 wait_until 60 "the fourth is half written" half_written
 node_kill alpha
 check "it is when the power is cut" half_written
@@ -288,7 +429,7 @@ deploy upload-keys --on alpha
 check "and the next ones come sealed for the new one" equal "$status" 0
 
 section "where the bytes of secrets are"
-markers() { cat "$secrets"/{one,two,disk,late,text} | sed 's/^secret-//'; }
+markers() { cat "$secrets"/{one,two,disk,far,late,text} | sed 's/^secret-//'; }
 control=control-$(cat /proc/sys/kernel/random/uuid)
 new_secret two
 markers >"$run/markers"
@@ -319,7 +460,7 @@ check "the search finds what is in the state directory" grep -qx "$state/control
 check "what is below /nix" grep -qx /nix/var/control <<<"$found"
 check "what is in the journal" grep -q '^/var/log/journal/' <<<"$found"
 check "and in command lines and environments" test "$(node_run alpha grep -acF "$control" /run/samples)" -ge 2
-expected=$(printf '%s\n' /late/keys/late /run/keys/one /run/keys/text /run/keys/two /var/lib/kept/keys/disk)
+expected=$(printf '%s\n' /far/keys/far /late/keys/late /run/keys/one /run/keys/text /run/keys/two /var/lib/kept/keys/disk)
 node_run alpha systemctl start late.mount
 wait_until 20 "the late one is there" holds alpha late /late/keys/late
 check "secrets are in their files and nowhere else" equal "$(search "$run/secret-markers")" "$expected"
@@ -338,3 +479,20 @@ check "and no secret there" equal "$(laptop_store "$run/secret-markers")" ""
 for unit in waggle-agent waggle-secrets one-key; do
     check "$unit leaves no core dump" equal "$(node_run alpha systemctl show -P LimitCORE "$unit")" 0
 done
+
+section "the node's host key is replaced, and the old one is gone"
+node_run alpha sh -c 'rm /etc/ssh/new_key*; ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/new_key; systemctl restart waggle-agent'
+fleet_wait alpha
+deploy upload-keys --on alpha
+check "waggle refuses a node that shows an unknown key" equal "$status" 5
+check "and sends nothing there" shows "nothing was signed or sent"
+check "it says what to do" shows 'waggle upload-keys --on alpha'
+echo "$(node_address alpha) $(node_run alpha cut -d' ' -f1-2 /etc/ssh/new_key.pub)" >>"$run/known_hosts"
+deploy keys --on alpha
+check "where it is known: exit code 4" equal "$status" 4
+check "waggle keys says what is the matter, and the one command" says 'sealed for other keys, or damaged; .waggle upload-keys. brings them again'
+check "what was there stays" all_in_place alpha
+deploy upload-keys --on alpha
+check "that command succeeds" equal "$status" 0
+deploy keys --on alpha
+check "and all is well" equal "$status" 0
