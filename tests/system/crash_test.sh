@@ -28,6 +28,7 @@ describe() { # NODE KIND SECONDS-TO-CONFIRM
     kept | rebooted) ;;
     unit-fails) more='{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }' ;;
     unconfirmed) more='{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }' ;;
+    secrets) more="{ deployment.keys = lib.genAttrs [ \"one\" \"only-$number\" ] (name: { text = \"$(word)\"; destDir = \"/var/lib/kept\"; }); }" ;;
     *) echo "docs/crash-table.md: no such deployment: $2" >&2; exit 1 ;;
     esac
     change "$1" <<NIX
@@ -88,8 +89,30 @@ what_is() { # NODE PATH
     *) echo "$2" ;;
     esac
 }
-boots() { # as profile and boot loader say
+# Of a deployment of secrets: their files, and whose sealed ones are in force.
+kept_files() {
+    local file
+    for file in $(find "$run/nodes/$1/root/var/lib/kept" -type f 2>/dev/null | sort); do printf '%s:%s ' "${file##*/}" "$(cat "$file")"; done
+}
+secrets_are() {
+    local now; now=$(kept_files "$1")
+    if [[ $now == "${old[$1]}" ]]; then echo old
+    elif [[ $now == "one:$(word) only-$number:$(word) " ]]; then echo new
+    elif [[ $now == *"one:$(word) "* && $now == *"only-$number:$(word) "* ]]; then echo "new and old"
+    else echo "$now"; fi
+}
+secrets_in_force() {
+    local id; id=$(state_of "$1" '(if .deployment.state == "committed" then .deployment.bundle else null end) // .secrets | .id')
+    if [[ $id != null && ! -s $run/nodes/$1/root/var/lib/waggle-agent/secrets/$id.age ]]; then echo "$id, which are gone"
+    elif [[ $id == "$(state_of "$1" .deployment.id)" ]]; then echo new
+    else echo old; fi
+}
+runs() { # NODE KIND
+    if [[ $2 == secrets ]]; then secrets_are "$1"; else what_is "$1" "$(node_system "$1")"; fi
+}
+boots() { # NODE KIND: as profile and boot loader say
     local profile loader
+    [[ $2 != secrets ]] || { secrets_in_force "$1"; return; }
     profile=$(what_is "$1" "$(node_profile "$1")")
     loader=$(what_is "$1" "$(cat "$run/nodes/$1/root/boot/loader/default")")
     [[ $profile == "$loader" ]] && echo "$profile" || echo "profile $profile, loader $loader"
@@ -111,7 +134,7 @@ all_writes_have_rows() { # NODE KIND
             if [[ $row == "$command" && $path == */$pattern && ${found_label:-$label} == "$label" ]]; then found=1; fi
         done < <(read_table)
         ((found)) || { echo "FAIL  $2: no row has this write: $command $path $label"; missing=1; }
-    done < <(awk -F'\t' '$1 == "change" && $3 !~ /\.tmp$/ { print $2 "\t" $3 "\t" $4 }' "$(fault_folder "$1")/journal" | sort -u)
+    done < <(awk -F'\t' '$1 == "change" && $3 !~ /\.(tmp|waggle-new)$/ { print $2 "\t" $3 "\t" $4 }' "$(fault_folder "$1")/journal" | sort -u)
     ((missing == 0))
 }
 
@@ -119,7 +142,7 @@ all_writes_have_rows() { # NODE KIND
 
 declare -A old
 run_round() { # SECONDS-TO-CONFIRM ROW…
-    local seconds=$1 node row kind i cut=() rows=() here_now=() options=() list; shift
+    local seconds=$1 node row kind i cut=() rows=() here_now=() command=(apply) list; shift
     rows=("$@")
     ((++number))
     for i in "${!rows[@]}"; do
@@ -127,13 +150,14 @@ run_round() { # SECONDS-TO-CONFIRM ROW…
         node=${nodes[i]}
         here_now+=("$node")
         describe "$node" "$kind" "$seconds"
-        old[$node]=$(node_system "$node")
+        if [[ $kind == secrets ]]; then old[$node]=$(kept_files "$node"); else old[$node]=$(node_system "$node"); fi
         plan_row "$node" "$write" "$moment" "$fault"
         keeps_no_history[$node]=$([[ $write == *history.json && $fault == fail ]] && echo 1) || true
     done
-    [[ $kind != rebooted ]] || options=(--reboot)
+    [[ $kind != rebooted ]] || command=(apply --reboot)
+    [[ $kind != secrets ]] || command=(upload-keys)
     list=$(IFS=,; echo "${here_now[*]}")
-    waggle_in_background apply "${options[@]}" --on "$list"
+    waggle_in_background "${command[@]}" --on "$list"
     # The trigger may have heard all that it wants to know before the step is reached.
     wait_until 150 "round $number has ended" round_is_over || true
     waggle_wait
@@ -172,7 +196,7 @@ check_row() { # NODE ROW
         found="$(fault_states "$node") | does not come to an end, or leaves something: $(find "$run/nodes/$node/root/var/lib/waggle-agent" -name '*.tmp' -printf '%f ')$(node_run "$node" systemctl list-units --all --plain --no-legend 'waggle-*' | awk '{ printf "%s %s; ", $1, $3 }')"
     else
         found=$(fault_states "$node")
-        found="${found:--} | $(what_is "$node" "$(node_system "$node")") | $(boots "$node") | $(told "$node")"
+        found="${found:--} | $(runs "$node" "$kind") | $(boots "$node" "$kind") | $(told "$node")"
     fi
     expected="$states | $runs | $boots | $told"
     if [[ -n ${CRASH_RECORD:-} ]]; then
