@@ -52,6 +52,7 @@ builder_distrusts() {
     mkdir "$folder/distrustful-conf"
     { cat "$NIX_CONF_DIR/nix.conf"; echo 'trusted-users = somebody-else'; } >"$folder/distrustful-conf/nix.conf"
     NIX_CONF_DIR=$folder/distrustful-conf in_builder nix-daemon >>"$folder/log" 2>&1 &
+    # shellcheck disable=SC2034  # for the test
     builder_daemon=$!
     local deadline=$((SECONDS + 20))
     until [[ -S $builder_nix/var/nix/daemon-socket/socket ]]; do
