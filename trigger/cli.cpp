@@ -96,6 +96,11 @@ private:
         app_.add_option("--builders", line_.global.nix.builders,
                         "Remote builders, as Nix's option of this name takes them (default: meta.machinesFile)")
             ->type_name("SPEC");
+        app_.add_option(
+                "--build-store", line_.global.nix.build_store,
+                "Build in another Nix store, as ssh-ng://HOST: what is built stays there, and goes to the nodes "
+                "from there")
+            ->type_name("URL");
         app_.add_option("--color", color_, "auto, always or never (default: auto)")->type_name("WHEN");
         app_.add_flag("-v,--verbose", line_.global.verbose, "Print a line for whatever happens, also on a terminal");
     }

@@ -60,33 +60,36 @@ NIX
 git -C flake -c init.defaultBranch=main init -q
 git -C flake add .
 
-# The resident memory of all processes below one, in MiB.
+# The resident memory of all processes below one, in pages, in $pages. Starts no process: what the cores do while they are
+# measured belongs to what is measured.
 memory_below() { # PID
-    ps -e -o pid=,ppid=,rss= | awk -v top="$1" '
-        { parent[$1] = $2; rss[$1] = $3 }
-        END {
-            for (pid in parent) {
-                for (up = pid; up != top && up in parent; up = parent[up]) { }
-                if (up == top && pid != top) sum += rss[pid]
-            }
-            print int(sum / 1024)
-        }'
+    local thread children child resident _
+    for thread in "/proc/$1/task/"*; do
+        children=()
+        { read -r -a children <"$thread/children"; } 2>/dev/null || true # the line has no end
+        for child in "${children[@]}"; do
+            if { read -r _ resident _ <"/proc/$child/statm"; } 2>/dev/null; then ((pages += resident)); fi
+            memory_below "$child"
+        done
+    done
 }
 
+mkfifo "$work/never"
 # Runs a command and adds a line of JSON to the results.
 measure() { # NAME COMMAND…
-    local name=$1 began ended peak=0 now timer TIMEFORMAT='%3U %3S'; shift
+    local name=$1 began ended peak=0 pages timer TIMEFORMAT='%3U %3S'; shift
     began=$(date +%s%N)
     { time "$@" >"$work/log" 2>&1 </dev/null; } 2>"$work/times" &
     timer=$!
     while kill -0 "$timer" 2>/dev/null; do
-        now=$(memory_below "$timer")
-        ((now <= peak)) || peak=$now
-        sleep 0.05
+        pages=0
+        memory_below "$timer"
+        ((pages <= peak)) || peak=$pages
+        read -r -t 0.05 <>"$work/never" || true # sleeps, without a process
     done
     wait "$timer" || { cat "$work/log" >&2; echo "eval: $name failed" >&2; exit 1; }
     ended=$(date +%s%N)
-    awk -v name="$name" -v ns=$((ended - began)) -v peak="$peak" '
+    awk -v name="$name" -v ns=$((ended - began)) -v peak="$((peak / 256))" '
         { printf "{\"name\": \"%s\", \"wall_s\": %.3f, \"cpu_s\": %.3f, \"peak_mib\": %d}\n", name, ns / 1e9, $1 + $2, peak }' \
         "$work/times" | tee -a "$work/results" >&2
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Nodes do not wait for each other: one is deployed while another still is evaluated, or is not, because it is broken or its
-# evaluator is killed.
+# evaluator is killed. And what is built on another machine comes from there.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -8,6 +8,8 @@ source "$here/laptop.sh"
 laptop_enter "$@"
 # shellcheck source=SCRIPTDIR/fleet.sh
 source "$here/fleet.sh"
+# shellcheck source=SCRIPTDIR/../integration/trigger/builder.sh
+source "$here/../integration/trigger/builder.sh"
 
 fleet_start alpha beta gamma
 
@@ -63,6 +65,24 @@ check "it is not" equal "$(word beta)" two
 check "the table says so" equal "$(outcome beta)" hive-error
 check "with its file" says 'changes/beta.nix'
 check "and so does the exit code" equal "$status" 2
+
+section "built on another machine"
+builder_make
+describe alpha "five $run_id"
+waggle apply --on alpha --build-store ssh-ng://builder
+check "is deployed" equal "$(word alpha)" "five $run_id"
+check "and all is well" equal "$status" 0
+system=$(node_run alpha readlink /run/current-system)
+check "the system is in the other machine's store" test -x "$builder_nix${system#/nix}/bin/switch-to-configuration"
+check "and never was in this one's" test ! -e "$system"
+waggle rollback --on alpha
+check "the way back needs no builder" equal "$(word alpha)" three
+describe alpha "six $run_id"
+waggle apply --on alpha --build-store ssh-ng://nobody
+check "without the builder nothing happens" equal "$(word alpha)" three
+check "which is said" says 'the build store ssh-ng://nobody'
+check "and the exit code says so" equal "$status" 2
+unset SSH_CONFIG_FILE
 
 section "Ctrl-C while a node is evaluated and another is deployed already"
 describe alpha four

@@ -73,6 +73,7 @@ Explanation explain_failure(const std::vector<BuildError>& errors, const std::se
                            [&](const auto& drv) { return needed_derivations.contains(drv); });
     };
     Explanation found = join(errors, [&](const auto& error) { return concerns_node(error) && !error.is_consequence; });
+    found.is_its_own = !found.text.empty();
     if (found.text.empty())
         found = join(errors, concerns_node);
     if (found.text.empty())

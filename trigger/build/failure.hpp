@@ -19,6 +19,7 @@ std::vector<BuildError> build_errors(std::string_view standard_error);
 struct Explanation {
     std::string text;
     std::set<std::string> failed; // derivations whose builders failed, for their logs
+    bool is_its_own = false;      // an error names what the node needs
 };
 
 // The errors that stand behind a node's failure: those that name a derivation the node's system needs, else its own

@@ -2,6 +2,7 @@
 
 #include "shared/base/process.hpp"
 #include "trigger/build/failure.hpp"
+#include "trigger/hive/evaluate.hpp"
 
 #include <fmt/format.h>
 
@@ -14,6 +15,7 @@ namespace {
 constexpr auto build_time =
     std::chrono::hours(24); // a kernel on a slow machine; builders have timeouts of their own in Nix
 constexpr auto query_time = std::chrono::minutes(5);
+constexpr auto copy_time = std::chrono::hours(2); // of sources that may be large, over a slow line
 
 // All derivations that a derivation needs, itself among them.
 std::set<std::string> needed_derivations(const nix::StorePath& drv, const Interrupt& interrupt) {
@@ -35,6 +37,77 @@ void add_log(const std::string& drv, LogTail& log, const Interrupt& interrupt) {
         log.add(line);
 }
 
+std::vector<nix::StorePath> drvs_of(const std::vector<const EvaluatedNode*>& nodes) {
+    std::vector<nix::StorePath> drvs;
+    for (const EvaluatedNode* node : nodes)
+        drvs.push_back(node->drv);
+    return drvs;
+}
+
+void add_words(Command& command, const std::vector<std::string>& nix_arguments,
+               const std::vector<const EvaluatedNode*>& nodes) {
+    command.argv.insert(command.argv.end(), nix_arguments.begin(), nix_arguments.end());
+    for (const EvaluatedNode* node : nodes)
+        command.argv.push_back(node->drv.absolute());
+}
+
+// Derivations and their sources, to where they are built. Nix 2.8 loses its thread where a path that it is sending
+// comes to be there by somebody else: so this run sends one chunk after the other, and after another's run tries again.
+// Throws Error.
+void send_derivations(const std::vector<const EvaluatedNode*>& nodes, const std::vector<std::string>& nix_arguments,
+                      Store& store, const Interrupt& interrupt, Reporter& reporter) {
+    constexpr int tries = 2;
+    const auto turn = store.turn_to_copy();
+    Command command = store.other()->copy_derivations();
+    add_words(command, nix_arguments, nodes);
+    for (int i = 1;; ++i) {
+        const RunResult result =
+            run(command, {.deadline = deadline_in(copy_time),
+                          .on_stderr_line = [&](std::string_view line) { reporter.activity(line); },
+                          .interrupt = &interrupt});
+        reporter.activity("");
+        interrupt.check(); // Ctrl-C reaches the child as well
+        if (result.status.success())
+            return;
+        if (i == tries)
+            throw Error(explain_store_failure(*store.other(), nix_error(result.err_tail, false)));
+    }
+}
+
+// Runs one nix-store for all of them.
+RunResult build(const std::vector<const EvaluatedNode*>& nodes, const std::vector<std::string>& nix_arguments,
+                const Store& store, const Interrupt& interrupt, Reporter& reporter) {
+    Command command = store.other() ? store.other()->nix_store() : Command{.argv = {"nix-store"}};
+    command.argv.insert(command.argv.end(), {"--realise", "--keep-going", "--no-gc-warning"});
+    add_words(command, nix_arguments, nodes);
+    // A line of Nix's does not say for which node it builds: it is shown with the only one, else with the run.
+    const auto on_line = [&](std::string_view line) {
+        if (nodes.size() == 1)
+            reporter.line(nodes.front()->name, line);
+        else
+            reporter.activity(line);
+    };
+    RunResult result =
+        run(command, {.deadline = deadline_in(build_time), .on_stderr_line = on_line, .interrupt = &interrupt});
+    reporter.activity("");
+    interrupt.check(); // Ctrl-C reaches the child as well
+    return result;
+}
+
+BuildFailure failure_of(const ExitStatus& status, const Explanation& why, const Store& store,
+                        const Interrupt& interrupt) {
+    BuildFailure failure;
+    if (status.signal != 0) {
+        failure.message = fmt::format("nix-store --realise was {}", status.to_string());
+        return failure;
+    }
+    failure.message = why.text;
+    if (!store.other()) // others do not give their logs away; Nix's own words have the last lines
+        for (const std::string& drv : why.failed)
+            add_log(drv, failure.log, interrupt);
+    return failure;
+}
+
 } // namespace
 
 std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes,
@@ -46,8 +119,6 @@ std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes
     store.keep(toplevels);
     const std::set<nix::StorePath> there = store.valid(toplevels);
 
-    Command command{.argv = {"nix-store", "--realise", "--keep-going", "--no-gc-warning"}, .extra_environment = {}};
-    command.argv.insert(command.argv.end(), nix_arguments.begin(), nix_arguments.end());
     std::vector<const EvaluatedNode*> to_build;
     for (const EvaluatedNode& node : nodes) {
         if (there.contains(node.toplevel)) {
@@ -56,40 +127,40 @@ std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes
         }
         reporter.step(node.name, Step::building);
         to_build.push_back(&node);
-        command.argv.push_back(node.drv.absolute());
     }
-    if (to_build.empty())
-        return {};
+    if (store.other() && !to_build.empty()) {
+        store.keep(drvs_of(to_build));
+        send_derivations(to_build, nix_arguments, store, interrupt, reporter);
+    }
 
-    // A line of Nix's does not say for which node it builds: it is shown with the only one, else with the run.
-    const auto on_line = [&](std::string_view line) {
-        if (to_build.size() == 1)
-            reporter.line(to_build.front()->name, line);
-        else
-            reporter.activity(line);
-    };
-    const RunResult result =
-        run(command, {.deadline = deadline_in(build_time), .on_stderr_line = on_line, .interrupt = &interrupt});
-    reporter.activity("");
-    interrupt.check(); // Ctrl-C reaches the child as well
-
-    const std::set<nix::StorePath> built = store.valid(toplevels);
     std::map<std::string, BuildFailure> failures;
-    for (const EvaluatedNode* node : to_build) {
-        if (built.contains(node->toplevel)) {
-            reporter.step(node->name, Step::built);
-            continue;
+    while (!to_build.empty()) {
+        const RunResult result = build(to_build, nix_arguments, store, interrupt, reporter);
+        const std::vector<BuildError> errors = build_errors(result.err_tail);
+        const std::set<nix::StorePath> built = store.valid(toplevels);
+        std::vector<const EvaluatedNode*> given_up;
+        std::map<std::string, BuildFailure> strangers; // failures of those, if it was not for another node
+        for (const EvaluatedNode* node : to_build) {
+            if (built.contains(node->toplevel)) {
+                reporter.step(node->name, Step::built);
+                continue;
+            }
+            const Explanation why = explain_failure(errors, needed_derivations(node->drv, interrupt));
+            BuildFailure failure = failure_of(result.status, why, store, interrupt);
+            if (store.other() && !why.is_its_own) {
+                given_up.push_back(node);
+                strangers.emplace(node->name, std::move(failure));
+            } else {
+                failures.emplace(node->name, std::move(failure));
+            }
         }
-        BuildFailure& failure = failures[node->name];
-        if (result.status.signal != 0) {
-            failure.message = fmt::format("nix-store --realise was {}", result.status.to_string());
-            continue;
+        // Nix does not tell a store behind SSH to keep going: what it gave up for another node's failure is tried
+        // again.
+        if (given_up.size() == to_build.size()) {
+            failures.merge(strangers);
+            break;
         }
-        const Explanation why =
-            explain_failure(build_errors(result.err_tail), needed_derivations(node->drv, interrupt));
-        failure.message = why.text;
-        for (const std::string& drv : why.failed)
-            add_log(drv, failure.log, interrupt);
+        to_build = std::move(given_up);
     }
     return failures;
 }

@@ -8,12 +8,27 @@ namespace {
 
 constexpr auto stall_timeout = std::chrono::minutes(5); // a garbage collection may hold the store that long
 
+nix::Daemon open_store(const std::optional<BuildStore>& other) {
+    if (!other)
+        return nix::Daemon::open_default(stall_timeout);
+    try {
+        return nix::Daemon::spawn(other->daemon(), stall_timeout);
+    } catch (const nix::DaemonError& error) {
+        throw nix::DaemonError(explain_store_failure(*other, error.what()));
+    }
+}
+
 } // namespace
 
 nix::Daemon& Store::daemon() {
     if (!daemon_)
-        daemon_.emplace(nix::Daemon::open_default(stall_timeout));
+        daemon_.emplace(open_store(other_));
     return *daemon_;
+}
+
+void Store::open() {
+    const std::scoped_lock lock(mutex_);
+    daemon();
 }
 
 void Store::keep(std::span<const nix::StorePath> paths) {
@@ -34,7 +49,8 @@ std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
         closure->list = protocol::make_closure_list(nix::query_closure(daemon(), toplevel));
         closure->text = protocol::to_text(closure->list);
         closure->summary = protocol::summarize(closure->text, closure->list);
-        closure->boot_files = find_boot_files(toplevel.absolute());
+        if (!other_) // whose files are here to be looked at
+            closure->boot_files = find_boot_files(toplevel.absolute());
         known = std::move(closure);
     }
     return known;
@@ -52,11 +68,11 @@ void Store::add_root(const std::filesystem::path& link, const nix::StorePath& pa
     daemon().add_indirect_root(fs::absolute(link));
 }
 
-ReadNar Store::nar_reader() {
+ReadNar Store::nar_reader() const {
     const auto daemon = std::make_shared<std::optional<nix::Daemon>>();
-    return [daemon](const nix::StorePath& path, std::uint64_t nar_size, const nix::NarSink& sink) {
+    return [daemon, other = other_](const nix::StorePath& path, std::uint64_t nar_size, const nix::NarSink& sink) {
         if (!*daemon)
-            daemon->emplace(nix::Daemon::open_default(stall_timeout));
+            daemon->emplace(open_store(other));
         (*daemon)->nar_from_path(path, nar_size, sink);
     };
 }

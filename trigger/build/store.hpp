@@ -2,6 +2,7 @@
 
 #include "shared/nix/daemon.hpp"
 #include "shared/protocol/closure_list.hpp"
+#include "trigger/build/build_store.hpp"
 
 #include <functional>
 #include <map>
@@ -25,25 +26,35 @@ struct Closure {
 // Reads a path's NAR of the given size to a sink.
 using ReadNar = std::function<void(const nix::StorePath&, std::uint64_t nar_size, const nix::NarSink&)>;
 
-// This machine's Nix store, by one connection that is made when it is needed first and lasts for the whole run: what is
-// kept stays until its end. May be used from several threads.
+// This machine's Nix store, or another in which systems are built, by one connection that is made when it is needed
+// first and lasts for the whole run: what is kept stays until its end. May be used from several threads.
 class Store {
 public:
+    explicit Store(std::optional<BuildStore> other = {}) : other_(std::move(other)) {}
+
+    // nullopt: this machine's.
+    const std::optional<BuildStore>& other() const { return other_; }
+    // Connects already, so that what is wrong with the store is known before it is needed. Throws Error.
+    void open();
     // Protects the paths (there already or not) from the garbage collector during this run.
     void keep(std::span<const nix::StorePath> paths);
     std::set<nix::StorePath> valid(std::span<const nix::StorePath> paths);
     // Nodes with the same toplevel share one.
     std::shared_ptr<const Closure> closure(const nix::StorePath& toplevel);
+    // Held by who copies to another store: see send_derivations.
+    [[nodiscard]] std::unique_lock<std::mutex> turn_to_copy() { return std::unique_lock(copying_); }
     // Makes `link` a symbolic link to the path and a GC root.
     void add_root(const std::filesystem::path& link, const nix::StorePath& path);
 
     // Reads by a connection of its own, made at the first call.
-    static ReadNar nar_reader();
+    ReadNar nar_reader() const;
 
 private:
     nix::Daemon& daemon();
 
-    std::mutex mutex_;
+    std::optional<BuildStore> other_;
+    std::mutex copying_;
+    std::mutex mutex_; // the rest
     std::optional<nix::Daemon> daemon_;
     std::map<nix::StorePath, std::shared_ptr<const Closure>> closures_;
 };

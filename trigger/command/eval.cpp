@@ -1,5 +1,6 @@
 #include "trigger/command/eval.hpp"
 
+#include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/hive/nix_string.hpp"
@@ -14,27 +15,35 @@ namespace waggle::trigger {
 namespace {
 
 constexpr auto instantiation_time = std::chrono::minutes(60);
+constexpr size_t max_file_bytes = 64 << 10; // for a word of a command line
 
-std::string function_of(const EvalOptions& options) {
+void check(const EvalOptions& options) {
     if (options.expression && options.file)
         throw Error("`waggle eval` takes an expression (-E) or a file, not both");
-    if (options.expression)
-        return fmt::format("({}\n)", *options.expression); // it may end in a comment
-    if (!options.file)
+    if (!options.expression && !options.file)
         throw Error("`waggle eval` needs a function of { pkgs, lib, nodes }: after -E, or in a file");
-    if (!std::filesystem::exists(*options.file))
+    if (options.file && !std::filesystem::exists(*options.file))
         throw Error(fmt::format("there is no file {}; an expression goes behind -E", options.file->string()));
-    return fmt::format("(import {})", nix_string(std::filesystem::canonical(*options.file).string()));
+}
+
+// In a pure evaluation no file of this machine can be imported, so the expression itself is taken there.
+std::string function_of(const EvalOptions& options, bool pure) {
+    if (options.file && !pure)
+        return fmt::format("(import {})", nix_string(std::filesystem::canonical(*options.file).string()));
+    return fmt::format("({}\n)", options.file ? read_file(*options.file, max_file_bytes) // it may end in a comment
+                                              : *options.expression);
 }
 
 } // namespace
 
 int eval(const GlobalOptions& global, const EvalOptions& options, const Interrupt& interrupt) {
-    const std::string expression = fmt::format("hive.introspect {}", function_of(options));
+    check(options);
     std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
     const SelectOptions no_selection;
     Preparation preparation(global, no_selection, interrupt, *reporter);
     Evaluator& evaluator = preparation.evaluator();
+    const bool pure = preparation.source().lock.has_value();
+    const std::string expression = fmt::format("hive.introspect {}", function_of(options, pure));
     if (!options.instantiate) {
         fmt::print("{}\n", protocol::dump_json(evaluator.evaluate(expression)));
         return 0;

@@ -50,6 +50,12 @@ EvalCache open_cache(const HiveSource& source, const NixOptions& nix, const Sele
 
 } // namespace
 
+std::optional<BuildStore> build_store(const NixOptions& nix) {
+    if (!nix.build_store)
+        return std::nullopt;
+    return BuildStore::parse(*nix.build_store);
+}
+
 EvaluationLimits evaluation_limits(const SelectOptions& options) {
     constexpr std::uint64_t memory_without_knowledge = std::uint64_t{4} << 30;
     EvaluationLimits limits;
@@ -75,7 +81,8 @@ Preparation::Preparation(const GlobalOptions& global, const SelectOptions& selec
           open_hive(global.config, global.nix, interrupt, [&reporter](std::string_view line) { reporter.note(line); })),
       cache_(open_cache(source_, global.nix, select, interrupt)),
       evaluator_({.source = source_, .nix = global.nix, .limits = evaluation_limits(select)}, cache_, interrupt,
-                 [&reporter](std::string_view line) { reporter.note(line); }) {
+                 [&reporter](std::string_view line) { reporter.note(line); }),
+      builds_(build_store(global.nix)) {
     const Stopwatch watch(timings.evaluate);
     if (!source_.keep.empty())
         store_.keep(source_.keep);
@@ -185,6 +192,7 @@ Preparation::Nodes Preparation::evaluate(const std::vector<std::string>& names,
 void Preparation::evaluate_and_build(const std::vector<std::string>& names,
                                      const std::function<void(Nodes&)>& leave_out,
                                      const std::function<void(Nodes)>& built) {
+    builds_.open();              // or minutes of evaluating would be for nothing
     constexpr size_t builds = 4; // one that takes hours must not hold up all others; Nix has limits of its own
     const auto build_chunk = [&](Nodes chunk) {
         std::vector<std::string> at_stake = names_of(chunk);
@@ -213,7 +221,7 @@ void Preparation::evaluate_and_build(const std::vector<std::string>& names,
 Preparation::Nodes Preparation::build(Nodes nodes) {
     const auto began = Clock::now();
     std::map<std::string, BuildFailure> failures =
-        realise(nodes, arguments(global_.nix, info_.machines_file), store_, interrupt_, reporter_);
+        realise(nodes, arguments(global_.nix, info_.machines_file), builds_, interrupt_, reporter_);
     for (auto& [node, failure] : failures)
         fail(node, failure.message, std::move(failure.log));
     std::erase_if(nodes, [&](const EvaluatedNode& node) { return failures.contains(node.name); });
@@ -223,8 +231,12 @@ Preparation::Nodes Preparation::build(Nodes nodes) {
 }
 
 void Preparation::keep_results(std::span<const EvaluatedNode> nodes) {
-    for (const EvaluatedNode& node : nodes)
-        store_.add_root(source_.folder / ".gcroots" / ("node-" + node.name), node.toplevel);
+    for (const EvaluatedNode& node : nodes) {
+        if (builds_.other() && builds_.other()->is_by_ssh())
+            add_root_by_ssh(*builds_.other(), info_.name, node.name, node.toplevel, interrupt_);
+        else
+            builds_.add_root(source_.folder / ".gcroots" / ("node-" + node.name), node.toplevel);
+    }
 }
 
 } // namespace waggle::trigger

@@ -46,10 +46,11 @@ public:
     using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // GC roots beside the hive: .gcroots/node-NAME.
+    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
-    Store& store() { return store_; }
+    // In which systems are built.
+    Store& store() { return builds_; }
     Evaluator& evaluator() { return evaluator_; }
     const HiveSource& source() const { return source_; }
     std::vector<NodeReport> failed; // complete when the call that failed them has returned
@@ -68,9 +69,13 @@ private:
     EvalCache cache_;
     Evaluator evaluator_;
     HiveInfo info_;
-    Store store_;
+    Store store_;      // with the hive's derivations
+    Store builds_;     // with the nodes' systems
     std::mutex mutex_; // failed, timings.build
 };
+
+// --build-store. Throws Error.
+std::optional<BuildStore> build_store(const NixOptions& nix);
 
 // What the command line says of evaluators. Throws Error.
 EvaluationLimits evaluation_limits(const SelectOptions& options);

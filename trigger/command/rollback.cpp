@@ -83,7 +83,7 @@ Recollection recall(Session& session, const Asked& asked, std::optional<size_t> 
 
 } // namespace
 
-NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
+NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options, const Store& store) {
     Recollection old;
     {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
@@ -107,7 +107,7 @@ NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
                        {.connect = asked.connect,
                         .toplevel = old.deployment.toplevel,
                         .closure = [&] { return old.closure; },
-                        .nar_reader = [] { return Store::nar_reader(); },
+                        .nar_reader = [&] { return store.nar_reader(); },
                         .identity = asked.identity,
                         .interrupt = asked.interrupt,
                         .reporter = asked.reporter,
@@ -115,8 +115,9 @@ NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options) {
 }
 
 int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt) {
+    const Store store(build_store(global.nix));
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
-                                   [&](const Asked& asked) { return roll_back_node(asked, options); });
+                                   [&](const Asked& asked) { return roll_back_node(asked, options, store); });
     fmt::print("{}", format_summary(reports, false));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(reports));

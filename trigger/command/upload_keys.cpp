@@ -39,7 +39,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
                            {.connect = asked.connect,
                             .toplevel = std::nullopt,
                             .closure = {},
-                            .nar_reader = [] { return Store::nar_reader(); },
+                            .nar_reader = [] { return Store().nar_reader(); }, // of nothing
                             .identity = asked.identity,
                             .interrupt = asked.interrupt,
                             .reporter = asked.reporter,

@@ -117,7 +117,7 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
             {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
              .toplevel = node.toplevel,
              .closure = [&] { return store_.closure(node.toplevel); },
-             .nar_reader = [] { return Store::nar_reader(); },
+             .nar_reader = [&] { return store_.nar_reader(); },
              .identity = identity_,
              .interrupt = interrupt_,
              .reporter = reporter_,

@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto evaluation_time = std::chrono::minutes(60);
 constexpr size_t max_answer_bytes = 256 << 20;
+constexpr const char* heap_variable = "GC_INITIAL_HEAP_SIZE"; // of Nix's garbage collector, in bytes
 const std::string info_member = "info";
 
 std::string names_expression(std::span<const std::string> names) {
@@ -117,14 +118,37 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
                     const EvaluationEvents& events) {
     // Nix prints its answer when all is evaluated, and none at all where a node fails. Traces are printed at once.
     const auto make_command = [&](std::span<const std::string> some, const std::string& marker) {
-        return command(fmt::format(
+        Command evaluator = command(fmt::format(
             "let names = {}; values = {}; tell = name: let text = builtins.toJSON {{ inherit name; value = "
             "values.${{name}}; }}; "
             "in builtins.seq text (builtins.trace ({} + text) null); in builtins.foldl' (_: tell) null names",
             names_expression(some), value, nix_string(marker)));
+        const std::optional<std::uint64_t> heap = first_heap_bytes(limits);
+        if (heap && !std::getenv(heap_variable))
+            evaluator.extra_environment[heap_variable] = std::to_string(*heap);
+        return evaluator;
     };
     Schedule schedule(std::move(names), limits);
     run_workers(schedule, {.command = make_command, .show_trace = options_.nix.show_trace}, events, interrupt_);
+}
+
+void Evaluator::run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
+                    const std::function<void(const std::string&, const Json&)>& take,
+                    std::map<std::string, std::string>& failures) {
+    run(std::move(names), value, limits,
+        {.begins = [](auto) {},
+         .answered =
+             [&](const std::string& name, const Json& json) {
+                 try {
+                     take(name, json);
+                 } catch (const Error& error) { // a value that no module's type could refuse
+                     failures[name] = error.what();
+                 }
+             },
+         .failed = [&](const std::string& name, const std::string& message) { failures[name] = message; },
+         .ended = [](auto) {},
+         .line = [&](std::string_view line) { say_once(line); },
+         .note = on_line_});
 }
 
 HiveInfo Evaluator::info() {
@@ -148,50 +172,32 @@ Evaluator::Deployments Evaluator::deployments(std::span<const std::string> names
     }
     EvaluationLimits limits = options_.limits;
     limits.per_chunk = 0; // hundreds in one process cost less than a second process
-    run(std::move(unknown), "hive.deployments names", limits,
-        {.begins = [](auto) {},
-         .answered =
-             [&](const std::string& name, const Json& json) {
-                 try {
-                     found.nodes[name] = deployment_options_from_json(json);
-                     cache_.add(deployment_member(name), json);
-                 } catch (const Error& error) { // a value that no module's type could refuse
-                     found.failures[name] = error.what();
-                 }
-             },
-         .failed = [&](const std::string& name, const std::string& message) { found.failures[name] = message; },
-         .ended = [](auto) {},
-         .line = [&](std::string_view line) { say_once(line); },
-         .note = on_line_});
+    run(
+        std::move(unknown), "hive.deployments names", limits,
+        [&](const std::string& name, const Json& json) {
+            found.nodes[name] = deployment_options_from_json(json);
+            cache_.add(deployment_member(name), json);
+        },
+        found.failures);
     return found;
 }
 
 Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) {
     std::map<std::string, NodeAddress> found;
     Evaluated<NodeAddress> all;
-    const auto take = [&](const std::string& name, const Json& json) {
-        try {
-            found[name] = node_address_from_json(name, json);
-        } catch (const Error& error) { // a value that no module's type could refuse
-            all.failures[name] = error.what();
-        }
-    };
     std::vector<std::string> unknown;
     for (const std::string& name : names) {
         if (const Json* known = cache_.find(node_member(name)))
-            take(name, *known);
+            found[name] = node_address_from_json(name, *known);
         else
             unknown.push_back(name);
     }
-    run(std::move(unknown),
+    run(
+        std::move(unknown),
         "builtins.mapAttrs (_: n: { inherit (n) deployment hive node system operators; }) (hive.nodes names)",
         options_.limits,
-        {.begins = [](auto) {},
-         .answered = [&](const std::string& name, const Json& json) { take(name, json); },
-         .failed = [&](const std::string& name, const std::string& message) { all.failures[name] = message; },
-         .ended = [](auto) {},
-         .line = [&](std::string_view line) { say_once(line); },
-         .note = on_line_});
+        [&](const std::string& name, const Json& json) { found[name] = node_address_from_json(name, json); },
+        all.failures);
     all.nodes = in_order(names, std::move(found));
     return all;
 }
@@ -199,20 +205,10 @@ Evaluated<NodeAddress> Evaluator::addresses(std::span<const std::string> names) 
 Evaluated<DeployedNode> Evaluator::keys(std::span<const std::string> names) {
     std::map<std::string, DeployedNode> found;
     Evaluated<DeployedNode> all;
-    run({names.begin(), names.end()}, "hive.keys names", options_.limits,
-        {.begins = [](auto) {},
-         .answered =
-             [&](const std::string& name, const Json& json) {
-                 try {
-                     found[name] = deployed_node_from_json(name, json);
-                 } catch (const Error& error) { // a value that no module's type could refuse
-                     all.failures[name] = error.what();
-                 }
-             },
-         .failed = [&](const std::string& name, const std::string& message) { all.failures[name] = message; },
-         .ended = [](auto) {},
-         .line = [&](std::string_view line) { say_once(line); },
-         .note = on_line_});
+    run(
+        {names.begin(), names.end()}, "hive.keys names", options_.limits,
+        [&](const std::string& name, const Json& json) { found[name] = deployed_node_from_json(name, json); },
+        all.failures);
     all.nodes = in_order(names, std::move(found));
     return all;
 }

@@ -85,6 +85,10 @@ private:
     // Evaluates `value`, an expression of `hive` and `names`, to an attribute for each name.
     void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
              const EvaluationEvents& events);
+    // The same where nobody waits for one node before the others: each answer is taken, or the node has failed.
+    void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
+             const std::function<void(const std::string& node, const protocol::Json&)>& take,
+             std::map<std::string, std::string>& failures);
 
     Options options_;
     EvalCache& cache_;

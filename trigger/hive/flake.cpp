@@ -42,11 +42,15 @@ LockedFlake locked_flake_from_json(const Json& json,
     Fields locked(fields.object("locked"), "the locked flake");
     const std::string path = fields.string("path");
     const auto nix_path = nix::StorePath::parse_absolute(path);
-    if (locked.has("rev"))
-        return {.url = fields.string("url"),
-                .nix = get_flake(fields.string("url")),
+    if (locked.has("rev")) {
+        std::string url = fields.string("url");
+        if (locked.has("submodules") && locked.boolean("submodules") && url.find("submodules=") == std::string::npos)
+            url += "&submodules=1"; // which Nix 2.8 leaves out; `rev` stands before it
+        return {.url = url,
+                .nix = get_flake(url),
                 .source = nix_path,
                 .git = protocol::GitRevision{.rev = locked.string("rev"), .dirty = false}};
+    }
 
     // A tree that is edited, in git or not: its store copy, for the tree itself may change between two evaluators.
     const std::string nar_hash = locked.has("narHash") ? locked.string("narHash") : hash(path);

@@ -11,6 +11,7 @@ namespace waggle::trigger {
 struct NixOptions {
     bool show_trace = false;                                  // of evaluations
     std::optional<std::string> builders;                      // --builders SPEC, before meta.machinesFile
+    std::optional<std::string> build_store = {};              // --build-store, instead of this machine's
     bool impure = false;                                      // flakes may look at the machine
     std::vector<std::pair<std::string, std::string>> options; // --option NAME VALUE
 };

@@ -18,6 +18,10 @@ struct EvaluationLimits {
     std::optional<size_t> per_chunk; // nodes in one process, 0: all of them; nullopt: by what is learned
 };
 
+// With how much memory Nix's garbage collector should begin in each process; nullopt: as Nix has it, where memory is
+// scarce. Much of an evaluation's time is collecting, and it ends early in a heap that is large from the first.
+std::optional<std::uint64_t> first_heap_bytes(const EvaluationLimits& limits);
+
 // Nodes that one process evaluates, one after the other.
 struct Chunk {
     size_t id = 0;

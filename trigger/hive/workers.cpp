@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto evaluation_time =
     std::chrono::minutes(60); // real NixOS takes seconds a node; imports from derivations build
 constexpr auto between_looks =
-    std::chrono::milliseconds(100);                 // at the workers' memory; they grow by some MiB in that time
+    std::chrono::milliseconds(20);                  // at the workers' memory; each grows by some MiB in that time
 constexpr auto end_time = std::chrono::seconds(10); // from its last word to its end
 constexpr auto stop_time = std::chrono::seconds(2); // after SIGTERM
 constexpr size_t max_line_bytes = 256 << 20;

@@ -18,9 +18,6 @@ tags() { # NODE JSON
     satisfies ".\"$1\".tags == $2"
 }
 is_derivation() { satisfies ".\"$1\".drvPath | endswith(\".drv\")"; }
-declares() { # OPTION: whether our modules do so yet
-    nix-instantiate --eval -E "(import $modules/hive.nix { hive.a = { }; }).configurations.a.options.$1 or (throw \"none\")" >/dev/null 2>&1
-}
 
 section "nodes"
 of simple '.deployments [ "host-a" "host-b" ]'
@@ -153,15 +150,11 @@ pure 'meta.nixpkgs = import nixpkgs { system = "x86_64-linux"; }; meta.nodeNixpk
 check "and of no node" fails "meta.nodeNixpkgs.a must be set to a package set and is a path"
 
 section "deployment.keys"
-if declares deployment.keys; then
-    of keys '.configurations.host-a.config.deployment.keys.everything.path'
-    check "every source and every option" answers '"/var/keys/other-name"'
-    of keys '.nodes [ "host-a" ]'
-    check "with the node" succeeds
-    for node in command-string command-empty two-sources no-source slash upload-at; do
-        of keys-refused ".nodes [ \"$node\" ]"
-        check "refused: $node" fails "keys"
-    done
-else
-    echo "SKIP  deployment.keys: no module declares them yet"
-fi
+of keys '.configurations.host-a.config.deployment.keys.everything.path'
+check "every source and every option" answers '"/var/keys/other-name"'
+of keys '.nodes [ "host-a" ]'
+check "with the node" succeeds
+for node in command-string command-empty two-sources no-source slash upload-at; do
+    of keys-refused ".nodes [ \"$node\" ]"
+    check "refused: $node" fails "keys"
+done

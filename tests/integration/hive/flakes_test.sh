@@ -136,6 +136,34 @@ flake "packages = { };"
 waggle build --dry-run
 check "a flake that is no hive, with a hive.nix beside" fails "none of the outputs waggleHive, colmenaHive, colmena, nixosConfigurations" "hive.nix in its folder"
 
+section "looking at a flake"
+enter looking
+git init -q
+flake "waggleHive = waggle.lib.makeHive { meta.nixpkgs = pkgs; defaults = machine; a = ./a.nix; b.deployment.targetHost = \"10.0.0.2\"; };
+  nixosConfigurations.plain = nixpkgs.lib.nixosSystem { system = \"x86_64-linux\"; modules = [ machine { networking.hostName = \"p\"; } ]; };"
+echo '{ deployment.tags = [ "web" ]; }' >a.nix
+git add .
+waggle nodes --json
+check "waggle nodes" satisfies '[.[] | [.name, .tags, .host, .system]] == [["a", ["web"], "a", "x86_64-linux"], ["b", [], "10.0.0.2", "x86_64-linux"]]'
+waggle nodes --json -f .#nixosConfigurations
+check "of configurations of NixOS" satisfies '[.[] | [.name, .tags, .host]] == [["plain", [], "plain"]]'
+waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: n: n.config.deployment.targetHost) nodes'
+check "waggle eval" answers '{"a": "a", "b": "10.0.0.2"}'
+waggle eval -f .#nixosConfigurations -E '{ nodes, pkgs, ... }: [ nodes.plain.config.networking.hostName (pkgs ? lib) ]'
+check "of configurations, too" answers '["p", true]'
+echo '{ nodes, ... }: builtins.attrNames nodes' >"$work/question.nix"
+waggle eval "$work/question.nix"
+check "a file that is not in the flake" answers '["a", "b"]'
+waggle eval --instantiate -E '{ nodes, ... }: nodes.a.config.system.build.toplevel'
+check "waggle eval --instantiate" test "$status" = 0 -a -f "$out"
+echo '{ deployment.tags = [ "edited" ]; }' >a.nix
+waggle eval -E '{ nodes, ... }: nodes.a.config.deployment.tags'
+check "what is edited is seen" answers '["edited"]'
+waggle repl <<<'"tags: " + toString nodes.a.config.deployment.tags + toString (builtins.attrNames nodes)'
+check "waggle repl" grep -q 'tags: editeda b' <<<"$out"
+waggle repl -f .#nixosConfigurations <<<'"host: " + nodes.plain.config.networking.hostName'
+check "of configurations as well" grep -q 'host: p' <<<"$out"
+
 section "who would lose its agent"
 if fixture_only "a deployment of a built system"; then
     enter refused
@@ -209,6 +237,21 @@ echo 'import ../beside.nix' >a.nix
 waggle build --dry-run --on @beside
 check "with the rest of the repository" nodes a
 git reset -q --hard
+
+section "submodules"
+enter part && git init -q && echo '{ deployment.tags = [ "of-a-submodule" ]; }' >a.nix && git add . && git commit -qm part
+enter whole && git init -q
+flake "waggleHive = waggle.lib.makeHive { meta.nixpkgs = pkgs; defaults = machine; a = ./part/a.nix; };"
+git -c protocol.file.allow=always submodule add -q "$work/part" part
+git add . && nix --extra-experimental-features 'nix-command flakes' flake lock 2>/dev/null && git add . && git commit -qm whole
+git config --global protocol.file.allow always
+waggle build --dry-run -f "git+file://$work/whole?submodules=1" --on @of-a-submodule
+check "are part of the tree where they are asked for" nodes a
+waggle build --dry-run -f "git+file://$work/whole"
+check "and not where they are not" fails "part/a.nix"
+cached_waggle build --dry-run -f "git+file://$work/whole?submodules=1"
+cached_waggle build --dry-run -f "git+file://$work/whole"
+check "one is not taken for the other" fails "part/a.nix"
 cd "$work"
 
 section "references"
@@ -275,6 +318,27 @@ cached_waggle build --dry-run --no-eval-cache --eval-workers 1
 check "--no-eval-cache evaluates" evaluations 2
 cached_waggle build --dry-run --eval-workers 1 --option cores 1
 check "so does another option" evaluations 2
+cached_waggle build --dry-run --eval-workers 1 --option system aarch64-linux
+check "another system" evaluations 2
+for _ in 1 2; do NIX_CONFIG='cores = 3' cached_waggle build --dry-run --eval-workers 1; done
+check "a setting by the environment, once" evaluations 0
+echo 'cores = 4' >>"$work/conf/nix.conf"
+cached_waggle build --dry-run --eval-workers 1
+check "or one in nix.conf" evaluations 2
+sed -i '/^cores/d' "$work/conf/nix.conf"
+cp -r "$modules" "$work/modules" && echo '# changed' >>"$work/modules/repl.nix"
+WAGGLE_NIXOS_MODULE=$work/modules cached_waggle build --dry-run --eval-workers 1
+check "Waggle's own Nix files" evaluations 2
+cat >"$work/bin/nix" <<SH
+#!/bin/sh
+[ "\$1" != --version ] || { echo 'nix (Nix) 9.9.9'; exit; }
+exec $(command -v nix) "\$@"
+SH
+chmod +x "$work/bin/nix"
+cached_waggle build --dry-run --eval-workers 1
+check "another version of Nix" evaluations 2
+rm "$work/bin/nix"
+hash -r
 cached_waggle build --dry-run --impure --eval-workers 1
 cached_waggle build --dry-run --impure --eval-workers 1
 check "and --impure, always" evaluations 2
@@ -290,4 +354,12 @@ cached_waggle build --dry-run --eval-workers 1
 check "a changed tree is another" evaluations 2
 cached_waggle build --dry-run --eval-workers 1
 check "which is known by its hash, too" evaluations 0
+cat >b.nix <<'NIX'
+{ lib, ... }: { deployment.keys.token.text = "hunter2-is-secret"; environment.etc.length.text = toString (lib.stringLength "x"); }
+NIX
+for _ in 1 2; do cached_waggle build --dry-run; done
+check "a node with a secret evaluates" nodes "a b c"
+check "whose text is written nowhere" test -z "$(grep -rl hunter2 "$HOME/.cache/waggle")"
+cached_waggle nodes --json
+check "waggle nodes knows what was evaluated, too" evaluations 0
 check "the cache is nobody else's" test -z "$(find "$HOME/.cache/waggle/eval" -type f -perm /077)"

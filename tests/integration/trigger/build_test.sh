@@ -2,22 +2,9 @@
 # `waggle build` with real Nix: how hives are found, selected, evaluated and built, and what is said of bad ones.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=SCRIPTDIR/../hive/nix.sh
-source "$here/../hive/nix.sh"
-nix_enter "$@"
-build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
-unset WAGGLE_TEST_NIXPKGS # the fixture is always used: real NixOS cannot be built without a network
-export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$modules
-
-waggle() {
-    status=0
-    out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
-    err=$(<"$work/err")
-}
-exits() { [[ $status = "$1" ]]; }
-prints() { [[ $out == "$1" ]]; }
-evaluations() { grep -c '^| *evaluating' <<<"$err"; }
-system_of() { awk -v node="$1" '$1 == node { print $2 }' <<<"$out"; }
+# shellcheck source=SCRIPTDIR/trigger.sh
+source "$here/trigger.sh"
+trigger_enter "$@"
 
 three_nodes() {
     hive <<'NIX'

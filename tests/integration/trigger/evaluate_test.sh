@@ -3,22 +3,11 @@
 # `repl` say.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=SCRIPTDIR/../hive/nix.sh
-source "$here/../hive/nix.sh"
-nix_enter "$@"
-build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
-unset WAGGLE_TEST_NIXPKGS # the fixture is always used, so that this takes seconds
-export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$modules
+# shellcheck source=SCRIPTDIR/trigger.sh
+source "$here/trigger.sh"
+trigger_enter "$@"
 
-waggle() {
-    status=0
-    out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
-    err=$(<"$work/err")
-}
-exits() { [[ $status = "$1" ]]; }
-prints() { [[ $out == "$1" ]]; }
 test_json() { jq -e "$1" <<<"$out" >/dev/null; }
-nodes_printed() { wc -l <<<"$out"; }
 wait_until() { # SECONDS WHAT COMMAND…
     local deadline=$((SECONDS + $1)) what=$2
     shift 2

@@ -40,6 +40,17 @@ TEST(LockedFlakeOf, ACleanTreeIsItsRevision) {
     EXPECT_FALSE(flake.git->dirty);
 }
 
+// Nix 2.8 does not write it into the URL.
+TEST(LockedFlakeOf, SubmodulesArePartOfIt) {
+    Json json = metadata(R"({"type": "git", "url": "file:///srv/hive", "rev": "0123", "submodules": true})");
+    EXPECT_EQ(locked_flake_from_json(json, no_hash).url, "git+file:///srv/hive?rev=0123&submodules=1");
+    json["url"] = "git+file:///srv/hive?rev=0123&submodules=1";
+    EXPECT_EQ(locked_flake_from_json(json, no_hash).url, "git+file:///srv/hive?rev=0123&submodules=1");
+    json["locked"]["submodules"] = false;
+    json["url"] = "git+file:///srv/hive?rev=0123";
+    EXPECT_EQ(locked_flake_from_json(json, no_hash).url, "git+file:///srv/hive?rev=0123");
+}
+
 TEST(LockedFlakeOf, ATreeThatIsEditedIsItsStoreCopy) {
     const LockedFlake flake = locked_flake_from_json(
         metadata(R"({"type": "git", "url": "file:///srv/hive", "narHash": "sha256-a+b/c=", "lastModified": 7,

@@ -238,13 +238,32 @@ TEST(Schedule, TheYoungestGoesWhenTheyHoldMoreThanTheBudget) {
     Schedule schedule(some_names(8), {.workers = 2, .memory_bytes = 2 * gib, .per_chunk = {}});
     const Chunk first = schedule.next().value();
     const Chunk second = schedule.next().value();
-    EXPECT_FALSE(schedule.one_too_many({{first.id, 1 * gib}, {second.id, 1 * gib}}));
+    EXPECT_FALSE(schedule.one_too_many({{first.id, 1 * gib}, {second.id, 0.89 * gib}}));
     EXPECT_EQ(schedule.one_too_many({{first.id, 1 * gib}, {second.id, 1.1 * gib}}), second.id);
     // Alone it may go on, with the only node that it has.
     schedule.ended(second.id, ChunkEnd::over_budget, {.peak_bytes = 1.1 * gib, .seconds = 1});
     if (first.names.size() == 1) {
         EXPECT_FALSE(schedule.one_too_many({{first.id, 5 * gib}}));
     }
+}
+
+// They grow while nobody looks, and until one is gone.
+TEST(Schedule, TheYoungestGoesBeforeTheBudgetIsUsedUp) {
+    Schedule schedule(some_names(8), {.workers = 2, .memory_bytes = 1.5 * gib, .per_chunk = {}});
+    const Chunk first = schedule.next().value();
+    const Chunk second = schedule.next().value();
+    EXPECT_EQ(schedule.one_too_many({{first.id, 0.75 * gib}, {second.id, 0.7 * gib}}), second.id);
+    EXPECT_LE(schedule.memory_of(first.names.size()) + schedule.memory_of(second.names.size()), 1.5 * gib);
+}
+
+TEST(Schedule, CollectorsBeginWithALargeHeapWhereThereIsRoom) {
+    const auto heap = [](size_t workers, double bytes) {
+        return first_heap_bytes({.workers = workers, .memory_bytes = bytes, .per_chunk = {}});
+    };
+    EXPECT_EQ(heap(2, 18 * gib), std::uint64_t{2} << 30);
+    EXPECT_EQ(heap(4, 18 * gib), std::uint64_t{3} << 29);
+    EXPECT_EQ(heap(2, 1.5 * gib), std::nullopt);
+    EXPECT_EQ(heap(16, 18 * gib), std::nullopt);
 }
 
 TEST(Schedule, OneThatWasStoppedForTheBudgetIsNeverGivenUp) {

@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# For tests of the trigger with real Nix: source it, after `here` is set, and call `trigger_enter "$@"` first thing. What nix.sh
+# offers, always with the fixture nixpkgs (real NixOS cannot be built without a network), and
+#
+#   waggle COMMAND…      runs the trigger: standard output in $out, standard error in $err (and $work/err), exit code in $status
+#   exits CODE           prints TEXT           the last one did
+#   system_of NODE       what it printed of the node
+#   nodes_printed        how many lines it printed
+
+# shellcheck source=SCRIPTDIR/../hive/nix.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../hive/nix.sh"
+build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
+
+trigger_enter() {
+    nix_enter "$@"
+    unset WAGGLE_TEST_NIXPKGS
+    export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$modules
+}
+
+waggle() {
+    status=0
+    out=$("$build_dir/trigger/waggle" "$@" 2>"$work/err") || status=$?
+    err=$(<"$work/err")
+}
+exits() { [[ $status = "$1" ]]; }
+prints() { [[ $out == "$1" ]]; }
+system_of() { awk -v node="$1" '$1 == node { print $2 }' <<<"$out"; }
+nodes_printed() { wc -l <<<"$out"; }
