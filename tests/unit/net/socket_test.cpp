@@ -111,8 +111,8 @@ TEST(Endpoint, AnIPv6NetworkOf64BitsCountsAsOneSource) {
 // With no file descriptor left, accept fails at once and again and again.
 TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
     TestNode node;
-    // UBSan looks at a type that it sees for the first time through a pipe of its own, which it cannot have below. So what
-    // will be thrown, logged and served then has been so before.
+    // UBSan looks at a type that it sees for the first time through a pipe of its own, which it cannot have below. So
+    // what will be thrown, logged and served then has been so before.
     spdlog::warn("no connection can be accepted: {}", std::strerror(EMFILE));
     EXPECT_THROW(throw SystemError("nothing is left", EMFILE), SystemError);
     EXPECT_THROW(throw TimedOut("nothing comes"), TimedOut);
