@@ -44,6 +44,24 @@ check "a node refuses what is for another" differ "$status" 0
 check "nothing of beta changed" equal "$(snapshot beta)" "$before_beta"
 fleet_write alpha beta
 
+section "a node that passes the operator's proof on to another"
+# alpha is in a stranger's hands, with its key: who asks it speaks with beta.
+"$build_dir/tests/hostile/hostile_peer" relay "$run/nodes/alpha/root/etc/ssh/ssh_host_ed25519_key" \
+    "$(node_address beta)" $agent_port "$(node_host_key beta)" >"$run/relayed" &
+relay=$!
+wait_until 20 "the relay listens" test -s "$run/relayed"
+change alpha <<<"{ deployment.agent.port = $(cat "$run/relayed"); }"
+jq --arg key "$(node_host_key alpha)" '.nodes.alpha += {address: "127.0.0.1", hostKey: $key}' "$run/hive/fleet.json" >"$run/fleet.json"
+mv "$run/fleet.json" "$run/hive/fleet.json"
+waggle apply --on alpha
+check "the operator is refused" equal "$status" 5
+wait $relay
+check "by beta, because of the session" grep -q '"code":"other-session"' "$run/relayed"
+check "nothing of beta changed" equal "$(snapshot beta)" "$before_beta"
+change_back
+change alpha <<<'{ environment.etc.word.text = "one"; }'
+fleet_write alpha beta
+
 section "a hive that is not the node's"
 sed -i 's/name = "test"/name = "other"/' "$run/hive/hive.nix"
 waggle apply --on alpha

@@ -109,30 +109,39 @@ HostileNode::HostileNode(const ssh::PrivateKey& host_key, std::function<void(Gue
     std::vector<Listener> listeners = listen_on({"127.0.0.1"}, 0);
     listener_ = std::move(listeners.front().fd);
     port_ = listeners.front().endpoint.port();
-    thread_ = std::thread([this, &host_key, script = std::move(script)] { serve(host_key, script); });
+    thread_ = std::thread([this, &host_key, script = std::move(script)] {
+        try {
+            serve(
+                listener_.get(), host_key,
+                [&](Guest& guest) {
+                    listener_ = Fd(); // whoever comes again is refused
+                    script(guest);
+                },
+                std::chrono::seconds(patience_s));
+        } catch (const std::exception& error) {
+            ADD_FAILURE() << "the hostile node: " << error.what();
+        }
+    });
 }
 
 HostileNode::~HostileNode() {
     thread_.join();
 }
 
-void HostileNode::serve(const ssh::PrivateKey& host_key, const std::function<void(Guest&)>& script) {
+bool HostileNode::serve(int listening_socket, const ssh::PrivateKey& host_key,
+                        const std::function<void(Guest&)>& script, std::chrono::milliseconds patience) {
     sigset_t pipe_signal; // OpenSSL's own socket writes raise it
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_signal, nullptr);
-    pollfd waiting{listener_.get(), POLLIN, 0};
-    if (::poll(&waiting, 1, patience_s * 1000) <= 0)
-        return;
-    const Accepted accepted = accept_from(listener_.get());
-    listener_ = Fd(); // whoever comes again is refused
+    pollfd waiting{listening_socket, POLLIN, 0};
+    if (::poll(&waiting, 1, static_cast<int>(patience.count())) <= 0)
+        return false;
+    const Accepted accepted = accept_from(listening_socket);
     const TlsContext context = make_server_tls(host_key);
-    try {
-        Guest guest(accepted.fd.get(), context.get());
-        script(guest);
-    } catch (const std::exception& error) {
-        ADD_FAILURE() << "the hostile node: " << error.what();
-    }
+    Guest guest(accepted.fd.get(), context.get());
+    script(guest);
+    return true;
 }
 
 } // namespace waggle::net

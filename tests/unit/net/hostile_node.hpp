@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,9 +45,11 @@ public:
 
     std::uint16_t port() const { return port_; }
 
-private:
-    void serve(const ssh::PrivateKey& host_key, const std::function<void(Guest&)>& script);
+    // Waits for one guest, and runs the script with it. Throws Error when it leaves first; false: nobody came.
+    static bool serve(int listening_socket, const ssh::PrivateKey& host_key, const std::function<void(Guest&)>& script,
+                      std::chrono::milliseconds patience);
 
+private:
     Fd listener_;
     std::uint16_t port_ = 0;
     std::thread thread_;

@@ -4,6 +4,10 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
+#include <iterator>
+#include <memory>
+
 namespace waggle::net {
 namespace {
 
@@ -18,18 +22,12 @@ TEST(Tls, ShowsTheHostKeyInAFullHandshake) {
     EXPECT_EQ(peer_key(raw.tls()), node.host_key.public_key());
 }
 
-TEST(Tls, GivesNoTicketAndResumesNothing) {
+TEST(Tls, GivesNoTicket) {
     TestNode node;
-    RawTlsClient first(node.server.port());
-    ASSERT_THAT(first.read_challenge(), HasSubstr("challenge"));
-    EXPECT_EQ(first.tickets(), 0);
-    SSL_SESSION* session = SSL_get1_session(first.tls());
-    EXPECT_FALSE(SSL_SESSION_is_resumable(session));
-    RawTlsClient second(node.server.port(), {.session = session});
-    EXPECT_TRUE(second.connected());
-    EXPECT_FALSE(SSL_session_reused(second.tls()));
-    EXPECT_EQ(peer_key(second.tls()), node.host_key.public_key());
-    SSL_SESSION_free(session);
+    RawTlsClient raw(node.server.port());
+    ASSERT_THAT(raw.read_challenge(), HasSubstr("challenge"));
+    EXPECT_EQ(raw.tickets(), 0);
+    EXPECT_FALSE(SSL_SESSION_is_resumable(SSL_get_session(raw.tls())));
 }
 
 TEST(Tls, AcceptsNoCompressionOfMessages) {
@@ -61,8 +59,15 @@ TEST(Tls, RefusesOtherHandshakes) {
 
 // Two TLS ends in one process, without a network.
 struct Pair {
-    Pair(const TlsContext& client_context, const TlsContext& server_context)
+    // With a session the client insists on its resumption.
+    Pair(const TlsContext& client_context, const TlsContext& server_context, const SSL_SESSION* session = nullptr)
         : client(SSL_new(client_context.get())), server(SSL_new(server_context.get())) {
+        if (session) {
+            SSL_SESSION* const own =
+                SSL_SESSION_dup(session); // OpenSSL takes one for bad whose connection ends abruptly
+            SSL_set_session(client, own);
+            SSL_SESSION_free(own);
+        }
         BIO* client_bio = nullptr;
         BIO* server_bio = nullptr;
         BIO_new_bio_pair(&client_bio, 0, &server_bio, 0);
@@ -82,6 +87,65 @@ struct Pair {
     SSL* client;
     SSL* server;
 };
+
+struct FreeSession {
+    void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+};
+using TlsSession = std::unique_ptr<SSL_SESSION, FreeSession>;
+
+using TicketKeys = std::array<unsigned char, 80>;
+
+// A node that has our host key, and gives and takes tickets.
+TlsContext make_lenient_server(const ssh::PrivateKey& host_key, TicketKeys& keys) {
+    TlsContext context = make_server_tls(host_key);
+    SSL_CTX_clear_options(context.get(), SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(context.get(), 1);
+    SSL_CTX_set_tlsext_ticket_keys(context.get(), keys.data(), std::ssize(keys));
+    return context;
+}
+
+// What a client of OpenSSL's keeps of a connection to such a node.
+TlsSession get_ticket(const TlsContext& server) {
+    TlsSession kept;
+    TlsContext client = make_client_tls();
+    SSL_CTX_clear_options(client.get(), SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(client.get(), SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_set_app_data(client.get(), &kept);
+    SSL_CTX_sess_set_new_cb(client.get(), [](SSL* tls, SSL_SESSION* session) {
+        static_cast<TlsSession*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls)))->reset(SSL_SESSION_dup(session));
+        return 0;
+    });
+    const Pair pair(client, server);
+    char nothing = 0;
+    SSL_read(pair.client, &nothing, 1); // what follows the handshake
+    return kept;
+}
+
+TEST(Tls, WhoInsistsOnResumptionGetsAFullHandshakeOrNothing) {
+    TestNode node;
+    TicketKeys keys{7};
+    const TlsContext lenient = make_lenient_server(node.host_key, keys);
+    const TlsSession session = get_ticket(lenient);
+    ASSERT_TRUE(session && SSL_SESSION_is_resumable(session.get()));
+    {
+        const Pair resumed(make_client_tls(), lenient, session.get());
+        ASSERT_TRUE(SSL_session_reused(resumed.client)) << "the client does not insist";
+        EXPECT_THROW(require_full_handshake(resumed.client), Error);
+        EXPECT_THROW(require_full_handshake(resumed.server), Error);
+    }
+    // Even one that could read the ticket does not take it.
+    TlsContext server = make_server_tls(node.host_key);
+    SSL_CTX_set_tlsext_ticket_keys(server.get(), keys.data(), std::ssize(keys));
+    const Pair full(make_client_tls(), server, session.get());
+    EXPECT_FALSE(SSL_session_reused(full.server));
+    require_full_handshake(full.client);
+    require_full_handshake(full.server);
+
+    RawTlsClient raw(node.server.port(), {.session = session.get()});
+    EXPECT_TRUE(raw.connected());
+    EXPECT_FALSE(SSL_session_reused(raw.tls()));
+    EXPECT_EQ(peer_key(raw.tls()), node.host_key.public_key());
+}
 
 TEST(Tls, BothSidesExportTheSameAndEverySessionOther) {
     ssh::PrivateKey key = ssh::PrivateKey::generate();
