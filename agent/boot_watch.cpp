@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
 namespace waggle::agent {
 
@@ -41,24 +42,34 @@ BootWatchUnits boot_watch_units(const DeploymentRecord& record, const std::files
 void BootWatch::set(const DeploymentRecord& record, const std::filesystem::path& state_dir,
                     std::string_view path_variable) const {
     const auto units = boot_watch_units(record, state_dir, path_variable);
-    std::filesystem::create_directories(folder_ / wants);
+    make_folders(folder_ / wants);
     write_file_atomically(folder_ / service, units.service, 0644);
     write_file_atomically(folder_ / boot_watch_timer, units.timer, 0644);
-    sync_folder(folder_.parent_path()); // it may be new
-    sync_folder(folder_);
     replace_link(folder_ / wants / boot_watch_timer, fmt::format("../{}", boot_watch_timer)); // last: it counts
 }
 
+// First what makes boots start it.
+std::vector<std::filesystem::path> BootWatch::files() const {
+    return {folder_ / wants / boot_watch_timer, folder_ / boot_watch_timer, folder_ / service};
+}
+
 bool BootWatch::is_set() const {
-    return read_link(folder_ / wants / boot_watch_timer).has_value();
+    return std::ranges::any_of(files(), [](const auto& file) { return exists(symlink_status(file)); });
 }
 
 void BootWatch::remove() const {
-    if (!is_set())
-        return;
-    remove_file(folder_ / wants / boot_watch_timer);
-    remove_file(folder_ / boot_watch_timer);
-    remove_file(folder_ / service);
+    std::exception_ptr failure;
+    for (const auto& file : files()) {
+        try {
+            if (exists(symlink_status(file))) // a folder that nobody may write is then no error
+                remove_file(file);
+        } catch (const std::exception&) {
+            if (!failure)
+                failure = std::current_exception();
+        }
+    }
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 } // namespace waggle::agent

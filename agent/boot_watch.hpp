@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace waggle::agent {
 
@@ -16,14 +17,17 @@ class BootWatch {
 public:
     explicit BootWatch(std::filesystem::path folder = "/etc/systemd/system.control") : folder_(std::move(folder)) {}
 
-    // For the boots from now on. Throws Error where that folder cannot be written.
+    // For the boots from now on. Throws Error where that folder cannot be written; a part may be there then.
     void set(const DeploymentRecord& record, const std::filesystem::path& state_dir,
              std::string_view path_variable) const;
+    // Or a part of it, which a kill or a full disk may leave.
     bool is_set() const;
-    // No error when there is none. Throws Error.
+    // As much as can be, also of a part. No error when there is none. Throws the first Error after all has been tried.
     void remove() const;
 
 private:
+    std::vector<std::filesystem::path> files() const; // in the order in which they go
+
     std::filesystem::path folder_;
 };
 

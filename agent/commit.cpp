@@ -1,7 +1,7 @@
 #include "agent/commit.hpp"
 
-#include "agent/boot_loader.hpp"
 #include "agent/life.hpp"
+#include "agent/reboot.hpp"
 #include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 
@@ -35,16 +35,6 @@ std::optional<Problem> set_profile_and_boot_loader(const DeploymentRecord& recor
     return std::nullopt;
 }
 
-// The entry by which it was booted once. One that stays is in nobody's way.
-void forget_once(SystemActions& actions) {
-    try {
-        actions.boot_loader().forget_once();
-    } catch (const std::exception& error) {
-        actions.say(fmt::format("the boot loader's entry for one boot was not removed: {}", error.what()));
-    }
-    actions.remove_boot_watch();
-}
-
 void commit_or_fail(SystemActions& actions) {
     auto record = actions.record();
     if (record.outcome)
@@ -59,7 +49,7 @@ void commit_or_fail(SystemActions& actions) {
         record = actions.change([&](DeploymentRecord& all) { advance(all, LifeEvent::commit, actions.clock()); });
     if (const auto problem = set_profile_and_boot_loader(record, actions))
         return fail(actions, *problem);
-    forget_once(actions);
+    forget_boot(actions);
     const auto generation = actions.generation();
     actions.change([&](DeploymentRecord& all) {
         advance(all, LifeEvent::committed, actions.clock());
@@ -93,9 +83,8 @@ bool is_superseded(const DeploymentRecord& record, SystemActions& actions) {
 }
 
 void leave_to_others(SystemActions& actions) {
-    if (actions.record().state == DeploymentState::awaiting_reboot)
-        forget_once(actions);
-    actions.remove_boot_watch();
+    if (may_boot_once(actions.record()))
+        forget_boot(actions);
     const auto current = actions.current_system();
     const auto sentence = fmt::format("superseded: somebody else has switched this node, which now runs {}; it is left "
                                       "as it is",

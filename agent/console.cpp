@@ -134,6 +134,7 @@ int disarm_at_console(const std::optional<std::filesystem::path>& state_dir) {
     StateKeeper state(find_state_dir(state_dir));
     const auto record = newest(state);
     SystemdUnits(state.folder()).disarm();
+    LocalActions(state).remove_boot_watch();
     if (record.outcome || record.state != DeploymentState::activated)
         return say("the rollback timers are stopped");
     state.change([](State& all) {

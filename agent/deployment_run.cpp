@@ -214,7 +214,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
     if (world_.archive != nullptr && sets_profile(deployment_.goal))
         world_.archive->keep_list(id_, to_text(list));
-    fetched_ = fetch(list, *store, feed,
+    UnsyncedPaths unsynced(world_.state_dir, world_.host.boot_id());
+    fetched_ = fetch(list, *store, feed, unsynced,
                      {.local_content = deployment_.local_content,
                       .free_bytes = world_.host.free_store_bytes(),
                       .on_progress = [&](const FetchProgress& now) { on_progress(now); },
@@ -399,7 +400,7 @@ DeploymentRecord DeploymentRun::look(bool working) {
     if (!working && is_stuck(*record)) {
         spdlog::warn("deployment {} is {}, and nothing works on it: taking it up", id_.brief(),
                      to_string(record->state));
-        world_.units.start_recovery(*record);
+        world_.units.start_recovery(*record, Caller::agent);
     }
     return std::move(*record);
 }

@@ -56,6 +56,7 @@ void Deployments::resume() {
         return;
     if (world_.archive != nullptr)
         world_.archive->note(*record);
+    remove_left_boot_watch();
     // It was told that it would be booted some time, and now something was: it goes on.
     if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
         world_.host.boot_id() != record->boot_id)
@@ -167,6 +168,7 @@ void Deployments::ended() noexcept {
     ::malloc_trim(0); // a closure list and its store queries took some MiB; an idle agent has no use for them
 #endif
     remember_end();
+    remove_left_boot_watch();
     try {
         on_end_();
     } catch (const std::exception& error) {
@@ -183,6 +185,18 @@ void Deployments::remember_end() noexcept {
             world_.archive->note(*record);
     } catch (const std::exception& error) {
         spdlog::error("the end of a deployment is not in the history: {}", error.what());
+    }
+}
+
+// Whoever had to remove it was killed, or could not write.
+void Deployments::remove_left_boot_watch() noexcept {
+    try {
+        const auto record = world_.state.get().deployment;
+        if (record && record->outcome && record->state != protocol::DeploymentState::awaiting_reboot &&
+            world_.host.has_boot_watch())
+            world_.units.start_recovery(*record, Caller::boot_watch);
+    } catch (const std::exception& error) {
+        spdlog::warn("the watch over a boot that is over was not removed: {}", error.what());
     }
 }
 

@@ -75,6 +75,7 @@ private:
     void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
     void ended() noexcept;
     void remember_end() noexcept;
+    void remove_left_boot_watch() noexcept;
 
     const NodeIdentity self_;
     const std::vector<ssh::PublicKey> configured_;

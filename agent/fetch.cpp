@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <set>
 
 namespace waggle::agent {
 
@@ -96,11 +97,16 @@ private:
     size_t asked_ = 0;
 };
 
-std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list, Store& store) {
+std::vector<nix::StorePath> all_paths(const ClosureList& list) {
     std::vector<nix::StorePath> paths;
     paths.reserve(list.size());
     for (const auto& entry : list)
         paths.push_back(entry.path);
+    return paths;
+}
+
+std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list, Store& store) {
+    const auto paths = all_paths(list);
     store.add_temp_roots(paths); // first: what is valid then stays
     const auto valid = store.query_valid_paths(paths);
     std::vector<nix::StorePath> present;
@@ -118,6 +124,25 @@ std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list,
     return infos;
 }
 
+std::vector<nix::StorePath> paths_of(const ClosureList& list, const std::vector<std::uint32_t>& indices) {
+    std::vector<nix::StorePath> paths;
+    for (const auto index : indices)
+        paths.push_back(list[index].path);
+    return paths;
+}
+
+// Of those that a power cut may have emptied, the ones that it did: they are valid no more.
+std::set<std::uint32_t> leave_out_emptied(const ClosureList& list, std::vector<std::optional<nix::PathInfo>>& infos,
+                                          const std::set<nix::StorePath>& doubtful, Store& store) {
+    std::set<std::uint32_t> emptied;
+    for (std::uint32_t i = 0; i < list.size(); ++i)
+        if (infos[i] && doubtful.contains(list[i].path) && !store.is_intact(*infos[i]))
+            emptied.insert(i);
+    for (const auto index : emptied)
+        infos[index].reset();
+    return emptied;
+}
+
 void check_space(const FetchPlan& plan, const FetchOptions& options) {
     if (plan.missing.empty())
         return;
@@ -125,6 +150,38 @@ void check_space(const FetchPlan& plan, const FetchOptions& options) {
         throw Stopped(Outcome::failed_before_activation, "no-space",
                       fmt::format("/nix/store has {} MiB free, but {} MiB are missing there and {} MiB must remain",
                                   options.free_bytes >> 20, (plan.missing_bytes >> 20) + 1, reserved_bytes >> 20));
+}
+
+FetchProgress fetch_missing(const ClosureList& list, const FetchPlan& plan, const std::set<std::uint32_t>& emptied,
+                            Store& store, Feed& feed, const FetchOptions& options) {
+    FetchProgress progress{.paths_total = plan.missing.size(), .bytes_total = plan.missing_bytes};
+    if (plan.missing.empty())
+        return progress;
+    options.on_progress(progress);
+    auto last_report = std::chrono::steady_clock::now();
+    const auto on_bytes = [&](size_t size) {
+        progress.bytes_done += size;
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_report < progress_interval)
+            return;
+        last_report = now;
+        options.on_progress(progress);
+    };
+
+    Wants wants(plan.missing, feed);
+    for (const auto index : plan.missing) {
+        wants.keep_ahead_of(progress.paths_done);
+        CheckedNar nar(list, index, feed, on_bytes);
+        store.add_to_store(
+            protocol::path_info(list, index), [&](std::span<std::byte> buffer) { return nar.read(buffer); },
+            emptied.contains(index));
+        if (!nar.all_read())
+            throw Stopped(Outcome::failed_before_activation, "store-error",
+                          fmt::format("the nix daemon took only a part of {}", list[index].path.absolute()));
+        ++progress.paths_done;
+    }
+    options.on_progress(progress);
+    return progress;
 }
 
 } // namespace
@@ -166,8 +223,14 @@ ClosureList receive_closure_list(const protocol::ClosureSummary& summary, const 
     }
 }
 
-FetchProgress fetch(const ClosureList& list, Store& store, Feed& feed, const FetchOptions& options) {
-    const auto plan = plan_fetch(list, look_at_store(list, store));
+FetchProgress fetch(const ClosureList& list, Store& store, Feed& feed, UnsyncedPaths& unsynced,
+                    const FetchOptions& options) {
+    auto infos = look_at_store(list, store);
+    const auto emptied = leave_out_emptied(list, infos, unsynced.doubtful(), store);
+    if (!emptied.empty())
+        options.on_note(fmt::format("{} paths lost their content when this node lost power, and are fetched again: {}",
+                                    emptied.size(), name_paths(list, {emptied.begin(), emptied.end()})));
+    const auto plan = plan_fetch(list, infos);
     if (!plan.differing.empty()) {
         const auto what = fmt::format("{} paths are on this node with another content than the operator has: {}",
                                       plan.differing.size(), name_paths(list, plan.differing));
@@ -177,32 +240,12 @@ FetchProgress fetch(const ClosureList& list, Store& store, Feed& feed, const Fet
     }
     check_space(plan, options);
 
-    FetchProgress progress{.paths_total = plan.missing.size(), .bytes_total = plan.missing_bytes};
-    if (plan.missing.empty())
-        return progress;
-    options.on_progress(progress);
-    auto last_report = std::chrono::steady_clock::now();
-    const auto on_bytes = [&](size_t size) {
-        progress.bytes_done += size;
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last_report < progress_interval)
-            return;
-        last_report = now;
-        options.on_progress(progress);
-    };
-
-    Wants wants(plan.missing, feed);
-    for (const auto index : plan.missing) {
-        wants.keep_ahead_of(progress.paths_done);
-        CheckedNar nar(list, index, feed, on_bytes);
-        store.add_to_store(protocol::path_info(list, index),
-                           [&](std::span<std::byte> buffer) { return nar.read(buffer); });
-        if (!nar.all_read())
-            throw Stopped(Outcome::failed_before_activation, "store-error",
-                          fmt::format("the nix daemon took only a part of {}", list[index].path.absolute()));
-        ++progress.paths_done;
+    unsynced.expect(paths_of(list, plan.missing));
+    const auto progress = fetch_missing(list, plan, emptied, store, feed, options);
+    if (unsynced.any()) {
+        store.sync();
+        unsynced.settle(all_paths(list));
     }
-    options.on_progress(progress);
     return progress;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/store.hpp"
+#include "agent/unsynced_paths.hpp"
 #include "shared/base/error.hpp"
 #include "shared/protocol/closure_list.hpp"
 #include "shared/protocol/messages.hpp"
@@ -74,8 +75,10 @@ struct FetchOptions {
 protocol::ClosureList receive_closure_list(const protocol::ClosureSummary& summary, const nix::StorePath& toplevel,
                                            Feed& feed);
 
-// Brings every path of the list into the store. A NAR that is not the signed one is never registered, and ends the
-// fetch. Returns what travelled. Throws Stopped.
-FetchProgress fetch(const protocol::ClosureList& list, Store& store, Feed& feed, const FetchOptions& options);
+// Brings every path of the list into the store, and onto the disk. A NAR that is not the signed one is never
+// registered, and ends the fetch. What a power cut has emptied since it was fetched is fetched again. Returns what
+// travelled. Throws Stopped.
+FetchProgress fetch(const protocol::ClosureList& list, Store& store, Feed& feed, UnsyncedPaths& unsynced,
+                    const FetchOptions& options);
 
 } // namespace waggle::agent

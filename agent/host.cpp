@@ -1,5 +1,6 @@
 #include "agent/host.hpp"
 
+#include "agent/boot_watch.hpp"
 #include "agent/config.hpp"
 #include "agent/line_splitter.hpp"
 #include "shared/base/error.hpp"
@@ -93,6 +94,10 @@ std::vector<std::string> LocalHost::failed_units() const {
     lines.feed(result.out);
     std::ranges::sort(units);
     return units;
+}
+
+bool LocalHost::has_boot_watch() const {
+    return BootWatch().is_set();
 }
 
 std::uint64_t LocalHost::free_store_bytes() const {

@@ -117,7 +117,7 @@ int take_up(const std::filesystem::path& state_dir, const protocol::DeploymentId
     const bool died = result != nullptr && std::string_view(result) != "success";
     if (record->outcome ? !died : record->state == DeploymentState::activated)
         return 0;
-    SystemdUnits(state_dir).start_recovery(*record);
+    SystemdUnits(state_dir).start_recovery(*record, Caller::agent);
     return 0;
 }
 

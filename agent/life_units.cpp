@@ -128,7 +128,7 @@ UnitWords recovery_words(const DeploymentRecord& record, const std::filesystem::
                                 property("StartLimitIntervalSec", "0")},
                     .command = subcommand(record.agent, "rollback", state_dir, record)};
     words.command.insert(words.command.end(), {"--automatic", std::string(to_string(caller))});
-    if (caller == Caller::agent)
+    if (caller != Caller::activation_timer && caller != Caller::confirm_timer)
         return words;
     const bool activation = caller == Caller::activation_timer;
     words.unit = activation ? activation_timer : confirmation_timer;
@@ -195,8 +195,8 @@ void SystemdUnits::start_commit(const DeploymentRecord& record) {
     start(commit_words(record, state_dir_, own_program()));
 }
 
-void SystemdUnits::start_recovery(const DeploymentRecord& record) {
-    start(recovery_words(record, state_dir_, Caller::agent));
+void SystemdUnits::start_recovery(const DeploymentRecord& record, Caller caller) {
+    start(recovery_words(record, state_dir_, caller));
 }
 
 void SystemdUnits::kill_activation() {

@@ -25,7 +25,8 @@ public:
     virtual void disarm() = 0; // both
     virtual void start_activation(const DeploymentRecord& record) = 0;
     virtual void start_commit(const DeploymentRecord& record) = 0;
-    virtual void start_recovery(const DeploymentRecord& record) = 0;
+    // At once. `caller` is Caller::agent, or Caller::boot_watch for what a watch left.
+    virtual void start_recovery(const DeploymentRecord& record, Caller caller) = 0;
 
     // Calls `look` now, whenever the state file changed, and from time to time, until it returns true; `working` says
     // whether one of the services is alive. Passes the units' output on in between. Throws Interrupted.
@@ -45,7 +46,7 @@ public:
     void disarm() override;
     void start_activation(const DeploymentRecord& record) override;
     void start_commit(const DeploymentRecord& record) override;
-    void start_recovery(const DeploymentRecord& record) override;
+    void start_recovery(const DeploymentRecord& record, Caller caller) override;
     void watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line, const Look& look,
                const Interrupt& interrupt) override;
 
@@ -65,7 +66,7 @@ struct UnitWords {
 };
 UnitWords activation_words(const DeploymentRecord& record, const std::filesystem::path& state_dir);
 UnitWords commit_words(const DeploymentRecord& record, const std::filesystem::path& state_dir, std::string_view agent);
-// `caller` chooses the unit: a timer, or at once for the agent.
+// `caller` chooses the unit: a timer, or at once.
 UnitWords recovery_words(const DeploymentRecord& record, const std::filesystem::path& state_dir, Caller caller);
 std::vector<std::string> systemd_run_command(const UnitWords& words, std::string_view path_variable);
 

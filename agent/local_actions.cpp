@@ -50,6 +50,15 @@ SystemActions::End systemctl(std::vector<std::string> words) {
     return run_child({.argv = std::move(words), .extra_environment = {}}, systemctl_timeout);
 }
 
+// Its file may be gone already.
+bool is_loaded(const std::string& unit) {
+    RunOptions options;
+    options.deadline = deadline_in(systemctl_timeout);
+    const auto result =
+        run({.argv = {"systemctl", "show", "--value", "--property=LoadState", unit}, .extra_environment = {}}, options);
+    return result.out == "loaded\n";
+}
+
 } // namespace
 
 DeploymentRecord LocalActions::record() {
@@ -204,11 +213,11 @@ void LocalActions::set_boot_watch(const DeploymentRecord& record) {
 void LocalActions::remove_boot_watch() noexcept {
     try {
         const BootWatch watch;
-        if (!watch.is_set())
+        if (!watch.is_set() && !is_loaded(boot_watch_timer))
             return;
-        watch.remove();
         systemctl({"stop", boot_watch_timer}); // of this boot
-        systemctl({"daemon-reload"});          // forgets both units
+        watch.remove();
+        systemctl({"daemon-reload"}); // forgets both units
     } catch (const std::exception& error) {
         say(fmt::format("the watch over the boot was not removed: {}", error.what()));
     }

@@ -78,6 +78,19 @@ bool starts_by_boot(const DeploymentRecord& record, SystemActions& actions) {
     return record.goal == protocol::Goal::switch_ && reboots_now(record, actions);
 }
 
+bool may_boot_once(const DeploymentRecord& record) {
+    return record.goal == protocol::Goal::boot || record.reboot != Reboot::never;
+}
+
+void forget_boot(SystemActions& actions) noexcept {
+    try {
+        actions.boot_loader().forget_once();
+    } catch (const std::exception& error) {
+        actions.say(fmt::format("the boot loader's entry for one boot was not removed: {}", error.what()));
+    }
+    actions.remove_boot_watch();
+}
+
 void prepare_boot(SystemActions& actions) {
     const auto record = actions.record();
     const bool now = reboots_now(record, actions);

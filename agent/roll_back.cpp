@@ -134,7 +134,7 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     std::string problem;
     std::string menu_problem;
     try {
-        if (was_in(record, DeploymentState::awaiting_reboot) || record.goal == protocol::Goal::boot)
+        if (may_boot_once(record))
             actions.boot_loader().forget_once();
         actions.remove_boot_watch();
         if (actions.profile_link() != record.previous_profile_link)
@@ -203,8 +203,8 @@ Problem why_going_back(const DeploymentRecord& record, Caller caller, bool reboo
         return {"activation-timeout",
                 fmt::format("the activation did not end within {} s", record.rollback.activation_timeout.count())};
     case Caller::confirm_timer:
-        return {"not-confirmed", fmt::format("the new system was not confirmed within {} s: no operator reached an "
-                                             "agent that it started",
+        return {"not-confirmed", fmt::format("the new system was not confirmed within {} s: it started no agent, or no "
+                                             "operator reached that one",
                                              record.rollback.confirm_timeout.count())};
     case Caller::person: return {"console", "somebody asked for it at the node's console"};
     case Caller::boot_watch:
@@ -242,9 +242,9 @@ void recover(SystemActions& actions, Caller caller) {
     if (record.state == DeploymentState::awaiting_reboot)
         return look_at_boot(actions, caller);
     if (record.outcome) {
-        actions.remove_boot_watch();
-        // Whoever wrote that may have been killed before it started the agent again.
-        if (record.state == DeploymentState::rolled_back)
+        if (caller == Caller::boot_watch) // the boot may have been prepared by a deployment before this one
+            forget_boot(actions);
+        else if (record.state == DeploymentState::rolled_back) // who wrote that may have been killed before it did this
             actions.restart_agent();
         return actions.disarm();
     }

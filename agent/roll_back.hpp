@@ -26,7 +26,7 @@ enum class Caller {
     activation_timer, // the activation has not ended in time
     confirm_timer,    // nobody has confirmed in time
     agent,            // a unit was found dead, or the node was rebooted
-    boot_watch,       // some time after a boot
+    boot_watch,       // some time after a boot; or the agent, where a watch is left of a deployment that has ended
     person,           // at the console
 };
 std::string_view to_string(Caller caller);

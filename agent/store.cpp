@@ -1,14 +1,18 @@
 #include "agent/store.hpp"
 
+#include "shared/base/fault.hpp"
 #include "shared/base/file.hpp"
+#include "shared/nix/nar_hash.hpp"
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace waggle::agent {
 
 namespace {
 
+constexpr auto store_folder = "/nix/store";
 constexpr auto daemon_socket = "/nix/var/nix/daemon-socket/socket";
 
 class NixDaemonStore : public Store {
@@ -27,9 +31,21 @@ public:
         return daemon_.query_path_infos(paths);
     }
 
-    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) override {
-        daemon_.add_to_store_nar(info, nar);
+    bool is_intact(const nix::PathInfo& info) override {
+        try {
+            const auto sum = nix::nar_sum(info.path.absolute());
+            return sum.size == info.nar_size && sum.hash == info.nar_hash;
+        } catch (const std::exception&) {
+            return false; // a part of it is not there
+        }
     }
+
+    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) override {
+        FaultPoint::has_tree(info.path.absolute());
+        daemon_.add_to_store_nar(info, nar, replace);
+    }
+
+    void sync() override { sync_file_system(store_folder); }
 
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override {
         make_folders(link.parent_path());

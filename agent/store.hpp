@@ -24,8 +24,12 @@ public:
     virtual void add_temp_roots(std::span<const nix::StorePath> paths) = 0;
     virtual std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) = 0;
     virtual std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) = 0;
-    // Registers nothing when the source throws.
-    virtual void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) = 0;
+    // Whether a valid path has the content that the database says.
+    virtual bool is_intact(const nix::PathInfo& info) = 0;
+    // Registers nothing when the source throws. `replace`: also where the path is valid, but not intact.
+    virtual void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) = 0;
+    // Everything that was added is on the disk when this returns.
+    virtual void sync() = 0;
     // Makes the symbolic link `link` → path and registers it as a GC root.
     virtual void add_root(const std::filesystem::path& link, const nix::StorePath& path) = 0;
 };

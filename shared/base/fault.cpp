@@ -145,7 +145,8 @@ void FaultPoint::at(Moment moment) {
         return;
     const auto folder = fault_folder();
     if (::rename((folder / "plan").c_str(), (folder / "hit").c_str()) != 0)
-        return; // another process came first
+        return;                                                     // another process came first
+    ::rename((folder / "next").c_str(), (folder / "plan").c_str()); // most often there is none
     // raise(3) returns to a thread that has the signal; after kill(2) this one might go on until another one has it.
     if (plan_->action == "kill")
         ::raise(SIGKILL);
@@ -181,6 +182,14 @@ void FaultPoint::will_move(const fs::path& from, const fs::path& to) {
 
 void FaultPoint::folder_is_synced(const fs::path& folder) {
     journal(fmt::format("folder\t{}", folder.string()));
+}
+
+void FaultPoint::has_tree(const fs::path& folder) {
+    journal(fmt::format("tree\t{}", folder.string()));
+}
+
+void FaultPoint::file_system_is_synced(const fs::path& folder) {
+    journal(fmt::format("disk\t{}", folder.string()));
 }
 
 } // namespace waggle

@@ -13,6 +13,7 @@ namespace waggle {
 //   journal   gets a line for each step, from which a test tells what a power cut would take back
 //   saved/    keeps what each changed entry was before
 //   plan      names the step that goes wrong, once; it becomes `hit` then
+//   next      becomes the plan when that has happened
 //
 // tests/system/faults.sh is the other side, and says what the lines are.
 class FaultPoint {
@@ -42,6 +43,9 @@ public:
     static void is_synced(const std::filesystem::path& file);
     static void will_move(const std::filesystem::path& from, const std::filesystem::path& to);
     static void folder_is_synced(const std::filesystem::path& folder);
+    // For what another program writes below a folder, as the Nix daemon does: its files are not on the disk yet.
+    static void has_tree(const std::filesystem::path& folder);
+    static void file_system_is_synced(const std::filesystem::path& folder);
 
 private:
     struct Plan;

@@ -16,5 +16,7 @@ void FaultPoint::has_content(const std::filesystem::path&) {}
 void FaultPoint::is_synced(const std::filesystem::path&) {}
 void FaultPoint::will_move(const std::filesystem::path&, const std::filesystem::path&) {}
 void FaultPoint::folder_is_synced(const std::filesystem::path&) {}
+void FaultPoint::has_tree(const std::filesystem::path&) {}
+void FaultPoint::file_system_is_synced(const std::filesystem::path&) {}
 
 } // namespace waggle

@@ -166,6 +166,24 @@ void sync_folder(const std::filesystem::path& folder) {
     FaultPoint::folder_is_synced(folder);
 }
 
+void sync_file_system(const std::filesystem::path& folder) {
+    FaultPoint fault(folder);
+    fault.at(Moment::before);
+    if (fault.syncs()) {
+        Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!fd)
+            throw SystemError(fmt::format("opening {}", folder.string()));
+#ifdef __linux__
+        if (::syncfs(fd.get()) != 0)
+            throw SystemError(fmt::format("syncing the file system of {}", folder.string()));
+#else
+        ::sync();
+#endif
+        FaultPoint::file_system_is_synced(folder);
+    }
+    fault.at(Moment::after);
+}
+
 void replace_link(const std::filesystem::path& link, std::string_view target) {
     FaultPoint fault(link);
     fault.at(Moment::before);

@@ -38,6 +38,9 @@ void make_folders(const std::filesystem::path& folder);
 
 void sync_folder(const std::filesystem::path& folder);
 
+// All that was written to the file system that the folder is in, by whomever.
+void sync_file_system(const std::filesystem::path& folder);
+
 // What a symbolic link names; nullopt when there is none.
 std::optional<std::filesystem::path> read_link(const std::filesystem::path& path);
 

@@ -228,13 +228,13 @@ void Daemon::add_indirect_root(const std::filesystem::path& link) {
     });
 }
 
-void Daemon::add_to_store_nar(const PathInfo& info, const NarSource& nar) {
+void Daemon::add_to_store_nar(const PathInfo& info, const NarSource& nar, bool replace) {
     impl_->run(fmt::format("adding {} to the store", info.path.absolute()), [&](WorkerConnection& connection) {
         WireWriter request;
         request.op(WorkerOp::add_to_store_nar);
         request.path_info(info);
-        request.boolean(false); // repair
-        request.boolean(true);  // do not check signatures: the caller knows from elsewhere that this is the right hash
+        request.boolean(replace); // "repair"
+        request.boolean(true); // do not check signatures: the caller knows from elsewhere that this is the right hash
         connection.send(request.bytes());
         send_frame(connection, send_all_but_last(connection, info, nar));
         WireWriter end;

@@ -53,8 +53,9 @@ public:
     // Registers the symbolic link (absolute path, outside the store) as an indirect GC root.
     void add_indirect_root(const std::filesystem::path& link);
     // Streams a NAR into the store under the given info. The daemon checks hash and size, too; when the source throws
-    // or ends early the connection is dropped before the daemon can register anything.
-    void add_to_store_nar(const PathInfo& info, const NarSource& nar);
+    // or ends early the connection is dropped before the daemon can register anything. A path that is valid stays as it
+    // is, but with `replace`, for one whose files are not what its info says.
+    void add_to_store_nar(const PathInfo& info, const NarSource& nar, bool replace = false);
     // Writes the path's NAR (info.nar_size bytes) to the sink.
     void nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink);
 

@@ -2,6 +2,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/nix/daemon.hpp"
+#include "shared/nix/nar_hash.hpp"
 #include "tests/integration/private_nix.hpp"
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include <poll.h>
 
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 
 namespace waggle::nix {
@@ -143,6 +145,23 @@ TEST_P(RealDaemon, TakesPathsWithReferencesAndGivesThemBack) {
     nix.run({"nix-store", "--verify", "--check-contents"});
     EXPECT_EQ(nix.run({"nix-store", "--query", "--size", top.info.path.absolute()}),
               fmt::format("{}\n", top.info.nar_size));
+}
+
+TEST_P(RealDaemon, ReplacesAPathThatLostItsContent) {
+    const Object object = nix::object("emptied", {}, 100'000);
+    const auto files = nix.outside(object.info.path.absolute());
+    Daemon daemon = open();
+    add(daemon, object);
+    EXPECT_EQ(nar_sum(files).hash, object.info.nar_hash);
+    EXPECT_EQ(nar_sum(files).size, object.info.nar_size);
+
+    std::filesystem::resize_file(files / "text", 0); // as a power cut may
+    EXPECT_NE(nar_sum(files).hash, object.info.nar_hash);
+    add(daemon, object);
+    EXPECT_NE(nar_sum(files).hash, object.info.nar_hash) << "what is valid stays";
+    daemon.add_to_store_nar(object.info, source_of(object.nar), true);
+    EXPECT_EQ(nar_sum(files).hash, object.info.nar_hash);
+    nix.run({"nix-store", "--verify", "--check-contents"});
 }
 
 TEST_P(RealDaemon, AnswersForManyPathsAtOnce) {

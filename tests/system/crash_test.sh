@@ -25,7 +25,8 @@ word() { echo "round-$number"; }
 describe() { # NODE KIND SECONDS-TO-CONFIRM
     local more='{ }'
     case $2 in
-    kept | rebooted) ;;
+    kept | rebooted | next-boot | tested | dry) ;;
+    menu-fails) more='{ system.preSwitchChecks.menu = "[ \"$2\" != boot ]"; }' ;;
     unit-fails) more='{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }' ;;
     unconfirmed) more='{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }' ;;
     secrets) more="{ deployment.keys = lib.genAttrs [ \"one\" \"only-$number\" ] (name: { text = \"$(word)\"; destDir = \"/var/lib/kept\"; }); }" ;;
@@ -56,14 +57,19 @@ read_table() { # lines of KIND, tab, write, tab, moment, tab, fault, tab, states
 }
 
 plan_row() { # NODE write moment fault
-    local command file label action=$4
-    read -r command file label <<<"$2"
+    local command file label moment action=$4 first=() then=$2
+    if [[ $2 == *', then '* ]]; then
+        read -r command file label moment action <<<"${2%, then *}"
+        first=("$command" "*/$file" "$label" "$moment" "$action")
+        then=${2##*, then } action=$4
+    fi
+    read -r command file label <<<"$then"
     case $action in
     none) fault_plan "$1"; return ;;
     power) action=stop ;;
     lost) action=lose ;;
     esac
-    fault_plan "$1" "$command" "*/$file" "${label:-*}" "$3" "$action"
+    fault_plan "$1" "${first[@]}" "$command" "*/$file" "${label:-*}" "$3" "$action"
 }
 
 state_of() { jq -r "$2" "$run/nodes/$1/root/var/lib/waggle-agent/state.json" 2>/dev/null || echo none; }
@@ -74,6 +80,7 @@ declare -A keeps_no_history=() # nodes on which just that fails: the next deploy
 is_settled() {
     local folder=$run/nodes/$1/root/var/lib/waggle-agent
     [[ $(state_of "$1" '.deployment.outcome') != null ]] && agent_listens "$1" &&
+        [[ $kind != next-boot || $(state_of "$1" .deployment.state) != awaiting-reboot ]] &&
         { [[ ${keeps_no_history[$1]:-} == 1 ]] || is_in_history "$1"; } &&
         [[ -z $(find "$folder" -name '*.tmp') ]] && no_unit_is_left "$1"
 }
@@ -115,7 +122,9 @@ boots() { # NODE KIND: as profile and boot loader say
     [[ $2 != secrets ]] || { secrets_in_force "$1"; return; }
     profile=$(what_is "$1" "$(node_profile "$1")")
     loader=$(what_is "$1" "$(cat "$run/nodes/$1/root/boot/loader/default")")
-    [[ $profile == "$loader" ]] && echo "$profile" || echo "profile $profile, loader $loader"
+    [[ $profile == "$loader" ]] || profile="profile $profile, loader $loader"
+    [[ ! -e $run/nodes/$1/root/boot/loader/oneshot ]] || profile+=", and once $(what_is "$1" "$(cat "$run/nodes/$1/root/boot/loader/oneshot")")"
+    echo "$profile"
 }
 told() {
     local code=
@@ -129,7 +138,7 @@ all_writes_have_rows() { # NODE KIND
     while IFS=$'\t' read -r command path label; do
         found=0
         while IFS=$'\t' read -r row write _; do
-            read -r row pattern found_label <<<"$write"
+            read -r row pattern found_label <<<"${write##*, then }"
             # shellcheck disable=SC2053 # it is a pattern
             if [[ $row == "$command" && $path == */$pattern && ${found_label:-$label} == "$label" ]]; then found=1; fi
         done < <(read_table)
@@ -154,14 +163,42 @@ run_round() { # SECONDS-TO-CONFIRM ROW…
         plan_row "$node" "$write" "$moment" "$fault"
         keeps_no_history[$node]=$([[ $write == *history.json && $fault == fail ]] && echo 1) || true
     done
-    [[ $kind != rebooted ]] || command=(apply --reboot)
-    [[ $kind != secrets ]] || command=(upload-keys)
+    case $kind in
+    rebooted) command=(apply --reboot) ;;
+    next-boot) command=(apply boot) ;;
+    tested) command=(apply test) ;;
+    dry) command=(apply dry-activate) ;;
+    secrets) command=(upload-keys) ;;
+    esac
     list=$(IFS=,; echo "${here_now[*]}")
     waggle_in_background "${command[@]}" --on "$list"
+    if [[ $kind == next-boot ]]; then
+        wait_until 150 "waggle ends" no kill -0 "$waggle_pid" 2>/dev/null
+        boot_anew "${here_now[@]}"
+    fi
     # The trigger may have heard all that it wants to know before the step is reached.
     wait_until 150 "round $number has ended" round_is_over || true
     waggle_wait
     for i in "${!rows[@]}"; do check_row "${nodes[i]}" "${rows[i]}"; done
+    if [[ $kind == tested ]]; then # their profiles are older
+        boot_anew "${here_now[@]}"
+        fleet_wait "${here_now[@]}"
+    fi
+}
+
+# Does not wait until all is up: in some a step of the boot is to go wrong.
+boot_anew() {
+    local name
+    local -A before=()
+    for name in "$@"; do
+        before[$name]=$(node_boot_id "$name")
+        node_run "$name" systemctl --no-block reboot 2>/dev/null || true
+    done
+    for name in "$@"; do wait_until 60 "$name boots again" has_other_boot "$name" "${before[$name]}"; done
+}
+has_other_boot() {
+    local id
+    id=$(node_boot_id "$1" 2>/dev/null) && [[ $id != "$2" ]]
 }
 
 round_is_over() {

@@ -3,8 +3,9 @@
 # Source fleet.sh, then this file.
 #
 #   faults_allow NAME…                            once, when the nodes are up: their agents write the journal from now on
-#   fault_plan NAME COMMAND PATTERN LABEL MOMENT ACTION   as fault.cpp reads it; begins a new journal
-#   fault_is_hit NAME                             the step was reached
+#   fault_plan NAME [COMMAND PATTERN LABEL MOMENT ACTION [five more]]   as fault.cpp reads it; begins a new journal. The five
+#                                                 more are for a step after that one
+#   fault_is_hit NAME                             the step was reached, and the one after it
 #   fault_cut_power NAME                          a power cut that takes back what was not synced, and the next boot
 #   fault_states NAME                             the states that were written since the plan, as far as the disk has them
 
@@ -28,11 +29,15 @@ faults_allow() {
 
 fault_plan() {
     local folder; folder=$(fault_folder "$1"); shift
-    rm -rf "$folder"/{journal,hit,plan} "$folder"/saved/*
-    (($# == 0)) || { echo "$*" >"$folder/plan.new" && mv "$folder/plan.new" "$folder/plan"; }
+    rm -rf "$folder"/{journal,hit,plan,next} "$folder"/saved/*
+    (($# <= 5)) || echo "${@:6}" >"$folder/next"
+    (($# == 0)) || { echo "${@:1:5}" >"$folder/plan.new" && mv "$folder/plan.new" "$folder/plan"; }
 }
 
-fault_is_hit() { [[ -e $(fault_folder "$1")/hit ]]; }
+fault_is_hit() {
+    local folder; folder=$(fault_folder "$1")
+    [[ -e $folder/hit && ! -e $folder/next && ! -e $folder/plan ]]
+}
 
 fault_cut_power() {
     node_kill "$1"
@@ -46,9 +51,12 @@ fault_cut_power() {
 #   content FILE, synced FILE           its content is in memory only; and on the disk
 #   moved FROM TO                       renamed
 #   folder FOLDER                       its entries are on the disk
+#   tree PATH, disk FOLDER              a store path that the Nix daemon was given: its database, which Nix syncs, has it, but its
+#                                       files may be empty until the file system was synced
 fault_lose_unsynced() {
     local root=$run/nodes/$1/root folder what a b c d i
     local -A soft=()                      # files without content on the disk
+    local -A trees=()                     # the same of store paths
     local -a entries=() saved=() lines=() # of the changes so far
     local -a kept=()                      # 1: on the disk
     folder=$(fault_folder "$1")
@@ -57,6 +65,8 @@ fault_lose_unsynced() {
         case $what in
         change) entries+=("$b") saved+=("$d") kept+=(0) lines+=("$what"$'\t'"$a"$'\t'"$b"$'\t'"$c"$'\t'"$d") ;;
         content) soft[$a]=1 ;;
+        tree) trees[$a]=1 ;;
+        disk) trees=() ;;
         synced) unset "soft[$a]" ;;
         moved) [[ -z ${soft[$a]:-} ]] || { unset "soft[$a]"; soft[$b]=1; } ;;
         folder) for i in "${!entries[@]}"; do [[ ${entries[i]%/*} != "$a" ]] || kept[i]=1; done ;;
@@ -69,6 +79,9 @@ fault_lose_unsynced() {
         unset "soft[${entries[i]}]"
         rm -rf "${root:?}${entries[i]}"
         [[ ${saved[i]} == - ]] || cp -a "$folder/saved/${saved[i]}" "$root${entries[i]}"
+    done
+    for a in "${!trees[@]}"; do
+        [[ ! -e $root$a ]] || find "$root$a" -type f -exec truncate -s 0 {} +
     done
     for a in "${!soft[@]}"; do
         [[ ! -f $root$a ]] || : >"$root$a"

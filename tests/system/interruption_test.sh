@@ -26,12 +26,13 @@ describe_slow() { # NODE WORD
 }
 NIX
 }
-# A system with 30 MB that take a while on a slow line.
+# A system with ten times 3 MB that take a while on a slow line.
 describe_large() { # NODE WORD
     change "$1" <<NIX
-{ pkgs, ... }: {
-  environment.etc.word.text = "$2";
-  environment.etc.ballast.source = pkgs.runCommand "ballast-$2" { } "head -c 30000000 /dev/urandom > \$out";
+{ pkgs, lib, ... }: {
+  environment.etc = { word.text = "$2"; } // lib.listToAttrs (map (i: lib.nameValuePair "ballast-\${i}" {
+    source = pkgs.runCommand "ballast-$2-\${i}" { } "head -c 3000000 /dev/urandom > \$out";
+  }) (lib.genList toString 10));
 }
 NIX
 }
@@ -113,7 +114,7 @@ check "its store is sound" store_is_sound alpha
 section "the network goes while paths travel"
 sent=$(bytes_to alpha)
 waggle_in_background apply --on alpha
-wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+wait_until 60 "8 MB have travelled, two paths and a part" bytes_since alpha "$sent" 8000000
 node_cut_network alpha
 waggle_wait
 check "the exit code says failed before activation" equal "$status" 7
@@ -121,8 +122,10 @@ check "the reason is that it could not be reached" says 'could not be reached'
 check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
 node_heal_network alpha
 speed_up alpha
+sent=$(bytes_to alpha)
 waggle apply --on alpha
 check "with the network back it is deployed" equal "$status" 0
+check "what had arrived does not travel again" at_most $(($(bytes_to alpha) - sent)) 26000000
 check "alpha runs the new system" equal "$(word alpha)" three
 check "its store is sound" store_is_sound alpha
 
@@ -132,7 +135,7 @@ toplevel alpha >/dev/null 2>&1
 before=$(node_system alpha) sent=$(bytes_to alpha)
 slow_down alpha
 waggle_in_background apply --on alpha
-wait_until 60 "2 MB have travelled" bytes_since alpha "$sent" 2000000
+wait_until 60 "8 MB have travelled, two paths and a part" bytes_since alpha "$sent" 8000000
 node_kill alpha
 waggle_wait
 check "the exit code says failed before activation" equal "$status" 7
@@ -140,8 +143,10 @@ speed_up alpha
 node_boot alpha
 fleet_wait alpha
 check "alpha boots what it ran" equal "$(node_system alpha)" "$before"
+sent=$(bytes_to alpha)
 waggle apply --on alpha
 check "the next deployment goes through" equal "$status" 0
+check "what had arrived, and kept its content, does not travel again" at_most $(($(bytes_to alpha) - sent)) 26000000
 check "alpha runs the new system" equal "$(word alpha)" four
 
 section "a power cut while the activation runs"

@@ -76,6 +76,32 @@ check "beta runs the old system" equal "$(word beta)" one
 check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
 check "nothing watches its boots any more" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
+section "--reboot into a system that ends in emergency mode: its agent never starts, the watch over the boot does"
+describe beta broken '{
+  systemd.mounts = [ { what = "/dev/does-not-exist"; where = "/data"; type = "ext4"; requiredBy = [ "local-fs.target" ]; } ];
+  deployment.rollback.activationTimeout = 20;
+}'
+before=$(node_boot_id beta)
+waggle apply --reboot --on beta
+check "the exit code says rolled back" equal "$status" 6
+check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
+check "beta runs the old system" equal "$(word beta)" one
+check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
+check "it is well" node_is_up beta
+check "nothing watches its boots any more" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
+
+section "goal boot, and then a deployment that comes to nothing: the boot is called off"
+describe beta never "$well"
+waggle apply boot --on beta
+check "it succeeds" equal "$status" 0
+waggle apply push --on beta
+check "what follows succeeds" equal "$status" 0
+is_called_off() { ! node_run beta test -e /boot/loader/oneshot && ! node_run beta test -e /etc/systemd/system.control/waggle-watch.timer; }
+wait_until 30 "nothing is booted once any more" is_called_off
+node_reboot beta
+check "beta boots what it ran" equal "$(word beta)" one
+fleet_wait beta
+
 section "--reboot-if-needed"
 describe beta three "$well"
 before=$(node_boot_id beta)

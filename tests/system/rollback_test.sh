@@ -30,6 +30,14 @@ bad_mount alpha again
 waggle apply --on alpha
 check_came_back alpha "${reason[mount]}"
 
+section "systemd itself is replaced while the timers wait"
+describe alpha reexec '{
+  system.activationScripts.reexec = "systemctl daemon-reexec";
+  systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false";
+}'
+waggle apply --on alpha
+check_came_back alpha 'not confirmed'
+
 section "a unit of the new configuration fails"
 describe alpha failing '{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }'
 waggle apply --on alpha

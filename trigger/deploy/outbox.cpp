@@ -11,7 +11,8 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto send_time = std::chrono::seconds(120); // for one message: a node that takes longer has stalled
+constexpr auto send_time = std::chrono::seconds(120);  // for one message: a node that takes longer has stalled
+constexpr auto parting_time = std::chrono::seconds(1); // for the message or piece that is being sent at the end
 
 // Thrown through a NAR that is being read, when nobody wants the rest of it.
 class Stopped : public Error {
@@ -27,11 +28,12 @@ Outbox::Outbox(net::Connection& connection, const protocol::ClosureList& list, R
 Outbox::~Outbox() {
     bool in_the_middle = false;
     {
-        const std::scoped_lock lock(mutex_);
+        std::unique_lock lock(mutex_);
         stop_ = true;
-        in_the_middle = busy_;
+        wake_.notify_one();
+        // The answer to a message may be here before the thread that sent it knows that it is gone.
+        in_the_middle = !rest_.wait_for(lock, parting_time, [this] { return !busy_; });
     }
-    wake_.notify_one();
     if (in_the_middle)
         connection_.abort();
     thread_.join();
@@ -79,11 +81,6 @@ void Outbox::check() const {
     const std::scoped_lock lock(mutex_);
     if (failure_)
         std::rethrow_exception(failure_);
-}
-
-bool Outbox::stopped() const {
-    const std::scoped_lock lock(mutex_);
-    return stop_;
 }
 
 void Outbox::send_messages() {
@@ -153,11 +150,12 @@ void Outbox::serve_one(std::uint32_t index) {
 
 void Outbox::run() {
     try {
-        while (!stopped()) {
+        for (;;) {
             std::optional<std::uint32_t> index;
             {
                 std::unique_lock lock(mutex_);
                 busy_ = false;
+                rest_.notify_one();
                 wake_.wait(lock, [this] { return stop_ || !messages_.empty() || !wanted_.empty(); });
                 if (stop_)
                     return;
@@ -175,6 +173,7 @@ void Outbox::run() {
         const std::scoped_lock lock(mutex_);
         failure_ = std::current_exception();
         busy_ = false;
+        rest_.notify_one();
     }
 }
 

@@ -21,7 +21,8 @@ namespace waggle::trigger {
 class Outbox {
 public:
     Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar);
-    // Stops where it is; what was not sent yet is not sent any more. Breaks the connection when that takes a while.
+    // Stops where it is; what was not sent yet is not sent any more. Breaks the connection when that takes a while: a
+    // node that takes nothing any more.
     ~Outbox();
 
     // Sent before any further piece of a NAR.
@@ -42,7 +43,6 @@ private:
     void serve_one(std::uint32_t index);
     void send_nar(std::uint32_t index);
     void send_messages(); // what say() was told
-    bool stopped() const;
 
     net::Connection& connection_;
     const protocol::ClosureList& list_;
@@ -51,6 +51,7 @@ private:
 
     mutable std::mutex mutex_;
     std::condition_variable wake_;
+    std::condition_variable rest_; // busy_ has become false
     std::deque<std::string> messages_;
     std::deque<std::uint32_t> wanted_;
     bool busy_ = false;

@@ -37,6 +37,23 @@ TEST(BootWatch, StartsWithEveryBootUntilItIsRemoved) {
     EXPECT_FALSE(std::filesystem::exists(folder / "waggle-watch.service"));
 }
 
+TEST(BootWatch, IsRemovedAlsoWhereOnlyAPartIsLeft) {
+    const TemporaryFolder root;
+    const auto folder = root.path() / "system.control";
+    const BootWatch watch(folder);
+    const auto parts = {folder / "sysinit.target.wants/waggle-watch.timer", folder / "waggle-watch.timer",
+                        folder / "waggle-watch.service"};
+    for (const auto& left : parts) {
+        watch.set(record_with(std::chrono::seconds(20)), "/var/lib/waggle-agent", "/old/bin");
+        for (const auto& part : parts)
+            if (part != left)
+                remove_file(part);
+        EXPECT_TRUE(watch.is_set()) << left;
+        watch.remove();
+        EXPECT_FALSE(watch.is_set()) << left;
+    }
+}
+
 TEST(BootWatch, NeedsNothingOfTheNewSystem) {
     const auto units = boot_watch_units(record_with(std::chrono::hours(1)), "/var/lib/waggle-agent", "/old/bin");
     for (const auto& text : {units.timer, units.service}) {

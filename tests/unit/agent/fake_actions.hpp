@@ -7,6 +7,7 @@
 #include "tests/unit/agent/fakes.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,12 @@ public:
     std::string why_not_once() const override { return can_boot_once_ ? "" : "has no entry for one boot"; }
     void boot_once(const nix::StorePath& toplevel) override {
         done_.push_back("boot once " + std::string(toplevel.name()));
+        once = toplevel;
     }
-    void forget_once() override {}
+    void forget_once() override { once.reset(); }
 
     bool can_boot_once_ = true;
+    std::optional<nix::StorePath> once; // what it boots next
 
 private:
     std::vector<std::string>& done_;

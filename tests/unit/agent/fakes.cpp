@@ -61,13 +61,16 @@ std::vector<std::optional<nix::PathInfo>> FakeStore::query_path_infos(std::span<
     return infos;
 }
 
-void FakeStore::add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) {
+void FakeStore::add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) {
+    if (content_.valid.contains(info.path) && !replace)
+        throw Error("the test's store has this path already"); // Nix would keep what is there
     std::string bytes;
     std::array<std::byte, 4096> buffer;
     while (const auto size = nar(buffer))
         bytes += as_text(std::span<const std::byte>(buffer.data(), size));
     content_.nars[info.path] = std::move(bytes);
     content_.valid.emplace(info.path, info);
+    content_.emptied.erase(info.path);
 }
 
 void FakeStore::add_root(const std::filesystem::path& link, const nix::StorePath& path) {

@@ -49,6 +49,8 @@ struct FakeStoreContent {
     std::map<nix::StorePath, nix::PathInfo> valid;
     std::map<nix::StorePath, std::string> nars;
     std::map<std::filesystem::path, nix::StorePath> roots;
+    std::set<nix::StorePath> emptied; // valid, but not intact
+    int syncs = 0;
     bool away = false;
 };
 
@@ -60,7 +62,9 @@ public:
     void add_temp_roots(std::span<const nix::StorePath>) override {}
     std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) override;
     std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) override;
-    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) override;
+    bool is_intact(const nix::PathInfo& info) override { return !content_.emptied.contains(info.path); }
+    void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) override;
+    void sync() override { ++content_.syncs; }
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override;
 
 private:
@@ -74,6 +78,7 @@ struct FakeHost : Host {
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
     std::optional<BootRoom> room;
+    bool watched = false;
     std::map<nix::StorePath, std::map<std::string, nix::StorePath>> special;
     std::set<nix::StorePath> generations;
     std::optional<std::vector<ssh::PublicKey>> next_operators; // in the configuration of what is deployed
@@ -88,6 +93,7 @@ struct FakeHost : Host {
     std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
     std::optional<BootRoom> boot_room() const override { return room; }
+    bool has_boot_watch() const override { return watched; }
     std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override {
         const auto found = special.find(toplevel);
         return found == special.end() ? std::map<std::string, nix::StorePath>{} : found->second;
@@ -112,7 +118,9 @@ public:
     void disarm() override {}
     void start_activation(const DeploymentRecord& record) override { add("activate", record); }
     void start_commit(const DeploymentRecord& record) override { add("commit", record); }
-    void start_recovery(const DeploymentRecord& record) override { add("recover", record); }
+    void start_recovery(const DeploymentRecord& record, Caller caller) override {
+        add(caller == Caller::agent ? "recover" : "recover for " + std::string(to_string(caller)), record);
+    }
     void watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line, const Look& look,
                const Interrupt& interrupt) override;
 

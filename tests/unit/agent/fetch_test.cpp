@@ -1,6 +1,7 @@
 #include "agent/fetch.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -60,7 +61,8 @@ class Fetch : public testing::Test {
 protected:
     FetchProgress run(LocalContent local_content = LocalContent::trust_node) {
         FakeStore store(content);
-        return fetch(closure.list, store, feed,
+        UnsyncedPaths unsynced(folder.path(), boot);
+        return fetch(closure.list, store, feed, unsynced,
                      {.local_content = local_content,
                       .free_bytes = free_bytes,
                       .on_progress = [&](const FetchProgress& now) { progress.push_back(now); },
@@ -85,6 +87,8 @@ protected:
     nix::PathInfo& valid(std::uint32_t index) { return content.valid.at(closure.list[index].path); }
 
     const TestClosure closure = test_closure();
+    TemporaryFolder folder; // the state directory
+    std::string boot = "boot-1";
     FakeStoreContent content;
     TestFeed feed{closure};
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
@@ -110,6 +114,64 @@ TEST_F(Fetch, AsksOnlyForWhatIsMissing) {
     make_valid(2);
     EXPECT_EQ(run().paths_done, 1);
     EXPECT_EQ(feed.wants, (std::vector<std::vector<std::uint32_t>>{{1}}));
+}
+
+TEST_F(Fetch, EndsWithEverythingOnTheDisk) {
+    run();
+    EXPECT_EQ(content.syncs, 1);
+    run();
+    EXPECT_EQ(content.syncs, 1) << "nothing came, nothing is to be synced";
+}
+
+TEST_F(Fetch, ThatWasKilledIsSyncedByTheNext) {
+    feed.tamper = [](std::uint32_t index, std::string&) {
+        if (index == 2)
+            throw net::ConnectionLost("killed here");
+    };
+    EXPECT_THROW(run(), net::ConnectionLost);
+    EXPECT_EQ(content.syncs, 0);
+    feed.tamper = {};
+    make_valid(2); // all is there
+    EXPECT_EQ(run().paths_total, 0);
+    EXPECT_EQ(content.syncs, 1);
+}
+
+TEST_F(Fetch, DoubtsWhatCameBeforeAPowerCut) {
+    make_valid(0);
+    feed.tamper = [](std::uint32_t index, std::string&) {
+        if (index == 2)
+            throw net::ConnectionLost("the power is cut here");
+    };
+    EXPECT_THROW(run(), net::ConnectionLost);
+    feed.tamper = {};
+    content.emptied = {closure.list[0].path, closure.list[1].path}; // the former was there before
+    content.nars.erase(closure.list[1].path);
+    feed.wants.clear();
+
+    boot = "boot-2";
+    EXPECT_EQ(run().paths_done, 2);
+    EXPECT_EQ(feed.wants, (std::vector<std::vector<std::uint32_t>>{{1, 2}}));
+    EXPECT_EQ(content.nars[closure.list[1].path], closure.nars[1]);
+    EXPECT_THAT(notes, testing::ElementsAre(testing::HasSubstr("lost their content")));
+
+    content.emptied = {closure.list[1].path};
+    EXPECT_EQ(run().paths_total, 0) << "it was looked at, once";
+}
+
+TEST_F(Fetch, ASecondPowerCutLeavesTheDoubtsOfTheFirst) {
+    for (const char* now : {"boot-1", "boot-2"}) {
+        boot = now;
+        feed.tamper = [](std::uint32_t index, std::string&) {
+            if (index == 2)
+                throw net::ConnectionLost("the power is cut here");
+        };
+        EXPECT_THROW(run(), net::ConnectionLost);
+    }
+    feed.tamper = {};
+    boot = "boot-3";
+    content.emptied = {closure.list[0].path};
+    EXPECT_EQ(run().paths_done, 2);
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "unsynced"));
 }
 
 TEST_F(Fetch, AsksForNothingWhenAllIsThere) {
@@ -220,8 +282,10 @@ TEST(FetchOfManyPaths, AsksInSeveralMessagesAheadOfWhatHasArrived) {
     FakeStoreContent content;
     FakeStore store(content);
     TestFeed feed(closure);
+    const TemporaryFolder folder;
+    UnsyncedPaths unsynced(folder.path(), "boot-1");
     const auto done =
-        fetch(closure.list, store, feed,
+        fetch(closure.list, store, feed, unsynced,
               {.free_bytes = std::uint64_t{1} << 40, .on_progress = [](const FetchProgress&) {}, .on_note = {}});
     EXPECT_EQ(done.paths_done, count);
     ASSERT_EQ(feed.wants.size(), 3);

@@ -57,6 +57,31 @@ TEST(Reboot, IntoASystemWithoutAnAgentIsEndedByTheWatch) {
     EXPECT_FALSE(actions.watched);
 }
 
+TEST(Reboot, ThatWasCutOffBeforeItsStepIsCalledOff) {
+    auto actions = with(Goal::switch_, Reboot::always);
+    actions.loader.once = FakeActions::new_system; // prepared, but not written
+    actions.watched = true;
+    recover(actions, Caller::agent);
+    EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
+    EXPECT_EQ(actions.loader.once, std::nullopt) << "the next boot is of the old system, too";
+    EXPECT_FALSE(actions.watched);
+}
+
+TEST(Reboot, WhatIsLeftOfOneIsCalledOffWhenANewerDeploymentHasEnded) {
+    FakeActions actions(Goal::push, DeploymentState::failed);
+    actions.record_.outcome = Outcome::failed_before_activation;
+    actions.loader.once = FakeActions::new_system;
+    actions.watched = true;
+    recover(actions, Caller::boot_watch);
+    EXPECT_EQ(actions.loader.once, std::nullopt);
+    EXPECT_FALSE(actions.watched);
+    EXPECT_EQ(actions.done, Steps{});
+
+    actions.record_.state = DeploymentState::rolled_back;
+    recover(actions, Caller::boot_watch);
+    EXPECT_EQ(actions.done, Steps{}) << "the agent asked for this: it is not started again and again";
+}
+
 TEST(Reboot, ItsWatchLeavesASystemAloneThatAwaitsItsConfirmation) {
     auto actions = with(Goal::boot, Reboot::always);
     activate(actions);

@@ -509,6 +509,19 @@ TEST_F(Session, ARestartedAgentTakesUpWhatNoUnitWorksOn) {
     EXPECT_EQ(units->started().at(0), "recover");
 }
 
+TEST_F(Session, AWatchOverABootIsRemovedWhenNoDeploymentWaitsForOne) {
+    const auto end_as = [&](DeploymentState last) {
+        leave(last);
+        state->change([](State& all) { end(*all.deployment, {}); });
+        start_agent();
+        return units->started();
+    };
+    EXPECT_EQ(end_as(DeploymentState::failed), std::vector<std::string>{});
+    host.watched = true;
+    EXPECT_EQ(end_as(DeploymentState::awaiting_reboot), std::vector<std::string>{});
+    EXPECT_EQ(end_as(DeploymentState::committed), std::vector<std::string>{"recover for boot-watch"});
+}
+
 TEST_F(Session, AnAgentOfTheNewSystemCommitsWhenItIsToldTo) {
     host.current = closure.toplevel();
     leave(DeploymentState::activated);

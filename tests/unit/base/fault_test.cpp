@@ -113,6 +113,25 @@ TEST_F(Fault, ASyncThatFailsAfterTheRenameIsTold) {
     EXPECT_EQ(entries(), 2U);
 }
 
+TEST_F(Fault, ThePlanAfterThisOneIsForTheStepAfterIt) {
+    plan("* */file * before fail");
+    write_without_faults(faults() / "next", "* */file * written fail");
+    EXPECT_THROW(write_file_atomically(file(), "one", 0600), SystemError);
+    EXPECT_THROW(write_file_atomically(file(), "two", 0600), SystemError);
+    write_file_atomically(file(), "three", 0600);
+    EXPECT_EQ(read_file(file(), 100), "three");
+}
+
+TEST_F(Fault, AFileSystemIsSyncedOrNotAsTheTestWantsIt) {
+    FaultPoint::has_tree(file());
+    plan("* * * before fail");
+    EXPECT_THROW(sync_file_system(folder_.path()), SystemError);
+    const auto journal = [&] { return read_file(faults() / "journal", 1 << 20); };
+    EXPECT_EQ(journal(), "tree\t" + file().string() + "\n");
+    sync_file_system(folder_.path());
+    EXPECT_EQ(journal(), "tree\t" + file().string() + "\ndisk\t" + folder_.path().string() + "\n");
+}
+
 TEST_F(Fault, IsChosenByPathAndState) {
     plan("* */file staged before fail");
     write_file_atomically(file(), R"({"state": "fetching"})", 0600);

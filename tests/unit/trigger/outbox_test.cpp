@@ -1,0 +1,86 @@
+#include "shared/base/bytes.hpp"
+#include "trigger/deploy/outbox.hpp"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace waggle::trigger {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Takes a message, and returns from send() when `gate` says so: after a while, or not before it is broken off.
+class SlowConnection : public net::Connection {
+public:
+    enum class Gate { a_while, never };
+    explicit SlowConnection(Gate gate) : gate_(gate) {}
+
+    void send(std::string, Deadline) override {
+        std::unique_lock lock(mutex_);
+        taken_ = true;
+        changed_.notify_all();
+        if (gate_ == Gate::a_while)
+            changed_.wait_for(lock, 50ms, [this] { return aborted_; });
+        else
+            changed_.wait(lock, [this] { return aborted_; });
+        if (aborted_)
+            throw net::ConnectionLost("broken off");
+    }
+    void wait_until_taken() {
+        std::unique_lock lock(mutex_);
+        ASSERT_TRUE(changed_.wait_for(lock, 10s, [this] { return taken_; }));
+    }
+    bool aborted() const {
+        const std::scoped_lock lock(mutex_);
+        return aborted_;
+    }
+
+    std::optional<std::string> receive(Deadline) override { return std::nullopt; }
+    void finish(Deadline) noexcept override {}
+    void abort() noexcept override {
+        const std::scoped_lock lock(mutex_);
+        aborted_ = true;
+        changed_.notify_all();
+    }
+    std::string peer() const override { return "a test"; }
+
+private:
+    const Gate gate_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    bool taken_ = false;
+    bool aborted_ = false;
+};
+
+ReadNar no_nars() {
+    return [](const nix::StorePath&, std::uint64_t, const nix::NarSink&) {};
+}
+
+TEST(Outbox, ThatHasSentAllLeavesTheConnectionWhole) {
+    const protocol::ClosureList list;
+    SlowConnection connection(SlowConnection::Gate::a_while);
+    {
+        Outbox outbox(connection, list, no_nars());
+        outbox.say("the last message");
+        connection.wait_until_taken(); // the node has it, and may have answered
+    }
+    EXPECT_FALSE(connection.aborted());
+}
+
+TEST(Outbox, BreaksAConnectionThatTakesNothing) {
+    const protocol::ClosureList list;
+    SlowConnection connection(SlowConnection::Gate::never);
+    {
+        Outbox outbox(connection, list, no_nars());
+        outbox.say("a message");
+        connection.wait_until_taken();
+    }
+    EXPECT_TRUE(connection.aborted());
+}
+
+} // namespace
+} // namespace waggle::trigger
