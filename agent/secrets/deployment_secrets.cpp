@@ -69,7 +69,7 @@ bool DeploymentSecrets::carry_out(SecretsStep step) {
                                                            : SecretStage::after_activation;
     auto outcome = secrets.install(bundle, std::move(scope));
     for (const auto& name : outcome.written)
-        say_(fmt::format("secret {} written", name));
+        say_(fmt::format("secret {} {}", name, back ? "put back" : "written"));
     for (const auto& path : outcome.removed)
         say_(fmt::format("secret {} removed", path));
     for (const auto& sentence : outcome.waiting)

@@ -300,6 +300,16 @@ TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
     EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1));
 }
 
+// It says what is deleted.
+TEST_F(InstallSecrets, AListThatNamesWhatIsNoPlaceForSecretsIsNotFollowed) {
+    install({secret("one", keys, "first")});
+    auto text = read(InstalledList::file_in(state));
+    text.replace(text.find((keys / "one").string()), (keys / "one").string().size(), "/nix/store/one");
+    EXPECT_THROW(InstalledList::parse(text, "a list"), protocol::BadDocument);
+    std::ofstream(InstalledList::file_in(state)) << text;
+    EXPECT_THAT(install({}).problems, ElementsAre(HasSubstr("begun anew")));
+}
+
 TEST_F(InstallSecrets, TheListNamesNoContent) {
     install({secret("one", keys, "unmistakable")});
     EXPECT_THAT(read(InstalledList::file_in(state)), testing::Not(HasSubstr("unmistakable")));
