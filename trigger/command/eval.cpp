@@ -30,8 +30,8 @@ void check(const EvalOptions& options) {
 std::string function_of(const EvalOptions& options, bool pure) {
     if (options.file && !pure)
         return fmt::format("(import {})", nix_string(std::filesystem::canonical(*options.file).string()));
-    return fmt::format("({}\n)", options.file ? read_file(*options.file, max_file_bytes) // it may end in a comment
-                                              : *options.expression);
+    return fmt::format("(\n{}\n)", options.file ? read_file(*options.file, max_file_bytes) // it may end in a comment
+                                                : *options.expression);
 }
 
 } // namespace

@@ -26,6 +26,12 @@ bool begins_with(std::string_view line, std::string_view word) {
     return line.substr(indentation(line)).starts_with(word);
 }
 
+// As Nix 2.8 says it of a file that was not copied with its tree to the store. Newer ones say why.
+bool is_missing_in_a_tree(std::string_view text) {
+    return text.starts_with("getting status of '/nix/store/") && text.find("-source/") != text.npos &&
+           text.find("No such file or directory") != text.npos;
+}
+
 } // namespace
 
 std::string nix_error(std::string_view standard_error, bool show_trace) {
@@ -61,6 +67,8 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     }
     while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
         text.pop_back();
+    if (is_missing_in_a_tree(text))
+        text += "\nIn a flake that is a git repository, files exist once git knows them: `git add` it.";
     return text.empty() ? "nix-instantiate failed without a word" : text;
 }
 

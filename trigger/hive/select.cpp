@@ -52,6 +52,13 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     return parts;
 }
 
+std::vector<std::string> all_tags(const std::map<std::string, DeploymentOptions>& deployments) {
+    std::vector<std::string> tags;
+    for (const auto& [node, deployment] : deployments)
+        tags.insert(tags.end(), deployment.tags.begin(), deployment.tags.end());
+    return tags;
+}
+
 } // namespace
 
 bool Selector::Term::matches(const std::string& node, std::span<const std::string> tags) const {
@@ -131,12 +138,20 @@ void Selector::check(const Term& term, std::span<const std::string> nodes,
             throw Error(fmt::format("the hive has no node “{}”{}", term.glob, did_you_mean(term.glob, nodes)));
         return;
     }
-    std::vector<std::string> tags;
-    for (const auto& [node, deployment] : deployments)
-        tags.insert(tags.end(), deployment.tags.begin(), deployment.tags.end());
+    const std::vector<std::string> tags = all_tags(deployments);
     if (std::find(tags.begin(), tags.end(), term.glob) == tags.end())
         throw Error(fmt::format("no node has the tag “{}” that --on “{}” leaves out{}", term.glob, text_,
                                 did_you_mean(term.glob, tags)));
+}
+
+std::string Selector::nearest_tag(const std::vector<std::string>& tags) const {
+    for (const Rule& rule : rules_) {
+        for (const Term& term : rule) {
+            if (term.is_tag && !is_glob(term.glob) && std::find(tags.begin(), tags.end(), term.glob) == tags.end())
+                return did_you_mean(term.glob, tags);
+        }
+    }
+    return {};
 }
 
 std::vector<std::string> Selector::select(std::span<const std::string> nodes,
@@ -165,7 +180,8 @@ std::vector<std::string> Selector::select(std::span<const std::string> nodes,
             selected.push_back(node);
     }
     if (selected.empty())
-        throw Error(fmt::format("--on “{}” matches none of the hive's {} nodes", text_, nodes.size()));
+        throw Error(fmt::format("--on “{}” matches none of the hive's {} nodes{}", text_, nodes.size(),
+                                nearest_tag(all_tags(deployments))));
     return selected;
 }
 

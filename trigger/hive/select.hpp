@@ -40,6 +40,8 @@ private:
     using Rule = std::vector<Term>;
 
     static Term parse_term(std::string_view text, std::string_view whole);
+    // For a tag that is asked for and that no node has: "; did you mean …".
+    std::string nearest_tag(const std::vector<std::string>& tags) const;
     void check(const Term& term, std::span<const std::string> nodes,
                const std::map<std::string, DeploymentOptions>& deployments) const;
 

@@ -48,6 +48,13 @@ TEST(NixError, KeepsTheTracesThatWereAskedFor) {
                 AllOf(HasSubstr("derivationStrict"), HasSubstr("undefined variable"), Not(HasSubstr("hello"))));
 }
 
+TEST(NixError, OfAFileThatGitDoesNotKnowSaysWhatToDo) {
+    const std::string missing = ": No such file or directory\n";
+    EXPECT_THAT(nix_error("error: getting status of '/nix/store/abc-source/alpha.nix'" + missing, false),
+                HasSubstr("git add"));
+    EXPECT_THAT(nix_error("error: getting status of '/etc/alpha.nix'" + missing, false), Not(HasSubstr("git add")));
+}
+
 TEST(NixError, IsNeverEmptyNorEndless) {
     EXPECT_FALSE(nix_error("", false).empty());
     std::string text = "error: many\n";

@@ -113,6 +113,8 @@ TEST(Selector, RefusesToSelectNothing) {
         EXPECT_THAT([&] { Selector::parse(text).select(nodes, deployments()); },
                     ThrowsMessage<Error>(HasSubstr("matches none")))
             << text;
+    EXPECT_THAT([] { Selector::parse("@wbe").select(nodes, deployments()); },
+                ThrowsMessage<Error>(HasSubstr("did you mean “web”?")));
 }
 
 } // namespace
