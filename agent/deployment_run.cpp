@@ -76,7 +76,9 @@ bool DeploymentRun::has_ended() const {
 }
 
 void DeploymentRun::begin() {
+    std::optional<DeploymentRecord> before;
     const auto write = [&](State& all) {
+        before = all.deployment;
         all.operators = stored_operators(all); // the record that may hold them is replaced
         all.secrets = committed_bundle(all);
         all.last_admitted = LastAdmitted{
@@ -107,6 +109,9 @@ void DeploymentRun::begin() {
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel ? deployment_.toplevel->absolute() : "no system", operator_key_);
     story_.tell(*state.deployment);
+    if (before && before->state == DeploymentState::awaiting_reboot && before->toplevel)
+        story_.note(world_.clock(),
+                    fmt::format("{} was to be booted next, once: that is called off", before->toplevel->base_name()));
 }
 
 void DeploymentRun::take(LifeEvent event, const std::function<void(DeploymentRecord&)>& edit,

@@ -255,8 +255,11 @@ node_reboot() {
 
 node_kill() {
     local leader
-    # Killing systemd-nspawn instead would leave the node running.
-    leader=$(node_leader "$1") && kill -KILL "$leader"
+    if leader=$(node_leader "$1"); then
+        # All stands still before anything dies: nobody shall see systemd go, and write down what it thinks of that.
+        pgrep --ns "$leader" --nslist pid | xargs -r kill -STOP 2>/dev/null || true
+        kill -KILL "$leader" # killing systemd-nspawn instead would leave the node running
+    fi
     wait_until 20 "node $1 is off" node_is_off "$1"
 }
 

@@ -84,6 +84,18 @@ TEST_F(Session, ActivatesNothingForPush) {
     EXPECT_EQ(content.roots.size(), 1);
 }
 
+TEST_F(Session, SaysThatItCallsThePreparedBootOfAnEarlierDeploymentOff) {
+    leave(DeploymentState::awaiting_reboot);
+    state->change([](State& all) { end(*all.deployment, {}); });
+    start_agent();
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Result>(&closure);
+    EXPECT_TRUE(std::ranges::any_of(
+        trigger.events, [](const auto& event) { return event.text.find("called off") != std::string::npos; }));
+}
+
 TEST_F(Session, ActivatesNothingWhenTheNodeIsWhatItShouldBe) {
     host.current = host.profile_path = closure.toplevel();
     TestTrigger trigger(*deployments);
