@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A minute of 500 connections that never say hello, from 64 addresses, again and again: the agent stays small and a deployment
-# succeeds meanwhile.
+# succeeds meanwhile. Then a flood of TLS handshakes, on a node with one core.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -75,5 +75,41 @@ if [[ $sanitized == true ]]; then
 else
     check "the agent stays under 20 MiB" at_most "$(cat "$run/rss")" 20480
 fi
+waggle status --on alpha
+check "afterwards all is as before" equal "$status" 0
+
+section "a flood of handshakes on a node with one core"
+taskset -acp 0 "$(node_leader alpha)" >/dev/null # and whatever it starts from now on
+node_run alpha systemctl restart nix-daemon.service waggle-agent.service
+fleet_wait alpha
+# The flood comes from behind the laptop, from 64 addresses by turns, and goes on until it is stopped.
+ip netns add flooder
+ip link add to-flooder type veth peer name uplink netns flooder
+ip addr add 10.85.0.1/24 dev to-flooder
+ip link set to-flooder up
+ip -n flooder link set uplink up
+for ((i = 2; i < 2 + sources; i++)); do ip -n flooder addr add "10.85.0.$i/24" dev uplink; done
+ip -n flooder route add default via 10.85.0.1
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ip netns exec flooder nft -f - <<RULES
+table ip everywhere {
+    chain post { type nat hook postrouting priority 100; snat to 10.85.0.2-10.85.0.$((1 + sources)) random; }
+}
+RULES
+ip netns exec flooder "$build_dir/tests/hostile/hostile_peer" handshakes "$address" "$agent_port" >"$run/handshakes" &
+flooder=$!
+handshakes() { tail -n 1 "$run/handshakes" | grep . || echo 0; }
+many_handshakes() { (($(handshakes) > 200)); }
+wait_until 60 "200 handshakes were made" many_handshakes
+before=$(handshakes)
+change alpha <<<'{ environment.etc.word.text = "two"; }'
+waggle apply --on alpha
+check "a deployment succeeds meanwhile" equal "$status" 0
+check "alpha is deployed" equal "$(word alpha)" two
+check "the node is well" equal "$(node_run alpha systemctl is-system-running)" running
+check "the flood went on all the time" at_least "$(handshakes)" $((before + 1))
+kill $flooder
+wait $flooder || true
+echo "$(handshakes) handshakes; those of the deployment's time: $(($(handshakes) - before))"
 waggle status --on alpha
 check "afterwards all is as before" equal "$status" 0
