@@ -26,6 +26,9 @@ public:
     virtual std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) = 0;
     // Registers nothing when the source throws.
     virtual void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) = 0;
+    // As nix::Daemon's.
+    virtual void build(const nix::StorePath& derivation, const nix::BuildOptions& options) = 0;
+    virtual std::vector<nix::PathInfo> query_closure(const nix::StorePath& root) = 0;
     // Makes the symbolic link `link` → path and registers it as a GC root.
     virtual void add_root(const std::filesystem::path& link, const nix::StorePath& path) = 0;
 };

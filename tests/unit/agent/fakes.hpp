@@ -15,6 +15,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -50,6 +51,8 @@ struct FakeStoreContent {
     std::map<nix::StorePath, std::string> nars;
     std::map<std::filesystem::path, nix::StorePath> roots;
     bool away = false;
+    // What the nix daemon does when it is to build.
+    std::function<void(const nix::StorePath&, const nix::BuildOptions&)> build;
 };
 
 class FakeStore : public Store {
@@ -61,6 +64,10 @@ public:
     std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) override;
     std::vector<std::optional<nix::PathInfo>> query_path_infos(std::span<const nix::StorePath> paths) override;
     void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar) override;
+    void build(const nix::StorePath& derivation, const nix::BuildOptions& options) override {
+        content_.build(derivation, options);
+    }
+    std::vector<nix::PathInfo> query_closure(const nix::StorePath& root) override; // of a path without references
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override;
 
 private:
