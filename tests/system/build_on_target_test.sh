@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Nodes that build their systems themselves: deployment.buildOnTarget.
+# shellcheck disable=SC2016  # scripts expand where they run: in a builder, on a node
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -33,11 +34,9 @@ is_here() { [[ -e $1 ]]; }
 is_on() { node_run "$1" test -e "$2"; } # NODE PATH
 collect_garbage() { node_run "$1" nix-store --gc >/dev/null 2>&1; }
 builder_waits() { is_on alpha /run/builder; }
-# shellcheck disable=SC2016  # expands on the node
 builder_is_gone() { no node_run alpha sh -c 'kill -0 "$(cat /run/builder)" 2>/dev/null'; }
 
 section "one builds its system itself, the other's is built here"
-# shellcheck disable=SC2016  # expands where it is built
 describe alpha one 'echo "at work on $(cat /etc/hostname)"; cat /etc/hostname > $out' "$there"
 describe beta one 'echo here > $out'
 waggle apply
@@ -89,7 +88,6 @@ check "alpha runs what it ran" equal "$(word alpha)" alpha
 check "beta goes on" equal "$(word beta)" three
 
 section "a trigger that leaves in the middle of a build"
-# shellcheck disable=SC2016  # expands where it is built
 waiting='echo $$ > /run/builder; until [ -e /run/go ]; do sleep 0.1; done; echo four > $out'
 describe alpha four "$waiting" "$there"
 waggle_in_background apply --on alpha
