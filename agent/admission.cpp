@@ -28,17 +28,19 @@ std::optional<protocol::Refused> refuse(std::string code, fmt::format_string<Arg
     return protocol::Refused{std::move(code), fmt::format(text, std::forward<Args>(args)...)};
 }
 
-std::optional<protocol::Refused> check_target(const Deployment& deployment, const NodeIdentity& self) {
-    if (deployment.hive != self.hive)
-        return refuse("other-hive", "this deployment is for the hive {}, this node is in {}", deployment.hive,
-                      self.hive);
-    if (deployment.node != self.node)
-        return refuse("other-node", "this deployment is for {}, this node is {}", deployment.node, self.node);
-    if (std::ranges::find(deployment.node_keys, self.key) == deployment.node_keys.end())
-        return refuse("other-key", "this deployment is for another key of {}, this node's is {}", self.node,
+// `what`: "deployment", "build request".
+template <class Document>
+std::optional<protocol::Refused> check_target(std::string_view what, const Document& document,
+                                              const NodeIdentity& self) {
+    if (document.hive != self.hive)
+        return refuse("other-hive", "this {} is for the hive {}, this node is in {}", what, document.hive, self.hive);
+    if (document.node != self.node)
+        return refuse("other-node", "this {} is for {}, this node is {}", what, document.node, self.node);
+    if (std::ranges::find(document.node_keys, self.key) == document.node_keys.end())
+        return refuse("other-key", "this {} is for another key of {}, this node's is {}", what, self.node,
                       self.key.fingerprint());
-    if (deployment.system != self.system)
-        return refuse("other-system", "this deployment is for {}, this node is {}", deployment.system, self.system);
+    if (document.system != self.system)
+        return refuse("other-system", "this {} is for {}, this node is {}", what, document.system, self.system);
     return std::nullopt;
 }
 
@@ -107,19 +109,18 @@ std::optional<protocol::Refused> check_state(const Deployment& deployment, const
 }
 
 // An operator whose signature holds; else why there is none.
-std::optional<protocol::Refused> check_signature(const SignedDocument& document,
+std::optional<protocol::Refused> check_signature(std::string_view what, std::span<const ssh::PublicKey> signers,
                                                  std::span<const ssh::PublicKey> operators,
                                                  std::optional<ssh::PublicKey>& signer) {
-    const auto signers = protocol::valid_signers(document);
     if (signers.empty())
-        return refuse("bad-signature", "no signature on this deployment fits it: it was changed on its way");
+        return refuse("bad-signature", "no signature on this {} fits it: it was changed on its way", what);
     for (const auto& key : signers) {
         if (std::ranges::find(operators, key) != operators.end()) {
             signer = key;
             return std::nullopt;
         }
     }
-    return refuse("unknown-operator", "the deployment is signed by {}, who is not an operator of this node",
+    return refuse("unknown-operator", "the {} is signed by {}, who is not an operator of this node", what,
                   signers.front().fingerprint());
 }
 
@@ -162,6 +163,7 @@ Time admission_clock(const AdmissionContext& context) {
 }
 
 Admission admit(const SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context) {
+    constexpr std::string_view what = "deployment";
     Admission result;
     if (document.payload.size() > protocol::max_payload_bytes) {
         result.refusal = {"bad-document", fmt::format("the deployment is {} bytes, more than {}",
@@ -178,9 +180,9 @@ Admission admit(const SignedDocument& document, const NodeIdentity& self, const 
     const Time clock = admission_clock(context);
     const auto& last = context.last_admitted;
 
-    auto refusal = check_signature(document, context.operators, result.operator_key);
+    auto refusal = check_signature(what, protocol::valid_signers(document), context.operators, result.operator_key);
     if (!refusal)
-        refusal = check_target(deployment, self);
+        refusal = check_target(what, deployment, self);
     // The same deployment again asks for nothing new, so its expiry, sequence and parent do not matter any more.
     if (!refusal && last && last->id == document.id()) {
         result.kind = Admission::Kind::attach;
@@ -204,6 +206,31 @@ Admission admit(const SignedDocument& document, const NodeIdentity& self, const 
         return result;
     }
     result.kind = Admission::Kind::granted;
+    return result;
+}
+
+BuildAdmission admit_build(const SignedDocument& document, const NodeIdentity& self, const BuildContext& context) {
+    constexpr std::string_view what = "build request";
+    BuildAdmission result;
+    std::optional<protocol::BuildRequest> request;
+    try {
+        request = protocol::parse_build_request(document.payload);
+    } catch (const Error& error) {
+        result.refusal = {"bad-document", error.what()};
+        return result;
+    }
+    auto refusal = check_signature(what, protocol::valid_signers(document, protocol::build_namespace),
+                                   context.operators, result.operator_key);
+    if (!refusal)
+        refusal = check_target(what, *request, self);
+    if (!refusal && request->exporter != context.exporter)
+        refusal = refuse("other-session", "this build request was made for another session");
+    if (!refusal)
+        refusal = check_free(context.running);
+    if (refusal)
+        result.refusal = *refusal;
+    else
+        result.request = std::move(request);
     return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include "agent/state.hpp"
 #include "shared/base/time.hpp"
+#include "shared/protocol/build_request.hpp"
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/messages.hpp"
 #include "shared/protocol/signed_document.hpp"
@@ -48,6 +49,24 @@ struct Admission {
 
 // May this deployment run on this node? Asks in the order of docs/protocol.md, changes nothing.
 Admission admit(const protocol::SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context);
+
+// What a build request is held against, besides the node itself.
+struct BuildContext {
+    std::span<const ssh::PublicKey> operators;
+    protocol::Exporter exporter{}; // of the session in which it came
+    std::optional<protocol::Running> running;
+};
+
+struct BuildAdmission {
+    std::optional<protocol::BuildRequest> request; // granted
+    std::optional<ssh::PublicKey> operator_key;    // who signed it
+    protocol::Refused refusal;                     // else
+};
+
+// May this node build what is asked for? Changes nothing. It needs neither sequence nor time: a request counts in one
+// session only.
+BuildAdmission admit_build(const protocol::SignedDocument& document, const NodeIdentity& self,
+                           const BuildContext& context);
 
 // Whether a system makes sense as this node's next one: once it runs there must be an agent, and its operators (`then`;
 // nullopt: it has no agent) must be such that the deployment can be confirmed by who signed it (a fingerprint).

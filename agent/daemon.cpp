@@ -194,7 +194,8 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
         serve_session({.connection = *session.connection,
                        .hello_time = session.hello_time,
                        .version = session.version,
-                       .operator_key = session.operator_key},
+                       .operator_key = session.operator_key,
+                       .exporter = session.exporter},
                       deployments);
     };
     const auto server =

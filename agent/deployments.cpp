@@ -138,6 +138,17 @@ void Deployments::carry_out(Started started, Feed& feed) {
     watch(std::move(started.run), &DeploymentRun::activate);
 }
 
+TargetBuilds::Answer Deployments::begin_build(const protocol::SignedDocument& document,
+                                              const protocol::Exporter& exporter) {
+    const auto operators = this->operators();
+    std::optional<protocol::Running> under_way;
+    {
+        const std::lock_guard lock(mutex_);
+        under_way = running();
+    }
+    return builds_.begin(document, self_, {.operators = operators, .exporter = exporter, .running = under_way});
+}
+
 void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&)) {
     if (activation_.joinable())
         activation_.join(); // the one before has ended, or this one would not have been admitted

@@ -2,6 +2,7 @@
 
 #include "agent/admission.hpp"
 #include "agent/deployment_run.hpp"
+#include "agent/target_build.hpp"
 #include "shared/base/interrupt.hpp"
 #include "shared/protocol/messages.hpp"
 #include "shared/protocol/signed_document.hpp"
@@ -44,6 +45,9 @@ public:
     // Carries a started deployment out as far as the session is needed, then goes on without it.
     void carry_out(Started started, Feed& feed);
 
+    // Admits a build by this node, for a session with this exporter. None begins while a deployment is under way.
+    TargetBuilds::Answer begin_build(const protocol::SignedDocument& document, const protocol::Exporter& exporter);
+
     // The deployment with this id, if it is the newest one.
     std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
     bool busy() const;
@@ -81,6 +85,7 @@ private:
     const std::vector<ssh::PublicKey> configured_;
     World& world_;
     const std::function<void()> on_end_;
+    TargetBuilds builds_{world_};
     Interrupt stop_;
     mutable std::mutex mutex_; // for what follows
     std::shared_ptr<DeploymentRun> newest_;

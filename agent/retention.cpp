@@ -19,7 +19,8 @@ bool is_root_due(const Root& root, bool newest_committed, const std::set<nix::St
     if (root.path && needed.contains(*root.path))
         return false;
     const bool of_a_way_back = root.name.ends_with("-previous") || root.name.ends_with("-agent");
-    return (of_a_way_back && newest_committed) || now - root.since > unused_root_time;
+    return (of_a_way_back && newest_committed) ||
+           now - root.since > (root.name == built_root ? built_root_time : unused_root_time);
 }
 
 } // namespace waggle::agent

@@ -28,9 +28,12 @@ std::vector<std::uint64_t> generations_to_drop(std::span<const Generation> gener
 
 // How long what was pushed and never activated, or was rolled back, stays in the store for the next try.
 inline constexpr std::chrono::days unused_root_time{14};
+// And what the node has built for an operator, until a deployment brings it.
+inline constexpr std::chrono::days built_root_time{1};
+inline constexpr std::string_view built_root = "build"; // the root's name
 
 struct Root {
-    std::string name; // "4f1…" of a toplevel, "4f1…-previous", "4f1…-agent"
+    std::string name; // "4f1…" of a toplevel, "4f1…-previous", "4f1…-agent"; built_root
     std::optional<nix::StorePath> path;
     Time since;
 };

@@ -8,7 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -20,7 +20,8 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds cancel_look{1}; // how soon a feed sees that another session cancelled
+constexpr std::chrono::seconds cancel_look{1};       // how soon a feed sees that another session cancelled
+constexpr std::chrono::milliseconds build_look{100}; // how soon a watch sees that the build is over
 constexpr std::chrono::seconds close_timeout{5};
 
 // Sends from several threads, one message at a time.
@@ -76,11 +77,14 @@ private:
     std::jthread thread_; // last: it uses the others
 };
 
-// What a deployment is fed with, from the session that brought it.
+// What a deployment or a build is fed with, from the session that brought it.
 class SessionFeed : public Feed {
 public:
-    SessionFeed(net::Connection& connection, Outbox& outbox, DeploymentRun& run, std::chrono::milliseconds stall)
-        : connection_(connection), outbox_(outbox), run_(run), stall_(stall) {}
+    // Work is what has an id and can be cancelled: a deployment, a build.
+    template <class Work>
+    SessionFeed(net::Connection& connection, Outbox& outbox, Work& work, std::chrono::milliseconds stall)
+        : connection_(connection), outbox_(outbox), id_(work.id()), cancel_([&work] { work.cancel(); }),
+          cancelled_([&work] { return work.cancelled(); }), stall_(stall) {}
 
     std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
 
@@ -103,14 +107,14 @@ private:
             const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
             if (cancel == nullptr)
                 throw protocol::BadDocument(fmt::format("the trigger sent something else than {}", awaited));
-            if (cancel->id == run_.id())
-                run_.cancel();
+            if (cancel->id == id_)
+                cancel_();
         }
     }
 
     void receive(std::string_view awaited, Deadline stalled) {
         while (true) {
-            if (run_.cancelled())
+            if (cancelled_())
                 throw Interrupted("cancelled");
             try {
                 auto message = connection_.receive(std::min(stalled, deadline_in(cancel_look)));
@@ -129,16 +133,54 @@ private:
 
     net::Connection& connection_;
     Outbox& outbox_;
-    DeploymentRun& run_;
+    protocol::DeploymentId id_;
+    std::function<void()> cancel_;
+    std::function<bool()> cancelled_;
     std::chrono::milliseconds stall_;
     std::string received_; // what the last piece's view points into
+};
+
+// While a node builds, nothing is awaited from the trigger but that it gives up, or leaves.
+class BuildWatch {
+public:
+    BuildWatch(net::Connection& connection, TargetBuild& build)
+        : thread_([&connection, &build](std::stop_token stop) {
+              try {
+                  watch(connection, build, stop);
+              } catch (const std::exception& error) {
+                  spdlog::info("the session of a build: {}", error.what());
+                  build.cancel();
+              }
+          }) {}
+
+private:
+    static void watch(net::Connection& connection, TargetBuild& build, std::stop_token stop) {
+        while (!stop.stop_requested() && !build.cancelled()) {
+            try {
+                const auto message = connection.receive(deadline_in(build_look));
+                if (!message)
+                    throw net::ConnectionLost("the trigger has closed it");
+                const auto incoming = protocol::decode(*message);
+                const auto* said = std::get_if<protocol::Message>(&incoming);
+                const auto* cancel = said != nullptr ? std::get_if<protocol::Cancel>(said) : nullptr;
+                if (said != nullptr && (cancel == nullptr || cancel->id != build.id()))
+                    throw protocol::BadDocument("the trigger sent something else than cancel");
+                if (cancel != nullptr)
+                    build.cancel();
+            } catch (const TimedOut&) {
+                continue;
+            }
+        }
+    }
+
+    std::jthread thread_;
 };
 
 class ServedSession {
 public:
     ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
         : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
-          operator_key_(start.operator_key), outbox_(start.connection, limits.send) {}
+          operator_key_(start.operator_key), exporter_(start.exporter), outbox_(start.connection, limits.send) {}
 
     void serve(int version) {
         outbox_.send(deployments_.facts(version));
@@ -202,6 +244,8 @@ private:
             outbox_.send(deployments_.history(get->limit));
         } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
             on_recall(*recall);
+        } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
+            on_build(*build);
         } else {
             outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are taken here"});
             return false;
@@ -250,9 +294,34 @@ private:
             return outbox_.send(*refused);
         const auto& kept = std::get<Archive::Kept>(answer);
         outbox_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
-        const std::string_view list = kept.list;
-        for (size_t at = 0; at < list.size(); at += protocol::data_piece_bytes)
-            outbox_.send_list_piece(list.substr(at, protocol::data_piece_bytes));
+        send_list(kept.list);
+    }
+
+    void on_build(const protocol::Build& message) {
+        const auto answer = deployments_.begin_build(message.document, exporter_);
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+            return outbox_.send(*refused);
+        TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(answer);
+        outbox_.send(protocol::Admitted{build.id(), false});
+        const auto tell = [this](const protocol::Message& said) { outbox_.send(said); };
+        SessionFeed feed(connection_, outbox_, build, limits_.feed_stall);
+        if (const auto failure = build.fetch(feed, tell))
+            return outbox_.send(*failure);
+        const auto outcome = [&] {
+            const BuildWatch watch(connection_, build);
+            return build.build(tell);
+        }();
+        if (const auto* failure = std::get_if<protocol::NotBuilt>(&outcome))
+            return outbox_.send(*failure);
+        const auto& list = std::get<protocol::ClosureList>(outcome);
+        const auto text = protocol::to_text(list);
+        outbox_.send(protocol::Built{build.id(), protocol::summarize(text, list)});
+        send_list(text);
+    }
+
+    void send_list(std::string_view text) {
+        for (size_t at = 0; at < text.size(); at += protocol::data_piece_bytes)
+            outbox_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
     }
 
     // The operator's clock, by its hello and what has passed since.
@@ -266,6 +335,7 @@ private:
     SessionLimits limits_;
     Time hello_time_;
     std::optional<ssh::PublicKey> operator_key_;
+    protocol::Exporter exporter_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     Outbox outbox_;
     std::optional<EventSender> sender_; // last: it uses the outbox

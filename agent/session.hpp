@@ -3,6 +3,7 @@
 #include "agent/deployments.hpp"
 #include "shared/base/time.hpp"
 #include "shared/net/connection.hpp"
+#include "shared/protocol/hello.hpp"
 #include "shared/ssh/key.hpp"
 
 #include <chrono>
@@ -17,6 +18,7 @@ struct SessionStart {
     Time hello_time;
     int version = 1;
     std::optional<ssh::PublicKey> operator_key = std::nullopt; // of who is listened to while an operator
+    protocol::Exporter exporter{};                             // of its TLS session
 };
 
 struct SessionLimits {

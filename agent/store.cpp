@@ -47,6 +47,14 @@ public:
 
     void sync() override { sync_file_system(store_folder); }
 
+    void build(const nix::StorePath& derivation, const nix::BuildOptions& options) override {
+        daemon_.build(derivation, options);
+    }
+
+    std::vector<nix::PathInfo> query_closure(const nix::StorePath& root) override {
+        return nix::query_closure(daemon_, root);
+    }
+
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override {
         make_folders(link.parent_path());
         if (read_link(link) != path.absolute())

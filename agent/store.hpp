@@ -30,6 +30,9 @@ public:
     virtual void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) = 0;
     // Everything that was added is on the disk when this returns.
     virtual void sync() = 0;
+    // As nix::Daemon's.
+    virtual void build(const nix::StorePath& derivation, const nix::BuildOptions& options) = 0;
+    virtual std::vector<nix::PathInfo> query_closure(const nix::StorePath& root) = 0;
     // Makes the symbolic link `link` → path and registers it as a GC root.
     virtual void add_root(const std::filesystem::path& link, const nix::StorePath& path) = 0;
 };

@@ -33,7 +33,10 @@ in
     buildOnTarget = mkOption {
       type = types.bool;
       default = false;
-      description = "Not used yet: the node's system is built where the others are.";
+      description = ''
+        Whether the node builds its system itself: it gets the derivations and sources that it lacks, and no other machine
+        builds for it. --build-on-target and --no-build-on-target say otherwise for a run.
+      '';
     };
 
     # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged. hive.nix warns of

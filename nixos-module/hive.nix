@@ -128,9 +128,7 @@ let
       when = condition: sentence: if condition then [ sentence ] else [ ];
       viaSsh = written.agent.via or "direct" == "ssh";
     in
-    when (written.buildOnTarget or false)
-      "deployment.buildOnTarget is set and not used yet: the node's system is built where the others are."
-    ++ when (written.sshOptions or [ ] != [ ])
+    when (written.sshOptions or [ ] != [ ])
       "deployment.sshOptions is set and not used: what a way through SSH needs belongs into ~/.ssh/config."
     ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
       "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config.";

@@ -127,8 +127,19 @@ private:
         add_select_options(app, build.select);
         app.add_flag("--keep-result", build.keep_result,
                      "Keep each system as a GC root, .gcroots/node-NAME beside the hive");
+        add_on_target_options(app, build);
         app.add_option("--timings", build.timings, "Write how long each phase took to a file, as JSON")
             ->type_name("FILE");
+    }
+
+    static void add_on_target_options(CLI::App& app, BuildOptions& build) {
+        auto* there = app.add_flag_callback(
+            "--build-on-target", [&build] { build.on_target = true; },
+            "Let the nodes build their systems themselves (default: deployment.buildOnTarget)");
+        app.add_flag_callback(
+               "--no-build-on-target", [&build] { build.on_target = false; },
+               "Build all systems here, whatever the hive says")
+            ->excludes(there);
     }
 
     static void add_connect_options(CLI::App& app, ConnectOptions& connect) {
@@ -190,8 +201,9 @@ private:
 
     void add_build() {
         build_app_ = app_.add_subcommand("build", "Evaluate and build, and print each node's system");
-        add_build_options(*build_app_, build_);
-        build_app_->add_flag("--dry-run", build_.dry_run, "Stop after the evaluation, and print the derivations");
+        add_build_options(*build_app_, build_.build);
+        add_connect_options(*build_app_, build_.connect);
+        build_app_->add_flag("--dry-run", build_.build.dry_run, "Stop after the evaluation, and print the derivations");
     }
 
     void add_status() {
@@ -370,7 +382,7 @@ private:
     CLI::App* keys_app_ = nullptr;
     CommandLine line_;
     ApplyOptions apply_;
-    BuildOptions build_;
+    BuildCommandOptions build_;
     StatusOptions status_;
     CheckHealthOptions check_health_;
     EvalOptions eval_;
@@ -388,7 +400,7 @@ private:
 int run(const CommandLine& line, const Interrupt& interrupt) {
     if (const auto* options = std::get_if<ApplyOptions>(&line.command))
         return apply(line.global, *options, interrupt);
-    if (const auto* options = std::get_if<BuildOptions>(&line.command))
+    if (const auto* options = std::get_if<BuildCommandOptions>(&line.command))
         return build(line.global, *options, interrupt);
     if (const auto* options = std::get_if<CheckHealthOptions>(&line.command))
         return check_health(line.global, *options, interrupt);

@@ -14,7 +14,7 @@ int run_command_line(int argc, char** argv);
 // What a command line asks for.
 struct CommandLine {
     GlobalOptions global;
-    std::variant<ApplyOptions, BuildOptions, StatusOptions, CheckHealthOptions, HistoryOptions, RebootOptions,
+    std::variant<ApplyOptions, BuildCommandOptions, StatusOptions, CheckHealthOptions, HistoryOptions, RebootOptions,
                  RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions, UploadKeysOptions, KeysOptions>
         command;
 };

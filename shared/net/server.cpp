@@ -40,7 +40,7 @@ Judgement judge(const std::string& hello, const protocol::SessionExpectation& ex
         protocol::HelloVerdict verdict = protocol::admit_hello(verified, expected);
         if (!verdict.admitted)
             return refusal(peer, verdict.code, verdict.message);
-        return Session{nullptr, verified.operator_key, verified.hello.time, verdict.version};
+        return Session{nullptr, verified.operator_key, verified.hello.time, verdict.version, expected.exporter};
     } catch (const Error& error) {
         return refusal(peer, "bad-hello", error.what());
     }

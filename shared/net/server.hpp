@@ -36,6 +36,7 @@ struct Session {
     ssh::PublicKey operator_key;
     Time hello_time;
     int version = 0;
+    protocol::Exporter exporter{}; // of its TLS session
 };
 
 // TLS 1.3 WebSocket server that proves itself with an SSH host key (no resumption, ALPN waggle/1) and lets only

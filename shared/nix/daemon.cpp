@@ -274,4 +274,26 @@ void Daemon::nar_from_path(const StorePath& path, std::uint64_t nar_size, const 
     });
 }
 
+void Daemon::build(const StorePath& derivation, const BuildOptions& options) {
+    impl_->run(fmt::format("building {}", derivation.absolute()), [&](WorkerConnection& connection) {
+        BuildLog log(options.on_line);
+        connection.set_listener(&log);
+        connection.channel().set_patience(Patience{options.deadline, &options.interrupt});
+        WireWriter request;
+        request.op(WorkerOp::build_paths);
+        request.number(1);
+        request.string(derivation.absolute() + "!*"); // all outputs
+        request.number(0);                            // build what is missing; repair and check nothing
+        connection.send(request.bytes());
+        try {
+            connection.await_answer();
+        } catch (const OperationFailed& error) {
+            throw BuildFailed(fmt::format("{}error: {}", log.errors(), error.what()));
+        }
+        connection.reader().number(); // always 1
+        connection.channel().set_patience(std::nullopt);
+        connection.set_listener(nullptr);
+    });
+}
+
 } // namespace waggle::nix

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
 #include "shared/nix/path_info.hpp"
 
@@ -11,6 +12,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace waggle::nix {
@@ -19,6 +21,24 @@ namespace waggle::nix {
 class DaemonError : public Error {
 public:
     using Error::Error;
+};
+
+// It answered with an error.
+class OperationFailed : public DaemonError {
+public:
+    using DaemonError::DaemonError;
+};
+
+// A build did not succeed. The text is Nix's, with "error:" before each of its errors.
+class BuildFailed : public Error {
+public:
+    using Error::Error;
+};
+
+struct BuildOptions {
+    Deadline deadline;          // builders may be silent for as long
+    const Interrupt& interrupt; // asked for: the build is given up, and the daemon kills its builders
+    std::function<void(std::string_view)> on_line;
 };
 
 // Fills the buffer with the next bytes of a NAR and says how many; 0 at its end. May throw: nothing is then registered.
@@ -58,6 +78,9 @@ public:
     void add_to_store_nar(const PathInfo& info, const NarSource& nar, bool replace = false);
     // Writes the path's NAR (info.nar_size bytes) to the sink.
     void nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink);
+    // Builds all outputs of the derivation, or has them substituted; they are temporary roots. Throws BuildFailed, and
+    // Interrupted.
+    void build(const StorePath& derivation, const BuildOptions& options);
 
 private:
     class Impl;

@@ -118,13 +118,15 @@ size_t DuplexChannel::read_some(std::span<std::byte> buffer) {
 void DuplexChannel::pump(bool until_input) {
     if (in_ < 0)
         throw DaemonError("the connection to the nix daemon is closed");
-    Deadline deadline = deadline_in(stall_timeout_);
+    const Deadline deadline = patience_ ? patience_->deadline : deadline_in(stall_timeout_);
+    const Interrupt* interrupt = patience_ ? patience_->interrupt : nullptr;
     for (;;) {
         if (at_end_ && (until_input || !peer_reads_))
             fail_closed();
         bool wants_output = peer_reads_ && output_start_ < output_.size();
-        std::array<pollfd, 3> entries{pollfd{at_end_ ? -1 : in_, POLLIN, 0},
-                                      pollfd{wants_output ? out_ : -1, POLLOUT, 0}, pollfd{err_, POLLIN, 0}};
+        std::array<pollfd, 4> entries{pollfd{at_end_ ? -1 : in_, POLLIN, 0},
+                                      pollfd{wants_output ? out_ : -1, POLLOUT, 0}, pollfd{err_, POLLIN, 0},
+                                      pollfd{interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0}};
         int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(deadline));
         if (ready < 0 && errno != EINTR)
             throw SystemError("poll");
@@ -132,6 +134,10 @@ void DuplexChannel::pump(bool until_input) {
             fail_stalled();
         if (ready < 0)
             continue;
+        if (interrupt != nullptr)
+            interrupt->check();
+        if (patience_ && std::chrono::steady_clock::now() >= patience_->deadline)
+            fail_stalled(); // however much it says
         if (entries[2].revents)
             drain_stderr();
         if (entries[0].revents)
@@ -189,6 +195,8 @@ void DuplexChannel::drain_stderr() {
 }
 
 void DuplexChannel::fail_stalled() {
+    if (patience_)
+        throw Stalled("it has taken longer than it may");
     auto seconds = std::chrono::duration<double>(stall_timeout_).count();
     throw Stalled(fmt::format("the nix daemon has made no progress for {:g} s", seconds));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
 #include "shared/nix/daemon.hpp"
 
@@ -18,6 +19,12 @@ public:
     using DaemonError::DaemonError;
 };
 
+// A wait that may be long.
+struct Patience {
+    Deadline deadline; // for all of it, however long nothing comes
+    const Interrupt* interrupt = nullptr;
+};
+
 // A byte stream in both directions to a socket or to a child's standard streams. What is written is queued and sent
 // while waiting for input, so both sides may be busy sending without a deadlock. Every wait without progress for
 // `stall_timeout` throws Stalled; an early end of the stream throws DaemonError.
@@ -29,6 +36,9 @@ public:
     DuplexChannel(const DuplexChannel&) = delete;
     DuplexChannel& operator=(const DuplexChannel&) = delete;
     ~DuplexChannel();
+
+    // From now on, waits without progress end by this instead: Stalled at its deadline, Interrupted when asked for.
+    void set_patience(std::optional<Patience> patience) { patience_ = patience; }
 
     void write(std::string_view bytes);
     // Sends all that is queued. Returns early when the peer reads no more but has said something: see has_input.
@@ -54,6 +64,7 @@ private:
     [[noreturn]] void fail_closed();
 
     std::chrono::milliseconds stall_timeout_;
+    std::optional<Patience> patience_;
     Fd socket_;
     std::optional<Child> child_;
     int in_ = -1;

@@ -39,6 +39,7 @@ constexpr size_t max_fields = 64;
 constexpr size_t max_traces = 1000;
 constexpr size_t max_shown_error_bytes = 16 << 10;
 constexpr size_t max_shown_log_bytes = 512;
+constexpr size_t max_message_bytes = 16 << 10; // for a listener
 
 // Nix puts the word before its messages; ours have their own context.
 std::string_view without_error_prefix(std::string_view message) {
@@ -102,18 +103,28 @@ bool WorkerConnection::take_message() {
     switch (std::uint64_t kind = reader_.number()) {
     case stderr_last: return true;
     case stderr_error: throw_error();
-    case stderr_next:
-        last_log_line_ = trimmed(plain_text(reader_.string(max_log_bytes), max_shown_log_bytes));
+    case stderr_next: {
+        const std::string text = reader_.string(max_log_bytes);
+        last_log_line_ = trimmed(plain_text(text, max_shown_log_bytes));
+        if (listener_ != nullptr)
+            listener_->said(trimmed(plain_text(text, max_message_bytes)));
         return false;
+    }
     case stderr_start_activity: take_activity(); return false;
-    case stderr_stop_activity:
-        reader_.number(); // id
+    case stderr_stop_activity: {
+        const std::uint64_t id = reader_.number();
+        if (listener_ != nullptr)
+            listener_->ends(id);
         return false;
-    case stderr_result:
-        reader_.number(); // id
-        reader_.number(); // type
-        take_fields();
+    }
+    case stderr_result: {
+        const std::uint64_t id = reader_.number();
+        const std::uint64_t type = reader_.number();
+        const std::vector<std::string> fields = take_fields();
+        if (listener_ != nullptr)
+            listener_->result(id, type, fields);
         return false;
+    }
     case stderr_read:
     case stderr_write:
         throw DaemonError("the nix daemon uses a way to transfer data that it has not used since protocol 1.23");
@@ -122,23 +133,29 @@ bool WorkerConnection::take_message() {
 }
 
 void WorkerConnection::take_activity() {
-    reader_.number(); // id
-    reader_.number(); // level
-    reader_.number(); // type
+    const std::uint64_t id = reader_.number();
+    const std::uint64_t level = reader_.number();
+    const std::uint64_t type = reader_.number();
     std::string text = reader_.string(max_log_bytes);
     if (!text.empty())
         last_log_line_ = trimmed(plain_text(text, max_shown_log_bytes));
-    take_fields();
+    const std::vector<std::string> fields = take_fields();
     reader_.number(); // parent
+    if (listener_ != nullptr)
+        listener_->begins(id, level, type, trimmed(plain_text(text, max_message_bytes)), fields);
 }
 
-void WorkerConnection::take_fields() {
+std::vector<std::string> WorkerConnection::take_fields() {
+    std::vector<std::string> fields;
     for (std::uint64_t left = reader_.number(max_fields, "the number of fields"); left > 0; --left) {
-        if (reader_.number(1, "a field's type") == 0)
+        if (reader_.number(1, "a field's type") == 0) {
             reader_.number();
-        else
-            reader_.string(max_log_bytes);
+            fields.emplace_back();
+        } else {
+            fields.push_back(reader_.string(max_log_bytes));
+        }
     }
+    return fields;
 }
 
 void WorkerConnection::throw_error() {
@@ -154,7 +171,7 @@ void WorkerConnection::throw_error() {
         if (traces.size() < max_shown_error_bytes)
             traces += fmt::format("\n{}", trimmed(plain_text(trace, max_shown_log_bytes)));
     }
-    throw DaemonError(fmt::format("{}{}", trimmed(without_error_prefix(trimmed(message))), traces));
+    throw OperationFailed(fmt::format("{}{}", trimmed(without_error_prefix(trimmed(message))), traces));
 }
 
 } // namespace waggle::nix

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "shared/nix/build_log.hpp"
 #include "shared/nix/duplex_channel.hpp"
 #include "shared/nix/worker_wire.hpp"
 
 #include <string>
+#include <vector>
 
 namespace waggle::nix {
 
@@ -23,8 +25,8 @@ public:
 
     // Queues bytes; they are sent while answers are read.
     void send(std::string_view bytes) { channel_.write(bytes); }
-    // Reads log messages up to the answer, which is then to be read from reader(). Throws DaemonError with the daemon's
-    // own words when it answers with an error.
+    // Reads log messages up to the answer, which is then to be read from reader(). Throws OperationFailed with the
+    // daemon's own words when it answers with an error.
     void await_answer();
     // Sends what is queued. Throws DaemonError when the daemon answers before it has everything.
     void flush_before_answer();
@@ -33,12 +35,14 @@ public:
     DuplexChannel& channel() { return channel_; }
     // What the daemon has last logged, "" if nothing: it says what it waits for.
     const std::string& last_log_line() const { return last_log_line_; }
+    // Who is told what the daemon logs from now on; null: nobody.
+    void set_listener(BuildLog* listener) { listener_ = listener; }
 
 private:
     void shake_hands();
     bool take_message();
     void take_activity();
-    void take_fields();
+    std::vector<std::string> take_fields(); // a number as ""
     [[noreturn]] void throw_error();
 
     DuplexChannel channel_;
@@ -46,6 +50,7 @@ private:
     unsigned minor_ = 0;
     std::string nix_version_;
     std::string last_log_line_;
+    BuildLog* listener_ = nullptr;
 };
 
 } // namespace waggle::nix

@@ -15,6 +15,7 @@ namespace waggle::nix {
 // The numbers by which the worker protocol names its operations (libstore/worker-protocol.hh).
 enum class WorkerOp : std::uint64_t {
     is_valid_path = 1,
+    build_paths = 9,
     add_temp_root = 11,
     add_indirect_root = 12,
     query_path_info = 26,

@@ -1,6 +1,7 @@
 #include "shared/protocol/deployment.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/protocol/document_fields.hpp"
 #include "shared/protocol/json.hpp"
 #include "shared/protocol/name.hpp"
 
@@ -54,24 +55,6 @@ T one_of(Fields& fields, std::string_view key, const std::array<Word<T>, N>& wor
     return *value;
 }
 
-std::uint64_t count(Fields& fields, std::string_view key, std::uint64_t max) {
-    return static_cast<std::uint64_t>(fields.integer(key, 1, static_cast<std::int64_t>(max)));
-}
-
-// Nix's system names: "x86_64-linux", "aarch64-linux".
-bool is_system(std::string_view text) {
-    auto lower_or_digit = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-    auto dash = text.find('-');
-    if (dash == text.npos || dash == 0 || dash + 1 == text.size() || text.size() > 64)
-        return false;
-    return std::ranges::all_of(text.substr(0, dash), [&](char c) { return lower_or_digit(c) || c == '_'; }) &&
-           std::ranges::all_of(text.substr(dash + 1), lower_or_digit);
-}
-
-Json to_json(const ClosureSummary& closure) {
-    return {{"sha256", to_hex(closure.sha256)}, {"bytes", closure.bytes}, {"paths", closure.paths}};
-}
-
 Json to_json(const Secrets& secrets) {
     if (secrets.keep)
         return {{"keep", true}};
@@ -83,46 +66,6 @@ Json to_json(const Rollback& rollback) {
             {"confirmTimeout", rollback.confirm_timeout.count()},
             {"activationTimeout", rollback.activation_timeout.count()},
             {"onFailedUnits", text_of(failed_units_policies, rollback.keep_on_failed_units)}};
-}
-
-std::vector<ssh::PublicKey> read_node_keys(Fields& fields) {
-    std::vector<ssh::PublicKey> keys;
-    for (const auto& item : fields.array("nodeKeys", max_node_keys)) {
-        if (!item.is_string())
-            fields.fail("nodeKeys", "has an item that is not a string");
-        try {
-            keys.push_back(ssh::PublicKey::parse(item.get_ref<const std::string&>()));
-        } catch (const ssh::BadKey& error) {
-            fields.fail("nodeKeys", fmt::format("has a bad key: {}", error.what()));
-        }
-        if (keys.back().to_string() != item.get_ref<const std::string&>())
-            fields.fail("nodeKeys", "has a key that is not in the form \"ssh-ed25519 AAAA…\"");
-    }
-    if (keys.empty())
-        fields.fail("nodeKeys", "is empty");
-    return keys;
-}
-
-std::optional<nix::StorePath> read_toplevel(Fields& fields) {
-    if (fields.is_null("toplevel"))
-        return std::nullopt;
-    try {
-        return nix::StorePath::parse_absolute(fields.string("toplevel"));
-    } catch (const nix::BadStorePath& error) {
-        fields.fail("toplevel", fmt::format("is not a store path: {}", error.what()));
-    }
-}
-
-std::optional<ClosureSummary> read_closure(Fields& fields) {
-    if (fields.is_null("closure"))
-        return std::nullopt;
-    Fields inner(fields.object("closure"), "deployment, field \"closure\"");
-    ClosureSummary closure;
-    closure.sha256 = inner.digest("sha256");
-    closure.bytes = count(inner, "bytes", max_closure_list_bytes);
-    closure.paths = count(inner, "paths", max_closure_paths);
-    inner.end();
-    return closure;
 }
 
 Secrets read_secrets(Fields& fields) {
@@ -257,15 +200,12 @@ DeploymentId DeploymentId::parse(std::string_view hex) {
 }
 
 std::string to_payload(const Deployment& deployment) {
-    Json keys = Json::array();
-    for (const auto& key : deployment.node_keys)
-        keys.push_back(key.to_string());
     Json json = {
         {"v", 1},
         {"type", "deployment"},
         {"hive", deployment.hive},
         {"node", deployment.node},
-        {"nodeKeys", keys},
+        {"nodeKeys", to_json(deployment.node_keys)},
         {"system", deployment.system},
         {"goal", to_string(deployment.goal)},
         {"toplevel", nullptr},
@@ -313,12 +253,12 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.hive = fields.name("hive");
     deployment.node = fields.name("node");
     deployment.node_keys = read_node_keys(fields);
-    deployment.system = fields.string("system");
-    if (!is_system(deployment.system))
-        fields.fail("system", fmt::format("is not a system such as x86_64-linux: {}", in_quotes(deployment.system)));
+    deployment.system = read_system(fields);
     deployment.goal = one_of(fields, "goal", goals);
-    deployment.toplevel = read_toplevel(fields);
-    deployment.closure = read_closure(fields);
+    if (!fields.is_null("toplevel"))
+        deployment.toplevel = read_store_path(fields, "toplevel");
+    if (!fields.is_null("closure"))
+        deployment.closure = read_closure_summary(fields, "closure", "deployment");
     deployment.secrets = read_secrets(fields);
     deployment.sequence = fields.integer("sequence", 1);
     if (!fields.is_null("parent"))

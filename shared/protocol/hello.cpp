@@ -1,6 +1,7 @@
 #include "shared/protocol/hello.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/protocol/document_fields.hpp"
 #include "shared/ssh/sshsig.hpp"
 
 #include <fmt/format.h>
@@ -14,16 +15,6 @@ namespace {
 constexpr std::string_view operator_role = "operator";
 constexpr size_t max_versions = 16;
 constexpr size_t max_signature_bytes = 1024; // ours take 180
-
-template <size_t N>
-std::array<std::uint8_t, N> read_bytes(Fields& fields, std::string_view key) {
-    auto bytes = fields.base64(key, N);
-    std::array<std::uint8_t, N> out;
-    if (bytes.size() != N)
-        fields.fail(key, fmt::format("is not {} bytes long", N));
-    std::ranges::transform(bytes, out.begin(), [](char c) { return static_cast<std::uint8_t>(c); });
-    return out;
-}
 
 ssh::PublicKey read_node_key(Fields& fields) {
     try {

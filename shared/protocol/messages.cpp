@@ -279,6 +279,11 @@ constexpr std::array readers = {
     Reader{"recalled", read<Recalled>},
     Reader{"getSecrets", read<GetSecrets>},
     Reader{"secrets", read<SecretsReport>},
+    Reader{"build", read<Build>},
+    Reader{"buildProgress", read<BuildProgress>},
+    Reader{"buildLine", read<BuildLine>},
+    Reader{"built", read<Built>},
+    Reader{"notBuilt", read<NotBuilt>},
 };
 static_assert(readers.size() == std::variant_size_v<Message>);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/protocol/build_messages.hpp"
 #include "shared/protocol/outcome.hpp"
 #include "shared/protocol/questions.hpp"
 #include "shared/protocol/secrets_report.hpp"
@@ -18,7 +19,8 @@ namespace waggle::protocol {
 // A session is a sequence of binary WebSocket messages. The first byte says what follows:
 //   'J' a JSON object with a "type";
 //   'S' the next piece of the sealed secret bundle (trigger to agent, right after deploy, if it replaces secrets);
-//   'L' the next piece of the closure list's text (trigger to agent, after those, if the goal has a closure);
+//   'L' the next piece of the closure list's text (trigger to agent, after those, if the goal has a closure, and after
+//       build; agent to trigger after recalled and built);
 //   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
 //       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
 inline constexpr size_t max_message_bytes = 1 << 20;
@@ -134,9 +136,9 @@ struct Confirm {
     DeploymentId id;
 };
 
-using Message =
-    std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm, CheckHealth,
-                 HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled, GetSecrets, SecretsReport>;
+using Message = std::variant<Facts, Refused, Deploy, Admitted, Want, Event, Result, Attach, Cancel, Confirm,
+                             CheckHealth, HealthReport, RebootNode, Rebooting, GetHistory, History, Recall, Recalled,
+                             GetSecrets, SecretsReport, Build, BuildProgress, BuildLine, Built, NotBuilt>;
 
 // 'J' and the JSON text.
 std::string encode(const Message& message);

@@ -21,8 +21,11 @@ DeploymentId SignedDocument::id() const {
 }
 
 SignedDocument sign(const Deployment& deployment, const ssh::Signer& key) {
-    auto payload = to_payload(deployment);
-    auto signature = ssh::sshsig_sign(key, deployment_namespace, payload);
+    return sign_payload(to_payload(deployment), deployment_namespace, key);
+}
+
+SignedDocument sign_payload(std::string payload, std::string_view name_space, const ssh::Signer& key) {
+    auto signature = ssh::sshsig_sign(key, name_space, payload);
     return {std::move(payload), {std::move(signature)}};
 }
 
@@ -50,11 +53,11 @@ SignedDocument signed_document_from_json(const Json& json) {
     return document;
 }
 
-std::vector<ssh::PublicKey> valid_signers(const SignedDocument& document) {
+std::vector<ssh::PublicKey> valid_signers(const SignedDocument& document, std::string_view name_space) {
     std::vector<ssh::PublicKey> signers;
     for (const auto& signature : document.signatures) {
         try {
-            auto signer = ssh::sshsig_verify(signature, deployment_namespace, document.payload);
+            auto signer = ssh::sshsig_verify(signature, name_space, document.payload);
             if (std::ranges::find(signers, signer) == signers.end())
                 signers.push_back(signer);
         } catch (const ssh::BadSignature&) {

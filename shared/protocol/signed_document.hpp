@@ -21,6 +21,7 @@ struct SignedDocument {
 };
 
 SignedDocument sign(const Deployment& deployment, const ssh::Signer& key);
+SignedDocument sign_payload(std::string payload, std::string_view name_space, const ssh::Signer& key);
 
 Json to_json(const SignedDocument& document);
 // Throws BadDocument; at most 8 signatures.
@@ -28,6 +29,7 @@ SignedDocument signed_document_from_json(const Json& json);
 
 // The keys whose signatures over the payload hold. A signature that does not hold is not an error here:
 // it is simply not in the answer.
-std::vector<ssh::PublicKey> valid_signers(const SignedDocument& document);
+std::vector<ssh::PublicKey> valid_signers(const SignedDocument& document,
+                                          std::string_view name_space = deployment_namespace);
 
 } // namespace waggle::protocol

@@ -129,9 +129,8 @@ waggle_wait() {
 }
 
 exec_waggle() {
-    local command=$1 options=(-f "$run/hive/hive.nix"); shift
-    [[ $command == build ]] ||
-        options+=(--identity "${identity:-$run/operator}" --known-hosts "${known_hosts:-$run/known_hosts}")
+    local command=$1; shift
+    local options=(-f "$run/hive/hive.nix" --identity "${identity:-$run/operator}" --known-hosts "${known_hosts:-$run/known_hosts}")
     exec "$build_dir/trigger/waggle" "$command" "${options[@]}" "$@"
 }
 

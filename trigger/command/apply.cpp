@@ -61,7 +61,7 @@ void add_untouched(const std::vector<std::string>& names, const std::set<std::st
 
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt) {
     if (options.goal == protocol::Goal::build)
-        return build(global, options.build, interrupt);
+        return build(global, {options.build, options.connect}, interrupt);
     if (options.goal == protocol::Goal::upload_keys)
         return upload_keys(global, {options.build.select, options.connect, options.force}, interrupt);
 
@@ -96,7 +96,11 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     std::atomic<bool> began = false; // to deploy
     try {
         preparation.evaluate_and_build(
-            names, [&](std::vector<EvaluatedNode>& chunk) { leave_out_undeployable(chunk, *reporter, skipped); },
+            names,
+            [&](std::vector<EvaluatedNode>& chunk) {
+                leave_out_undeployable(chunk, *reporter, skipped);
+                choose_builders(chunk, options.build.on_target);
+            },
             [&](std::vector<EvaluatedNode> built) {
                 began = true;
                 if (options.build.keep_result)

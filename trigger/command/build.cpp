@@ -1,5 +1,6 @@
 #include "trigger/command/build.hpp"
 
+#include "trigger/command/build_there.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
@@ -14,7 +15,8 @@
 
 namespace waggle::trigger {
 
-int build(const GlobalOptions& global, const BuildOptions& options, const Interrupt& interrupt) {
+int build(const GlobalOptions& global, const BuildCommandOptions& command, const Interrupt& interrupt) {
+    const BuildOptions& options = command.build;
     const bool color = use_color(global.color, stderr_is_terminal());
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, color);
     Preparation preparation(global, options.select, interrupt, *reporter);
@@ -22,21 +24,30 @@ int build(const GlobalOptions& global, const BuildOptions& options, const Interr
     std::vector<EvaluatedNode> nodes;
     if (options.dry_run) {
         nodes = preparation.evaluate(names);
+        choose_builders(nodes, options.on_target);
+        for (const EvaluatedNode& node : nodes)
+            if (node.deployment.build_on_target)
+                reporter->note(fmt::format("{} would be built on the node itself", node.name));
     } else {
         std::mutex mutex;
+        NodesThatBuild there(command.connect, preparation.store(), interrupt, *reporter);
         preparation.evaluate_and_build(
-            names, [](auto&) {},
+            names, [&](auto& chunk) { choose_builders(chunk, options.on_target); },
             [&](std::vector<EvaluatedNode> built) {
                 const std::scoped_lock lock(mutex);
+                if (built.front().deployment.build_on_target)
+                    return there.add(std::move(built));
                 nodes.insert(nodes.end(), std::make_move_iterator(built.begin()), std::make_move_iterator(built.end()));
             });
+        there.finish(nodes, preparation.failed);
         std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         if (options.keep_result)
             preparation.keep_results(nodes);
     }
     sort_by_node(preparation.failed);
     for (const EvaluatedNode& node : nodes)
-        reporter->ended(node.name, protocol::Outcome::ok, "");
+        if (!node.deployment.build_on_target || options.dry_run) // else it was told
+            reporter->ended(node.name, protocol::Outcome::ok, "");
     reporter.reset();
 
     // Standard output is for scripts: one line per node, nothing else.

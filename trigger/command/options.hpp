@@ -30,7 +30,8 @@ struct SelectOptions {
 struct BuildOptions {
     SelectOptions select;
     bool keep_result = false;
-    bool dry_run = false; // print derivations, build nothing
+    bool dry_run = false;          // print derivations, build nothing
+    std::optional<bool> on_target; // instead of deployment.buildOnTarget
     std::optional<std::filesystem::path> timings;
 };
 
@@ -39,6 +40,12 @@ struct ConnectOptions {
     std::optional<std::filesystem::path> identity;
     std::vector<std::filesystem::path> known_hosts;
     std::optional<bool> via_ssh; // instead of deployment.agent.via
+};
+
+// `waggle build`: connects where a node builds its system itself.
+struct BuildCommandOptions {
+    BuildOptions build;
+    ConnectOptions connect;
 };
 
 struct ApplyOptions {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <thread>
 
@@ -72,6 +73,12 @@ EvaluationLimits evaluation_limits(const SelectOptions& options) {
         throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", options.eval_node_limit));
     limits.per_chunk = limit;
     return limits;
+}
+
+void choose_builders(std::vector<EvaluatedNode>& nodes, std::optional<bool> on_target) {
+    for (EvaluatedNode& node : nodes)
+        node.deployment.build_on_target = on_target.value_or(node.deployment.build_on_target) &&
+                                          node.deployment.target_host && node.deployment.agent_enable;
 }
 
 Preparation::Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
@@ -197,7 +204,7 @@ void Preparation::evaluate_and_build(const std::vector<std::string>& names,
     const auto build_chunk = [&](Nodes chunk) {
         std::vector<std::string> at_stake = names_of(chunk);
         try {
-            Nodes done = build(std::move(chunk));
+            Nodes done = chunk.front().deployment.build_on_target ? std::move(chunk) : build(std::move(chunk));
             at_stake = names_of(done);
             if (!done.empty())
                 built(std::move(done));
@@ -211,8 +218,13 @@ void Preparation::evaluate_and_build(const std::vector<std::string>& names,
     WorkQueue queue(builds);
     evaluate(names, [&](Nodes chunk) {
         leave_out(chunk);
-        if (!chunk.empty())
-            queue.add([&build_chunk, chunk = std::move(chunk)] { build_chunk(chunk); });
+        const auto there = std::ranges::stable_partition(
+            chunk, [](const EvaluatedNode& node) { return !node.deployment.build_on_target; });
+        Nodes themselves(std::make_move_iterator(there.begin()), std::make_move_iterator(there.end()));
+        chunk.erase(there.begin(), there.end());
+        for (Nodes* part : {&chunk, &themselves})
+            if (!part->empty())
+                queue.add([&build_chunk, nodes = std::move(*part)] { build_chunk(nodes); });
     });
     queue.finish();
     interrupt_.check();
@@ -232,6 +244,8 @@ Preparation::Nodes Preparation::build(Nodes nodes) {
 
 void Preparation::keep_results(std::span<const EvaluatedNode> nodes) {
     for (const EvaluatedNode& node : nodes) {
+        if (node.deployment.build_on_target)
+            continue;
         if (builds_.other() && builds_.other()->is_by_ssh())
             add_root_by_ssh(*builds_.other(), info_.name, node.name, node.toplevel, interrupt_);
         else

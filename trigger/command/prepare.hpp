@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,11 +43,13 @@ public:
     EvaluatedKeyTexts key_texts(std::span<const NodeAddress* const> nodes);
     std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
     // Evaluates, and builds what is evaluated while the rest still is. Nodes that `leave_out` takes out of a chunk are
-    // not built; what was built goes to `built`, from several threads. Returns when all is done.
+    // not built, nor are those that build their systems themselves (deployment.build_on_target); what was built and
+    // these, each apart, go to `built`, from several threads. Returns when all is done.
     using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there.
+    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there. Not of systems that their
+    // nodes built.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
     // In which systems are built.
@@ -76,6 +79,9 @@ private:
 
 // --build-store. Throws Error.
 std::optional<BuildStore> build_store(const NixOptions& nix);
+// Says of each node whether it builds its system itself: as `on_target` or else the hive has it, where there is an
+// agent to be asked.
+void choose_builders(std::vector<EvaluatedNode>& nodes, std::optional<bool> on_target);
 
 // What the command line says of evaluators. Throws Error.
 EvaluationLimits evaluation_limits(const SelectOptions& options);

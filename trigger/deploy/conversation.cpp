@@ -41,6 +41,32 @@ bool has_begun(DeploymentState state) {
 
 } // namespace
 
+// A node that prints on and on must not fill the log that the trigger writes.
+void show_line(const std::string& node, const std::string& text, const Surroundings& surroundings,
+               DeploymentProgress& progress) {
+    const auto most = surroundings.patience.lines_shown;
+    if (++progress.lines <= most)
+        surroundings.reporter.line(node, text);
+    else if (progress.lines == most + 1)
+        surroundings.reporter.line(
+            node,
+            fmt::format("more than {} lines: the rest is in the node's journal, and the last ones are kept", most));
+}
+
+void count_event(const Surroundings& surroundings, DeploymentProgress& progress) {
+    if (++progress.events > surroundings.patience.events)
+        throw protocol::BadDocument(
+            fmt::format("the node has sent more than {} events, as no deployment does", surroundings.patience.events));
+}
+
+void check_outbox(const Outbox& outbox) {
+    try {
+        outbox.check();
+    } catch (const TimedOut&) {
+        throw net::ConnectionLost("the node takes nothing any more");
+    }
+}
+
 Conversation::Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
                            const Handout& handout, const Surroundings& surroundings, DeploymentProgress& progress)
     : node_(node), session_(session), document_(document), handout_(handout), surroundings_(surroundings),
@@ -80,7 +106,7 @@ Conversation::Ending Conversation::follow() {
             if (ending)
                 break;
             if (!surroundings_.interrupt.requested())
-                check_outbox();
+                check_outbox(outbox_);
             try {
                 receive_one(ending);
                 silence_deadline = deadline_in(surroundings_.patience.silence);
@@ -98,14 +124,6 @@ Conversation::Ending Conversation::follow() {
     }
     progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
     return *ending;
-}
-
-void Conversation::check_outbox() const {
-    try {
-        outbox_.check();
-    } catch (const TimedOut&) {
-        throw net::ConnectionLost("the node takes nothing any more");
-    }
 }
 
 void Conversation::receive_one(std::optional<Ending>& ending) {
@@ -132,14 +150,13 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
 }
 
 void Conversation::on(const Event& event) {
-    if (event.kind != Event::Kind::progress && ++progress_.events > surroundings_.patience.events)
-        throw protocol::BadDocument(
-            fmt::format("the node has sent more than {} events, as no deployment does", surroundings_.patience.events));
+    if (event.kind != Event::Kind::progress)
+        count_event(surroundings_, progress_);
     switch (event.kind) {
     case Event::Kind::state:
         on_state(event.state);
         if (!event.text.empty())
-            show(event.text);
+            show_line(node_, event.text, surroundings_, progress_);
         break;
     case Event::Kind::progress: surroundings_.reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
     case Event::Kind::log:
@@ -151,20 +168,9 @@ void Conversation::on(const Event& event) {
         [[fallthrough]];
     case Event::Kind::note:
         progress_.log.add(event.text);
-        show(event.text);
+        show_line(node_, event.text, surroundings_, progress_);
         break;
     }
-}
-
-// A node that prints on and on must not fill the log that the trigger writes.
-void Conversation::show(const std::string& text) {
-    const auto most = surroundings_.patience.lines_shown;
-    if (++progress_.lines <= most)
-        surroundings_.reporter.line(node_, text);
-    else if (progress_.lines == most + 1)
-        surroundings_.reporter.line(
-            node_,
-            fmt::format("more than {} lines: the rest is in the node's journal, and the last ones are kept", most));
 }
 
 void Conversation::on_state(DeploymentState state) {

@@ -20,10 +20,19 @@ struct DeploymentProgress {
     std::uint64_t events = 0;         // of any kind but progress
     std::uint64_t lines = 0;          // of any kind
     std::uint64_t bytes_sent = 0;
+    bool asked_to_build = false; // the node itself
     LogTail log;
     std::optional<Instant> sent_at; // the document
     std::optional<Instant> activation_began;
 };
+
+// Shows a line of the node's, up to the cap.
+void show_line(const std::string& node, const std::string& text, const Surroundings& surroundings,
+               DeploymentProgress& progress);
+// Throws BadDocument where it is one more than any deployment has.
+void count_event(const Surroundings& surroundings, DeploymentProgress& progress);
+// Throws what ended it.
+void check_outbox(const Outbox& outbox);
 
 // What goes over the wire besides the document.
 struct Handout {
@@ -55,11 +64,9 @@ public:
     Ending follow();
 
 private:
-    void check_outbox() const;
     void receive_one(std::optional<Ending>& ending);
     void on(const protocol::Event& event);
     void on_state(protocol::DeploymentState state);
-    void show(const std::string& text);
     std::optional<Ending> handle_interrupt();
 
     const std::string& node_;

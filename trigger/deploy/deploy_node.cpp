@@ -1,6 +1,7 @@
 #include "trigger/deploy/deploy_node.hpp"
 
 #include "shared/protocol/signed_document.hpp"
+#include "trigger/deploy/build_on_target.hpp"
 #include "trigger/deploy/conversation.hpp"
 #include "trigger/secrets/read_secrets.hpp"
 
@@ -83,9 +84,12 @@ private:
             return end(Outcome::unchanged, "", "");
         }
 
+        const std::shared_ptr<const Closure> closure = closure_for(session);
+        if (intent_.goal == protocol::Goal::build) {
+            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            return end(Outcome::ok, "", "");
+        }
         surroundings_.reporter.step(node_.name, Step::deploying);
-        const std::shared_ptr<const Closure> closure =
-            surroundings_.toplevel ? surroundings_.closure() : std::make_shared<const Closure>();
         protocol::SignedDocument document = sign_document(session, *closure);
 
         // A connection that breaks is made again. What the agent has fetched by then stays: it gives up a fetch whose
@@ -105,6 +109,22 @@ private:
             } catch (const net::ConnectionLost& lost) {
                 loss_ = lost.what();
                 session = reopen();
+            }
+        }
+    }
+
+    std::shared_ptr<const Closure> closure_for(Session& session) {
+        if (!surroundings_.toplevel)
+            return std::make_shared<const Closure>();
+        if (!surroundings_.build_there)
+            return surroundings_.closure();
+        for (;;) {
+            try {
+                surroundings_.reporter.step(node_.name, Step::building);
+                return build_on_target(node_, session, surroundings_, progress_);
+            } catch (const net::ConnectionLost& lost) {
+                loss_ = lost.what();
+                session = reopen(); // what was built by then stays
             }
         }
     }
@@ -235,12 +255,16 @@ private:
                             what, progress_.activation_seen ? "had begun" : "may have begun", node_.name));
         if (surroundings_.interrupt.requested())
             return end(Outcome::interrupted, "interrupted",
-                       progress_.sent_at ? "stopped; nothing was changed but verified paths in its store"
-                                         : "stopped before anything was sent to it");
+                       progress_.sent_at || progress_.asked_to_build
+                           ? "stopped; nothing was changed but verified paths in its store"
+                           : "stopped before anything was sent to it");
         try {
             throw;
         } catch (const SecretNotRead&) {
             end(Outcome::hive_error, "secret-not-read", what);
+        } catch (const NotBuiltThere& reason) {
+            end(reason.code() == "build-failed" ? Outcome::hive_error : Outcome::failed_before_activation,
+                reason.code(), what);
         } catch (const RefusedByNode& refused) {
             end(Outcome::refused, refused.code(), what);
         } catch (const net::WrongHostKey&) {

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace waggle::trigger {
 
@@ -27,6 +28,13 @@ struct Patience {
     std::uint64_t events = 1'000'000;   // and from here on it talks without end; progress is not counted
 };
 
+// What a node builds itself.
+struct BuildThere {
+    nix::StorePath drv;                                          // of its system
+    std::function<std::shared_ptr<const Closure>()> derivations; // the closure of that
+    std::function<ReadNar()> nar_reader;                         // of these
+};
+
 // The outside world of one node's deployment.
 struct Surroundings {
     Connect connect;
@@ -40,6 +48,7 @@ struct Surroundings {
     std::function<bool(const nix::StorePath&)> knows = {}; // whether this machine has the path; empty: not asked
     // Reads the secrets that the node is to have. Empty: it keeps those it has.
     std::function<NodeSecrets()> secrets = {};
+    std::optional<BuildThere> build_there = {}; // instead of `closure`
 };
 
 // Deploys one node from the first connection to the result, and returns how it ended: it throws nothing.

@@ -112,6 +112,11 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
         std::function<NodeSecrets()> read;
         if (secrets)
             read = [&] { return secrets(node); };
+        std::optional<BuildThere> build_there;
+        if (node.deployment.build_on_target)
+            build_there = BuildThere{.drv = node.drv,
+                                     .derivations = [&] { return derivations_.closure(node.drv); },
+                                     .nar_reader = [&] { return derivations_.nar_reader(); }};
         report = deploy_node(
             node, plan_.intent,
             {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
@@ -123,7 +128,8 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
              .reporter = reporter_,
              .patience = {},
              .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); },
-             .secrets = read});
+             .secrets = read,
+             .build_there = build_there});
     }
     reporter_.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
     const std::scoped_lock lock(reporting_);

@@ -66,6 +66,7 @@ private:
     const RolloutPlan plan_;
     KnownHostsFiles& known_hosts_;
     Store& store_;
+    Store derivations_; // this machine's, wherever systems are built
     const ssh::Signer& identity_;
     const Interrupt& interrupt_;
     Reporter& reporter_;

@@ -116,6 +116,8 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
         options.local_content = protocol::LocalContent::exact;
     if (fields.has("replaceUnknownProfiles"))
         options.replace_unknown_profiles = fields.boolean("replaceUnknownProfiles");
+    if (fields.has("buildOnTarget"))
+        options.build_on_target = fields.boolean("buildOnTarget");
     options.specialisation = optional_string(fields, "specialisation");
     return options;
 }

@@ -33,6 +33,7 @@ struct DeploymentOptions {
     protocol::Rollback rollback;
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
     bool replace_unknown_profiles = true;
+    bool build_on_target = false;              // the node builds its system itself
     std::optional<std::string> specialisation; // as protocol::Deployment's
     std::vector<KeySource> keys = {};          // where they were asked for
 };

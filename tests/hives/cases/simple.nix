@@ -9,5 +9,6 @@
     deployment.targetHost = "somehost.tld";
     deployment.targetPort = 1234;
     deployment.targetUser = "luser";
+    deployment.buildOnTarget = true;
   };
 }

@@ -3,5 +3,4 @@
   defaults.deployment = { sshOptions = [ "-4" ]; privilegeEscalationCommand = [ "doas" ]; allowLocalDeployment = true; };
   host-a.deployment = { targetUser = null; };
   host-b.deployment = { targetUser = "deploy"; agent.via = "ssh"; };
-  host-c.deployment.buildOnTarget = true;
 }

@@ -24,6 +24,7 @@ of simple '.deployments [ "host-a" "host-b" ]'
 check "tags add up with those of the defaults" satisfies '(.["host-a"].tags | sort) == ["a-tag", "common-tag"]'
 check "a node's name is its host, unless it says otherwise" satisfies \
     '.["host-a"].targetHost == "host-a" and .["host-a"].targetPort == null and .["host-b"].targetHost == "somehost.tld" and .["host-b"].targetPort == 1234'
+check "it builds its system itself where that is said, and only there" satisfies '(.["host-a"].buildOnTarget | not) and .["host-b"].buildOnTarget'
 of simple '.nodes [ "host-a" ]'
 check "and is there for other nodes to read" satisfies '.["host-a"].drvPath | test("nixos-system-host-a-before-1234-")'
 of references '.nodes [ "host-a" "host-b" ]'
@@ -120,11 +121,10 @@ of made-by-the-future .info
 check "nor taken when another version made them" fails "version that this trigger does not know (waggle/7)"
 
 section "options without a meaning here"
-of unused '.deployments [ "host-a" "host-b" "host-c" ]'
-check "are accepted" satisfies '.["host-a"].targetHost == "host-a" and .["host-c"].buildOnTarget'
+of unused '.deployments [ "host-a" "host-b" ]'
+check "are accepted" satisfies '.["host-a"].targetHost == "host-a"'
 check "and warned about where somebody may count on them" warns "deployment.sshOptions is set and not used"
 check "as a user for ssh, where ssh is used" warns "deployment.targetUser is set and not used"
-check "or who builds" warns "deployment.buildOnTarget is set and not used yet"
 check "not where nobody does" test "$(grep -c 'privilegeEscalationCommand\|allowLocalDeployment' <<<"$err")" = 0
 
 section "pure evaluation, as in flakes"

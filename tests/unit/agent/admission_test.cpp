@@ -238,5 +238,71 @@ TEST(Admission, BusyNamesWhoHoldsTheNodeAndSinceWhen) {
     EXPECT_NE(message.find("2026-11-22T10:00:00"), std::string::npos);
 }
 
+constexpr protocol::Exporter this_session{7};
+
+protocol::BuildRequest good_request() {
+    return {.hive = "demo",
+            .node = "alpha",
+            .node_keys = {node_key()},
+            .system = "x86_64-linux",
+            .drv = test_path('d', "system.drv"),
+            .toplevel = test_path('b', "system"),
+            .derivations = test_closure().summary,
+            .exporter = this_session};
+}
+
+struct BuildRow {
+    const char* name;
+    std::function<void(protocol::BuildRequest&, BuildContext&)> change;
+    std::string code; // "" is granted
+};
+
+class BuildAdmissionTable : public testing::TestWithParam<BuildRow> {};
+
+TEST_P(BuildAdmissionTable, Decides) {
+    auto request = good_request();
+    BuildContext context{.operators = operators(), .exporter = this_session, .running = std::nullopt};
+    GetParam().change(request, context);
+    const auto admission = admit_build(protocol::sign(request, operator_key()), self(), context);
+    EXPECT_EQ(admission.refusal.code, GetParam().code) << admission.refusal.message;
+    EXPECT_EQ(admission.request.has_value(), GetParam().code.empty());
+    EXPECT_EQ(admission.refusal.message.empty(), GetParam().code.empty());
+}
+
+using protocol::BuildRequest;
+const std::vector<BuildRow> build_rows{
+    {"Good", [](BuildRequest&, BuildContext&) {}, ""},
+    {"OtherHive", [](BuildRequest& r, BuildContext&) { r.hive = "other"; }, "other-hive"},
+    {"OtherNode", [](BuildRequest& r, BuildContext&) { r.node = "beta"; }, "other-node"},
+    {"OtherKey", [](BuildRequest& r, BuildContext&) { r.node_keys = {stranger().public_key()}; }, "other-key"},
+    {"OtherSystem", [](BuildRequest& r, BuildContext&) { r.system = "aarch64-linux"; }, "other-system"},
+    {"OfAnotherSession", [](BuildRequest& r, BuildContext&) { r.exporter[31] ^= 1; }, "other-session"},
+    {"OfNoOperator", [](BuildRequest&, BuildContext& c) { c.operators = {}; }, "unknown-operator"},
+    {"NoDerivation", [](BuildRequest& r, BuildContext&) { r.drv = r.toplevel; }, "bad-document"},
+    {"WhileADeploymentIsUnderWay",
+     [](BuildRequest&, BuildContext& c) {
+         c.running =
+             protocol::Running{earlier().id, protocol::DeploymentState::activating, test_time, "SHA256:earlier"};
+     },
+     "busy"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Rows, BuildAdmissionTable, testing::ValuesIn(build_rows),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+// An operator's signature under one kind of document is none under the other.
+TEST(Admission, ABuildRequestIsNoDeploymentNorTheOtherWayRound) {
+    const BuildContext context{.operators = operators(), .exporter = this_session, .running = std::nullopt};
+    EXPECT_EQ(admit(protocol::sign(good_request(), operator_key()), self(), fresh_node()).refusal.code, "bad-document");
+    EXPECT_EQ(admit_build(protocol::sign(good_deployment(), operator_key()), self(), context).refusal.code,
+              "bad-document");
+    const auto crossed =
+        protocol::sign_payload(to_payload(good_request()), protocol::deployment_namespace, operator_key());
+    EXPECT_EQ(admit_build(crossed, self(), context).refusal.code, "bad-signature");
+    const auto crossed_back =
+        protocol::sign_payload(to_payload(good_deployment()), protocol::build_namespace, operator_key());
+    EXPECT_EQ(admit(crossed_back, self(), fresh_node()).refusal.code, "bad-signature");
+}
+
 } // namespace
 } // namespace waggle::agent

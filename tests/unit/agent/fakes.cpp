@@ -73,6 +73,13 @@ void FakeStore::add_to_store(const nix::PathInfo& info, const nix::NarSource& na
     content_.emptied.erase(info.path);
 }
 
+std::vector<nix::PathInfo> FakeStore::query_closure(const nix::StorePath& root) {
+    const auto found = content_.valid.find(root);
+    if (found == content_.valid.end())
+        throw Error(root.absolute() + " is not in the store");
+    return {found->second};
+}
+
 void FakeStore::add_root(const std::filesystem::path& link, const nix::StorePath& path) {
     content_.roots.insert_or_assign(link, path);
 }

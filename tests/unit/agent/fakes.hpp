@@ -15,6 +15,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -52,6 +53,8 @@ struct FakeStoreContent {
     std::set<nix::StorePath> emptied; // valid, but not intact
     int syncs = 0;
     bool away = false;
+    // What the nix daemon does when it is to build.
+    std::function<void(const nix::StorePath&, const nix::BuildOptions&)> build;
 };
 
 class FakeStore : public Store {
@@ -65,6 +68,10 @@ public:
     bool is_intact(const nix::PathInfo& info) override { return !content_.emptied.contains(info.path); }
     void add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) override;
     void sync() override { ++content_.syncs; }
+    void build(const nix::StorePath& derivation, const nix::BuildOptions& options) override {
+        content_.build(derivation, options);
+    }
+    std::vector<nix::PathInfo> query_closure(const nix::StorePath& root) override; // of a path without references
     void add_root(const std::filesystem::path& link, const nix::StorePath& path) override;
 
 private:

@@ -45,6 +45,8 @@ TEST(Retention, LetsGoOfRootsAfterATime) {
     const Case cases[] = {
         {"pushed today", "1f2e", system_b, hour, true, false},
         {"pushed long ago, and never activated", "1f2e", system_b, long_ago, true, true},
+        {"built an hour ago, and not deployed", "build", system_b, hour, true, false},
+        {"built the day before yesterday", "build", system_b, 2 * std::chrono::days(1), true, true},
         {"runs since long ago", "1f2e", system_a, long_ago, true, false},
         {"the way back of a deployment before the one that was committed", "1f2e-previous", system_b, hour, true, true},
         {"its agent", "1f2e-agent", system_b, hour, true, true},

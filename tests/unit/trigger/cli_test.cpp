@@ -49,6 +49,16 @@ TEST(CommandLineOf, ApplyTakesColmenasWords) {
     EXPECT_TRUE(apply.build.keep_result);
 }
 
+TEST(CommandLineOf, WhoBuildsIsTheHivesAffairUnlessSaid) {
+    EXPECT_EQ(parsed<ApplyOptions>({"apply"}).build.on_target, std::nullopt);
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--build-on-target"}).build.on_target, true);
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--no-build-on-target"}).build.on_target, false);
+    const auto build = parsed<BuildCommandOptions>({"build", "--build-on-target", "--identity", "key"});
+    EXPECT_EQ(build.build.on_target, true);
+    EXPECT_EQ(build.connect.identity, "key");
+    EXPECT_EQ(usage({"apply", "--build-on-target", "--no-build-on-target"}).exit_code, 2);
+}
+
 TEST(CommandLineOf, SecretsGoAloneOrNotAtAll) {
     EXPECT_TRUE(parsed<ApplyOptions>({"apply", "--no-keys"}).no_keys);
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "upload-keys"}).goal, protocol::Goal::upload_keys);
@@ -69,7 +79,7 @@ TEST(CommandLineOf, GlobalOptionsStandBeforeOrAfterTheCommand) {
     for (const auto& words : {std::vector<const char*>{"-f", "x.nix", "--show-trace", "build"},
                               std::vector<const char*>{"build", "-f", "x.nix", "--show-trace"}}) {
         GlobalOptions global;
-        parsed<BuildOptions>(words, &global);
+        parsed<BuildCommandOptions>(words, &global);
         EXPECT_EQ(global.config, "x.nix");
         EXPECT_TRUE(global.nix.show_trace);
     }

@@ -15,14 +15,19 @@ protected:
         return deploy_node(node, intent_,
                            {.connect = agent.connector(),
                             .toplevel = toplevel_,
-                            .closure = [] { return sample_closure(); },
+                            .closure =
+                                [this] {
+                                    EXPECT_TRUE(made_here_) << "the node was to build it";
+                                    return sample_closure();
+                                },
                             .nar_reader = nar_reader_,
                             .identity = identity_,
                             .interrupt = interrupt_,
                             .reporter = reporter_,
                             .patience = patience_,
                             .knows = knows_,
-                            .secrets = secrets_});
+                            .secrets = secrets_,
+                            .build_there = build_there_});
     }
 
     // One secret, read each time anew.
@@ -38,7 +43,9 @@ protected:
     Intent intent_;
     std::optional<nix::StorePath> toplevel_ = sample_node("alpha").toplevel;
     std::function<bool(const nix::StorePath&)> knows_;
-    std::function<NodeSecrets()> secrets_; // none: they are kept
+    std::function<NodeSecrets()> secrets_;  // none: they are kept
+    std::optional<BuildThere> build_there_; // none: this machine has built it
+    bool made_here_ = true;
     int secrets_read_ = 0;
     std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
     ssh::PrivateKey identity_ = ssh::PrivateKey::generate();

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "shared/protocol/deployment.hpp"
+#include "shared/protocol/json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Fields that signed documents have in common. Readers throw BadDocument; `what` names the document.
+namespace waggle::protocol {
+
+std::uint64_t count(Fields& fields, std::string_view key, std::uint64_t max);
+
+Json to_json(const std::vector<ssh::PublicKey>& node_keys);
+std::vector<ssh::PublicKey> read_node_keys(Fields& fields);
+
+// Nix's: "x86_64-linux", "aarch64-linux".
+std::string read_system(Fields& fields);
+
+// Exactly N of them, in base64.
+template <size_t N>
+std::array<std::uint8_t, N> read_bytes(Fields& fields, std::string_view key) {
+    auto bytes = fields.base64(key, N);
+    std::array<std::uint8_t, N> out;
+    if (bytes.size() != N)
+        fields.fail(key, fmt::format("is not {} bytes long", N));
+    std::ranges::transform(bytes, out.begin(), [](char c) { return static_cast<std::uint8_t>(c); });
+    return out;
+}
+
+nix::StorePath read_store_path(Fields& fields, std::string_view key);
+
+Json to_json(const ClosureSummary& closure);
+ClosureSummary read_closure_summary(Fields& fields, std::string_view key, std::string_view what);
+
+} // namespace waggle::protocol

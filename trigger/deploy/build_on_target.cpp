@@ -1,0 +1,182 @@
+#include "trigger/deploy/build_on_target.hpp"
+
+#include "shared/protocol/build_request.hpp"
+#include "trigger/build/failure.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace waggle::trigger {
+
+using protocol::BuildRequest;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto look_around = std::chrono::milliseconds(100);
+
+class TargetBuild {
+public:
+    TargetBuild(const DeployedNode& node, Session& session, const Surroundings& surroundings,
+                DeploymentProgress& progress)
+        : node_(node), session_(session), surroundings_(surroundings), progress_(progress),
+          derivations_(surroundings.build_there->derivations()), request_(request()),
+          document_(protocol::sign(request_, surroundings.identity)), bytes_sent_before_(progress.bytes_sent),
+          outbox_(*session.link.connection, derivations_->list, surroundings.build_there->nar_reader()) {}
+
+    std::shared_ptr<const Closure> run() {
+        progress_.asked_to_build = true;
+        outbox_.say(protocol::encode(protocol::Build{document_}));
+        const std::string_view text = derivations_->text;
+        for (size_t begin = 0; begin < text.size(); begin += protocol::data_piece_bytes)
+            outbox_.say(protocol::encode_closure_list_piece(text.substr(begin, protocol::data_piece_bytes)));
+        be_patient_for(surroundings_.patience.silence);
+        while (!complete()) {
+            handle_interrupt();
+            if (!surroundings_.interrupt.requested())
+                check_outbox(outbox_);
+            try {
+                receive_one();
+            } catch (const TimedOut&) {
+                if (Clock::now() >= deadline_)
+                    throw net::ConnectionLost("the node has been silent for too long");
+            }
+            progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+        }
+        return closure();
+    }
+
+private:
+    BuildRequest request() const {
+        return {.hive = node_.hive,
+                .node = node_.node,
+                .node_keys = {session_.link.node_key},
+                .system = node_.system,
+                .drv = surroundings_.build_there->drv,
+                .toplevel = surroundings_.toplevel.value(),
+                .derivations = derivations_->summary,
+                .exporter = session_.link.exporter};
+    }
+
+    void be_patient_for(std::chrono::milliseconds time) { deadline_ = deadline_in(time); }
+
+    bool complete() const { return list_ && list_->complete(); }
+
+    std::shared_ptr<const Closure> closure() {
+        auto closure = std::make_shared<Closure>();
+        closure->list = list_->finish();
+        closure->text = protocol::to_text(closure->list);
+        closure->summary = protocol::summarize(closure->text, closure->list);
+        return closure;
+    }
+
+    void receive_one() {
+        const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
+        if (!bytes)
+            throw net::ConnectionLost("the agent closed the connection before the build's end");
+        const protocol::Incoming incoming = protocol::decode(*bytes);
+        if (const auto* piece = std::get_if<protocol::ClosureListPiece>(&incoming); piece != nullptr && list_) {
+            list_->update(piece->text);
+            be_patient_for(surroundings_.patience.silence);
+            return;
+        }
+        const auto* message = std::get_if<protocol::Message>(&incoming);
+        if (message == nullptr || list_)
+            throw protocol::BadDocument("the agent sent data where it may only send messages, or the other way round");
+        if (const auto* want = std::get_if<protocol::Want>(message))
+            outbox_.serve(want->indices);
+        else if (const auto* moved = std::get_if<protocol::BuildProgress>(message))
+            on(*moved);
+        else if (const auto* line = std::get_if<protocol::BuildLine>(message))
+            on(*line);
+        else if (const auto* built = std::get_if<protocol::Built>(message))
+            on(*built);
+        else if (const auto* not_built = std::get_if<protocol::NotBuilt>(message))
+            fail(*not_built);
+        else if (const auto* refused = std::get_if<protocol::Refused>(message))
+            throw RefusedByNode(*refused);
+        else if (!std::holds_alternative<protocol::Admitted>(*message))
+            throw protocol::BadDocument("the agent sent a message that has no place in a build");
+    }
+
+    void on(const protocol::BuildProgress& moved) {
+        if (moved.paths_done < moved.paths_total) {
+            be_patient_for(surroundings_.patience.silence);
+            step(Step::fetching);
+            surroundings_.reporter.transfer(node_.name, moved.bytes_done, moved.bytes_total);
+        } else {
+            be_patient_for(request_.timeout + surroundings_.patience.silence); // builders may be silent
+            step(Step::building);
+        }
+    }
+
+    void on(const protocol::BuildLine& line) {
+        count_event(surroundings_, progress_);
+        progress_.log.add(line.text);
+        show_line(node_.name, line.text, surroundings_, progress_);
+    }
+
+    void on(const protocol::Built& built) {
+        if (built.id != document_.id())
+            throw protocol::BadDocument("the agent sent the result of another build");
+        list_.emplace(built.closure, request_.toplevel);
+        be_patient_for(surroundings_.patience.silence);
+    }
+
+    [[noreturn]] void fail(const protocol::NotBuilt& not_built) const {
+        if (not_built.code == "cancelled") // also by us, or by who took its place
+            surroundings_.interrupt.check();
+        if (not_built.code != "build-failed")
+            throw NotBuiltThere(not_built.code, not_built.message);
+        std::set<std::string> derivations;
+        for (const auto& entry : derivations_->list)
+            derivations.insert(entry.path.absolute());
+        throw NotBuiltThere(not_built.code, explain_failure(build_errors(not_built.message), derivations).text);
+    }
+
+    void step(Step step) {
+        if (step_ != step)
+            surroundings_.reporter.step(node_.name, step);
+        step_ = step;
+    }
+
+    void handle_interrupt() {
+        if (!surroundings_.interrupt.requested())
+            return;
+        if (!cancel_deadline_) {
+            outbox_.stop_serving();
+            outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
+            cancel_deadline_ = deadline_in(surroundings_.patience.cancel_answer);
+        } else if (Clock::now() >= *cancel_deadline_) {
+            surroundings_.interrupt.check();
+        }
+    }
+
+    const DeployedNode& node_;
+    Session& session_;
+    const Surroundings& surroundings_;
+    DeploymentProgress& progress_;
+    const std::shared_ptr<const Closure> derivations_;
+    const BuildRequest request_;
+    const protocol::SignedDocument document_;
+    const std::uint64_t bytes_sent_before_;
+    std::optional<protocol::ClosureListReader> list_; // of the system, once it is built
+    std::optional<Step> step_;
+    Deadline deadline_;
+    std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
+    Outbox outbox_;
+};
+
+} // namespace
+
+std::shared_ptr<const Closure> build_on_target(const DeployedNode& node, Session& session,
+                                               const Surroundings& surroundings, DeploymentProgress& progress) {
+    return TargetBuild(node, session, surroundings, progress).run();
+}
+
+} // namespace waggle::trigger
