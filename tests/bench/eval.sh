@@ -68,7 +68,7 @@ memory_below() { # PID
         children=()
         { read -r -a children <"$thread/children"; } 2>/dev/null || true # the line has no end
         for child in "${children[@]}"; do
-            if { read -r _ resident _ <"/proc/$child/statm"; } 2>/dev/null; then ((pages += resident)); fi
+            if { read -r _ resident _ <"/proc/$child/statm"; } 2>/dev/null; then pages=$((pages + resident)); fi
             memory_below "$child"
         done
     done
