@@ -26,7 +26,7 @@ constexpr size_t cipher_block_bytes = 8;    // of the cipher "none": what the pr
 constexpr size_t line_columns = 70;         // as ssh-keygen writes
 constexpr size_t seed_bytes = 32;
 
-constexpr std::string_view how_to_make_one = "make one with: ssh-keygen -t ed25519 -N ''";
+constexpr std::string_view how_to_make_one = "make one with `ssh-keygen -t ed25519`";
 
 [[noreturn]] void fail(std::string_view name, std::string_view problem) {
     throw BadKey(fmt::format("{}: {}", name, problem));

@@ -47,7 +47,8 @@ struct Node {
             try {
                 HostileNode::serve(
                     listener.fd.get(), key, [this](HostileNode::Guest& guest) { talk(guest, way); }, patience);
-            } catch (const Error&) { // the guest has left
+            } catch (const Error&) {
+                continue; // the guest has left
             }
         }
     }
@@ -103,7 +104,8 @@ int make_handshakes(const std::string& host, std::uint16_t port) {
                     client.connect(host, port, {}, soon());
                 } catch (const net::WrongHostKey&) { // no key is the right one, once the handshake is over
                     ++made;
-                } catch (const Error&) { // it was turned away
+                } catch (const Error&) {
+                    continue; // it was turned away
                 }
             }
         });
@@ -115,11 +117,7 @@ int make_handshakes(const std::string& host, std::uint16_t port) {
     }
 }
 
-} // namespace
-} // namespace waggle::hostile
-
-int main(int argc, char** argv) {
-    using namespace waggle::hostile;
+int run(int argc, char** argv) {
     const std::string_view mode = argc > 1 ? argv[1] : "";
     if (mode == "ways" && argc == 2)
         return serve_all_ways();
@@ -129,4 +127,11 @@ int main(int argc, char** argv) {
         return make_handshakes(argv[2], port_number(argv[3]));
     fmt::print(stderr, "usage: hostile_peer ways | relay KEY_FILE HOST PORT HOST_KEY | handshakes HOST PORT\n");
     return 2;
+}
+
+} // namespace
+} // namespace waggle::hostile
+
+int main(int argc, char** argv) {
+    return waggle::hostile::run(argc, argv);
 }

@@ -38,7 +38,7 @@ section "a store that fills up while paths travel"
 good alpha good
 waggle apply --on alpha
 check "a good system is kept" equal "$status" 0
-give_small_store alpha 160m
+give_small_store alpha $((160 + $(du -sm "$run/waggle-agent" | cut -f1)))m
 heavy alpha heavy 30
 toplevel alpha >/dev/null 2>&1
 before=$(node_system alpha) sent=$(bytes_to alpha)

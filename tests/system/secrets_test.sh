@@ -394,8 +394,9 @@ check "they are there" big_are "$secrets"
 mkdir "$run/before"
 cp "$secrets"/big* "$run/before"
 new_big
+# ASAN_OPTIONS: where the agent was built with sanitizers, theirs would have to be the first library.
 # shellcheck disable=SC2016  # of the shell there
-node_run alpha sh -c 'd=/etc/systemd/system/waggle-activation.service.d; mkdir $d; printf "[Service]\nEnvironment=LD_PRELOAD=/root/half.so\n" > $d/half.conf; systemctl daemon-reload'
+node_run alpha sh -c 'd=/etc/systemd/system/waggle-activation.service.d; mkdir $d; printf "[Service]\nEnvironment=LD_PRELOAD=/root/half.so ASAN_OPTIONS=verify_asan_link_order=0\n" > $d/half.conf; systemctl daemon-reload'
 waggle_in_background upload-keys --on alpha
 half_written() { [[ $(stat -c '%s %u:%g %a' "$big_folder/.big4.waggle-new" 2>/dev/null) == "500000 0:0 600" ]]; }
 wait_until 60 "the fourth is half written" half_written

@@ -158,8 +158,9 @@ std::vector<ssh::PublicKey> choose_pins(const DeploymentOptions& deployment, con
         return known.keys;
     }
     if (!known.revoked.empty())
-        throw NoPin(fmt::format("the only Ed25519 key that known_hosts lists for {} is marked @revoked. {}", listed_as,
-                                advice(destination)));
+        throw NoPin(fmt::format(
+            "every Ed25519 key that known_hosts lists for {} is marked @revoked: the node needs a new one. {}",
+            listed_as, advice(destination)));
     if (!known.other_types.empty())
         throw UnknownHost(
             fmt::format("known_hosts lists {} with {} only, and Waggle knows nodes by their Ed25519 host key. {}",

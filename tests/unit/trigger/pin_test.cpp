@@ -64,7 +64,8 @@ TEST_F(ChoosePins, HiveAndKnownHostsMustAgree) {
 
 TEST_F(ChoosePins, ARevokedKeyIsRefused) {
     const std::string revoked = "@revoked alpha.example " + key_.to_string() + "\n";
-    EXPECT_THROW(choose(revoked + "alpha.example " + key_.to_string() + "\n"), NoPin);
+    EXPECT_THAT([&] { choose(revoked + "alpha.example " + key_.to_string() + "\n"); },
+                ThrowsMessage<NoPin>(AllOf(HasSubstr("@revoked"), HasSubstr("needs a new one"))));
     node_.agent_host_key = key_.to_string();
     EXPECT_THAT([&] { choose(revoked); }, ThrowsMessage<NoPin>(HasSubstr("@revoked")));
 }
