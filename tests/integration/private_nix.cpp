@@ -31,6 +31,7 @@ mount -o remount,bind,ro "$mount_point"
 mount --bind "$nix" "$mount_point/nix"
 mount -t proc proc "$mount_point/proc"
 mount -t tmpfs tmpfs "$mount_point/tmp"
+mount --rbind /dev "$mount_point/dev" # builders write to a pseudoterminal
 exec chroot "$mount_point" "$@"
 )";
 

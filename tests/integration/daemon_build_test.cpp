@@ -1,0 +1,66 @@
+// Builds over the worker protocol, by real daemons.
+
+#include "shared/nix/daemon.hpp"
+#include "tests/integration/private_nix.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::nix {
+namespace {
+
+using std::chrono::seconds;
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+
+class RealBuild : public testing::TestWithParam<std::string> {
+protected:
+    StorePath instantiate(const std::string& script) const {
+        const std::string drv = nix.run(
+            {"nix-instantiate", "-E",
+             "derivation { name = \"it\"; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"" +
+                 script + "\" ]; }"});
+        return StorePath::parse_absolute(drv.substr(0, drv.find('\n')));
+    }
+    void build(const StorePath& drv) {
+        daemon.build(drv, {.deadline = deadline_in(seconds(60)), .interrupt = interrupt, .on_line = [&](auto line) {
+                               lines.emplace_back(line);
+                               if (line.ends_with("waiting"))
+                                   interrupt.request();
+                           }});
+    }
+
+    test::PrivateNix nix{GetParam()};
+    Daemon daemon = Daemon::spawn(nix.command({"nix-daemon", "--stdio"}), seconds(20));
+    Interrupt interrupt;
+    std::vector<std::string> lines;
+};
+
+INSTANTIATE_TEST_SUITE_P(Nix, RealBuild, testing::Values("host", "trixie", "sid"),
+                         [](const auto& instance) { return instance.param; });
+
+TEST_P(RealBuild, TellsWhatTheBuilderSaysAndLeavesTheConnectionUsable) {
+    const StorePath drv = instantiate("echo at work; echo hello > $out");
+    build(drv);
+    EXPECT_THAT(lines, Contains("it> at work"));
+    EXPECT_EQ(daemon.query_valid_paths(std::array{drv}), std::set{drv});
+}
+
+TEST_P(RealBuild, TellsWhyItFailed) {
+    const StorePath drv = instantiate("echo oh no; exit 3");
+    try {
+        build(drv);
+        FAIL() << "it succeeded";
+    } catch (const BuildFailed& failure) {
+        EXPECT_THAT(failure.what(), AllOf(HasSubstr(drv.absolute()), HasSubstr("exit code 3")));
+    }
+    EXPECT_THAT(lines, Contains("it> oh no"));
+}
+
+TEST_P(RealBuild, IsGivenUp) {
+    EXPECT_THROW(build(instantiate("echo waiting; while :; do :; done")), Interrupted);
+}
+
+} // namespace
+} // namespace waggle::nix
