@@ -219,7 +219,7 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
     if (world_.archive != nullptr && sets_profile(deployment_.goal))
         world_.archive->keep_list(id_, to_text(list));
-    UnsyncedPaths unsynced(world_.state_dir, world_.host.boot_id());
+    UnsyncedPaths unsynced(world_.state_dir / "unsynced", world_.host.boot_id());
     fetched_ = fetch(list, *store, feed, unsynced,
                      {.local_content = deployment_.local_content,
                       .free_bytes = world_.host.free_store_bytes(),

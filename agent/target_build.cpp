@@ -46,8 +46,10 @@ std::optional<protocol::NotBuilt> TargetBuild::fetch(Feed& feed, const Tell& tel
     try {
         const auto list = receive_closure_list(request_.derivations, request_.drv, feed);
         // A derivation's name is made of its content. What else is there under a signed name is this node's own affair.
+        // A file of its own: a deployment may begin to fetch meanwhile.
+        UnsyncedPaths unsynced(world_.state_dir / "unsynced-build", world_.host.boot_id());
         const auto fetched =
-            agent::fetch(list, *store_, feed,
+            agent::fetch(list, *store_, feed, unsynced,
                          {.local_content = protocol::LocalContent::trust_node,
                           .free_bytes = world_.host.free_store_bytes(),
                           .on_progress = [&](const FetchProgress& now) { tell(to_message(now)); },
@@ -71,6 +73,7 @@ std::variant<protocol::NotBuilt, protocol::ClosureList> TargetBuild::build(const
     try {
         store_->build(request_.drv,
                       {.deadline = deadline_in(request_.timeout), .interrupt = interrupt_, .on_line = on_line});
+        store_->sync(); // Nix says that a path is there before its files are on the disk
         auto list = protocol::make_closure_list(store_->query_closure(request_.toplevel));
         const auto root = world_.state_dir / "gcroots" / built_root;
         remove_file(root); // its age counts

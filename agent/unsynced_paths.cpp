@@ -17,8 +17,8 @@ constexpr std::string_view boot_word = "boot ";
 
 } // namespace
 
-UnsyncedPaths::UnsyncedPaths(const std::filesystem::path& state_dir, std::string boot_id)
-    : file_(state_dir / "unsynced"), boot_id_(std::move(boot_id)) {
+UnsyncedPaths::UnsyncedPaths(std::filesystem::path file, std::string boot_id)
+    : file_(std::move(file)), boot_id_(std::move(boot_id)) {
     std::istringstream lines(read_file_if_exists(file_, max_file_bytes).value_or(""));
     std::string boot;
     try {

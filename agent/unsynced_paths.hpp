@@ -12,12 +12,12 @@ namespace waggle::agent {
 
 // Nix says that a path is there as soon as its database says so on the disk; the path's files may still be in memory
 // only, and be empty after a power cut. So what is about to be fetched is written down until the store's file system
-// was synced. What another boot left there has to be looked at before it is relied upon. In the state directory:
-// `unsynced`, lines of "boot ID" and under each the paths of that boot.
+// was synced. What another boot left there has to be looked at before it is relied upon. A file in the state directory:
+// lines of "boot ID" and under each the paths of that boot.
 class UnsyncedPaths {
 public:
     // Throws Error when the file is there and cannot be read.
-    UnsyncedPaths(const std::filesystem::path& state_dir, std::string boot_id);
+    UnsyncedPaths(std::filesystem::path file, std::string boot_id);
 
     // Whether a power cut now, or one before, could cost a path.
     bool any() const { return !paths_.empty(); }

@@ -61,7 +61,7 @@ class Fetch : public testing::Test {
 protected:
     FetchProgress run(LocalContent local_content = LocalContent::trust_node) {
         FakeStore store(content);
-        UnsyncedPaths unsynced(folder.path(), boot);
+        UnsyncedPaths unsynced(folder.path() / "unsynced", boot);
         return fetch(closure.list, store, feed, unsynced,
                      {.local_content = local_content,
                       .free_bytes = free_bytes,
@@ -283,7 +283,7 @@ TEST(FetchOfManyPaths, AsksInSeveralMessagesAheadOfWhatHasArrived) {
     FakeStore store(content);
     TestFeed feed(closure);
     const TemporaryFolder folder;
-    UnsyncedPaths unsynced(folder.path(), "boot-1");
+    UnsyncedPaths unsynced(folder.path() / "unsynced", "boot-1");
     const auto done =
         fetch(closure.list, store, feed, unsynced,
               {.free_bytes = std::uint64_t{1} << 40, .on_progress = [](const FetchProgress&) {}, .on_note = {}});
