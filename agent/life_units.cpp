@@ -196,7 +196,10 @@ void SystemdUnits::start_commit(const DeploymentRecord& record) {
 }
 
 void SystemdUnits::start_recovery(const DeploymentRecord& record, Caller caller) {
-    start(recovery_words(record, state_dir_, caller));
+    auto words = recovery_words(record, state_dir_, caller);
+    if (caller == Caller::boot_watch)
+        words.command.front() = own_program(); // a deployment that activated nothing has no agent in its record
+    start(words);
 }
 
 void SystemdUnits::kill_activation() {

@@ -36,6 +36,7 @@ describe() { # NODE KIND SECONDS-TO-CONFIRM
 { lib, ... }: {
   environment.etc.word.text = "$(word)";
   deployment.rollback.confirmTimeout = $3;
+  services.waggle-agent.keep = null;
   imports = [ ( $more ) ];
 }
 NIX
