@@ -48,8 +48,8 @@ public:
     using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there. Not of systems that their
-    // nodes built.
+    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there. Not of systems that
+    // their nodes built.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
     // In which systems are built.
