@@ -298,7 +298,8 @@ std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional
         return std::move(*kept);
     return protocol::Refused{
         "unknown-generation",
-        fmt::format("generation {0} was not made by a deployment that this node still knows; by hand, at the node: "
+        fmt::format("generation {0} was not made by a deployment that this node still knows; if `nix-env --profile "
+                    "/nix/var/nix/profiles/system --list-generations` has it, by hand, at the node: "
                     "nix-env --profile /nix/var/nix/profiles/system --switch-generation {0}, then "
                     "/nix/var/nix/profiles/system/bin/switch-to-configuration switch",
                     *generation)};

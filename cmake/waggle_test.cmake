@@ -26,7 +26,7 @@ endfunction()
 function(waggle_script_test name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "SCRIPT;LABEL;TIMEOUT" "ARGS")
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 300) # seconds: booting three nodes and deploying to them takes well under a minute
+        set(arg_TIMEOUT 600) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
     endif()
     add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
     set_tests_properties(${name} PROPERTIES
