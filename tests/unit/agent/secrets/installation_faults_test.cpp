@@ -32,7 +32,7 @@ public:
 };
 
 class InstallOnABrokenDisk : public testing::Test {
-protected:
+public:
     InstallOnABrokenDisk() {
         fs::create_directories(state);
         fs::create_directories(faults);
@@ -40,6 +40,7 @@ protected:
     }
     ~InstallOnABrokenDisk() override { ::unsetenv("WAGGLE_FAULT_FOLDER"); }
 
+protected:
     void goes_wrong(const std::string& path, const std::string& moment) {
         std::ofstream(faults / "plan") << "* " << path << " * " << moment << " fail";
     }
