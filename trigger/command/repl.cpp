@@ -11,8 +11,11 @@ namespace waggle::trigger {
 
 namespace {
 
-// `nix repl` takes files until 2.9, as --file from then on.
-bool names_files_with_an_option(const Interrupt& interrupt) {
+// As in nixos-module/repl.nix.
+constexpr std::string_view introspection = "{}.introspect (arguments: arguments)";
+
+// `nix repl` takes only files until 2.9, expressions from then on.
+bool takes_expressions(const Interrupt& interrupt) {
     const RunResult help =
         run({.argv = {"nix", "--version"}, .extra_environment = {}},
             {.deadline = deadline_in(std::chrono::seconds(30)), .on_stderr_line = {}, .interrupt = &interrupt});
@@ -34,11 +37,13 @@ int repl(const GlobalOptions& global, const Interrupt& interrupt) {
     {
         // What is wrong with the hive is said here, not by a prompt without anything in it.
         Preparation preparation(global, no_selection, interrupt, *reporter);
-        if (names_files_with_an_option(interrupt))
-            command.argv.emplace_back("--file");
-        command.argv.push_back(nixos_module_folder() / "repl.nix");
         const HiveSource& source = preparation.source();
-        command.argv.insert(command.argv.end(), {"--arg", "hive", source.expression});
+        // Newer Nix reads no file that lies outside the store when it evaluates purely.
+        if (takes_expressions(interrupt))
+            command.argv.insert(command.argv.end(), {"--expr", fmt::format(introspection, source.expression)});
+        else
+            command.argv.insert(command.argv.end(),
+                                {nixos_module_folder() / "repl.nix", "--arg", "hive", source.expression});
         command.argv.insert(command.argv.end(), source.arguments.begin(), source.arguments.end());
         const std::vector<std::string> words = arguments(global.nix, preparation.info().machines_file);
         command.argv.insert(command.argv.end(), words.begin(), words.end());
