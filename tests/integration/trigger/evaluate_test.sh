@@ -73,7 +73,7 @@ blocking_hive
 pid=$!
 wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
 touch go
-kill -9 "$(pgrep -P $pid nix-instantiate)"
+kill -9 "$(pgrep -P $pid -f nix-instantiate)"
 status=0
 wait $pid || status=$?
 out=$(<"$work/out") err=$(<"$work/err")
@@ -86,7 +86,7 @@ blocking_hive
 "$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
 pid=$!
 wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
-evaluator=$(pgrep -P $pid nix-instantiate)
+evaluator=$(pgrep -P $pid -f nix-instantiate)
 kill -TERM $pid
 status=0
 wait $pid || status=$?
