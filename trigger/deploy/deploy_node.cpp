@@ -230,8 +230,10 @@ private:
                 throw;
             } catch (const net::WrongHostKey&) {
                 throw;
-            } catch (const RefusedByNode&) {
-                throw;
+            } catch (const RefusedByNode& refused) {
+                // All its places are taken, perhaps by our own lost sessions: one ends soon. Anything else is final.
+                if (refused.code() != "busy" || !patient || Clock::now() + wait >= give_up)
+                    throw;
             } catch (const Error& error) {
                 if (!patient || Clock::now() + wait >= give_up)
                     throw Error(fmt::format("{}; then it could not be reached again: {}", *loss_, error.what()));

@@ -461,6 +461,30 @@ TEST_F(DeployNode, ARefusalAfterActivationBeganIsNoRefusal) {
     EXPECT_THAT(report.message, HasSubstr("no operator any more"));
 }
 
+// Its places may be taken by sessions of ours that were lost, and that it has not given up yet.
+TEST_F(DeployNode, AfterActivationBeganItComesBackToANodeThatHasNoPlaceForIt) {
+    protocol::Facts later = sample_facts();
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         const auto id = side.take_deployment();
+                         later.last_admitted = id;
+                         later.running = protocol::Running{id, DeploymentState::activating, now(), "SHA256:x"};
+                         side.send_state(1, DeploymentState::activating);
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         side.send_raw(protocol::to_message(random_bytes<32>()));
+                         side.receive();
+                         side.send(protocol::Refused{"busy", "this node serves no more than 8 sessions"});
+                     },
+                     [&](AgentSide& side) {
+                         side.greet(later);
+                         side.send_result(side.expect<protocol::Attach>().id, Outcome::ok);
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+}
+
 TEST_F(DeployNode, AnUnreadablePathOfOurOwnIsTold) {
     nar_reader_ = [] {
         return [](const nix::StorePath&, std::uint64_t, const nix::NarSink&) { throw Error("the path is gone"); };
