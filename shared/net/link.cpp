@@ -182,7 +182,9 @@ void Link::arm() {
 void Link::tick() {
     auto now = Clock::now();
     auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
-    if (mailbox_.reading() && now - last_heard_ > keep_alive_.silence)
+    if (!mailbox_.reading())
+        last_heard_ = now; // also for the moment from when reading is asked for until it begins
+    else if (now - last_heard_ > keep_alive_.silence)
         return lose(fmt::format("no sign of life from {} for {} s", peer_, seconds(keep_alive_.silence)));
     if (writing_since_ && now - *writing_since_ > keep_alive_.stall)
         return lose(fmt::format("{} has not taken a message in {} s", peer_, seconds(keep_alive_.stall)));
