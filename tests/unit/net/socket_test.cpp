@@ -128,9 +128,9 @@ TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
     waiting.send_broken_handshake();
     waiting.receive_all();
     rlimit low = old;
-    RawClient before(node.server.port(), 2);
-    low.rlim_cur = static_cast<rlim_t>(fcntl(before.fd().get(), F_DUPFD_CLOEXEC, 0)) + 1;
-    close(static_cast<int>(low.rlim_cur) - 1);
+    const int lowest_free = fcntl(waiting.fd().get(), F_DUPFD_CLOEXEC, 0);
+    close(lowest_free);
+    low.rlim_cur = static_cast<rlim_t>(lowest_free) + 2;
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
     try { // take what is left below the limit
         while (true)
