@@ -233,9 +233,10 @@ node_is_off() { [[ ! -e $run/nodes/$1/power ]]; }
 node_run() {
     local name=$1 leader; shift
     leader=$(node_leader "$name") || { echo "node $name is off" >&2; return 1; }
-    # A node that goes down stops every process in it, and nsenter stops with its child: without an end both would wait
-    # for each other. SIGKILL is the only signal that ends a process that is stopped.
-    timeout --foreground -k 5 "${node_run_deadline:-120}" nsenter -t "$leader" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
+    # A node that goes down stops every process in it, and waits for each it killed to be reaped. nsenter would stop with its
+    # child and never reap it; a shell that is itself no process of the node (-F) does not care that its child is stopped.
+    timeout --foreground -k 5 "${node_run_deadline:-120}" nsenter -F -t "$leader" -a \
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -c '"$@"; exit $?' sh "$@"
 }
 
 node_boot_id() { node_run_deadline=5 node_run "$1" cat /proc/sys/kernel/random/boot_id; }
