@@ -8,6 +8,7 @@
 #include "agent/roll_back.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
+#include "shared/base/time.hpp"
 
 #include <fmt/format.h>
 
@@ -57,6 +58,15 @@ void forget_secrets(LocalActions& actions) {
     actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); });
 }
 
+// The deployment has ended well all the same: what it left was taken back later. The history shows both.
+void note_way_back(LocalActions& actions) {
+    actions.change([](DeploymentRecord& newest) {
+        newest.code = "taken-back";
+        newest.message += fmt::format("{}taken back at the node's console at {}", newest.message.empty() ? "" : "; ",
+                                      to_rfc3339(now()));
+    });
+}
+
 // Of a deployment of nothing but secrets that has ended well.
 int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
     const LifeLock lock(state.folder(), deadline_in(lock_timeout));
@@ -67,6 +77,7 @@ int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
                                 record.id.brief(), to_string(record.state)));
     forget_secrets(actions);
     actions.install_secrets(SecretsStep::back_after);
+    note_way_back(actions);
     return say("the secrets of before are in place again");
 }
 
@@ -100,6 +111,7 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
     run(*previous, "test");
     if (record.bundle)
         put_secrets_back(actions, SecretsStep::back_after);
+    note_way_back(actions);
     actions.restart_agent();
     return say(fmt::format("{} runs again", previous->absolute()));
 }

@@ -60,7 +60,7 @@ public:
     protocol::Message check_health() const;
     protocol::Message secrets() const;
     protocol::Message reboot();
-    protocol::Message history(std::uint64_t limit) const;
+    protocol::Message history(std::uint64_t limit);
     std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;
 
     protocol::Facts facts(int session_version) const;

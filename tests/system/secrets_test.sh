@@ -201,6 +201,8 @@ check "waggle-agent rollback succeeds" agent_says alpha rollback
 cp "$run/one.kept" "$secrets/one"
 check "those of before are in place" all_in_place alpha
 check "their unit is restarted" wait_until 20 "uses-one restarted" starts_are alpha uses-one $((before + 1))
+deploy history --on alpha
+check "the history tells it" says 'taken back at the node.s console'
 check "there is one way back" no agent_says alpha rollback 2>"$run/refusal"
 check "as it says" grep -q 'nothing to go back from' "$run/refusal"
 before=$(node_system alpha)
