@@ -14,9 +14,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view extlinux_folder = "boot/nixos";
 // systemd-boot-builder.py, install-grub.pl, extlinux-conf-builder.sh of nixpkgs.
-constexpr std::array kernel_folders = {"boot/EFI/nixos", "boot/kernels",       "boot/nixos",
-                                       "efi/EFI/nixos",  "boot/efi/EFI/nixos", "boot"};
+constexpr std::array<std::string_view, 6> kernel_folders = {"boot/EFI/nixos", "boot/kernels",       extlinux_folder,
+                                                            "efi/EFI/nixos",  "boot/efi/EFI/nixos", "boot"};
 constexpr std::uint64_t reserved_bytes = 1 << 20; // for the menu and its entries
 
 std::optional<dev_t> device(const fs::path& path) {
@@ -27,7 +28,7 @@ std::optional<dev_t> device(const fs::path& path) {
 } // namespace
 
 std::optional<BootRoom> find_boot_room(const fs::path& root) {
-    for (const char* name : kernel_folders) {
+    for (const std::string_view name : kernel_folders) {
         const fs::path folder = root / name;
         const auto there = device(folder);
         if (!there || there == device(root) || there == device(root / "nix/store"))
@@ -37,6 +38,8 @@ std::optional<BootRoom> find_boot_room(const fs::path& root) {
             continue;
         BootRoom room{
             .folder = folder, .free_bytes = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize, .files = {}};
+        if (name == extlinux_folder)
+            room.device_trees = protocol::DeviceTrees::included;
         std::error_code unreadable;
         for (const auto& entry : fs::directory_iterator(folder, unreadable))
             room.files.insert(entry.path().filename().string());

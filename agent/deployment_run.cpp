@@ -233,6 +233,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     if (activates(deployment_.goal) && !world_.host.is_system(toplevel))
         throw Stopped(Outcome::failed_before_activation, "not-a-system",
                       fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
+    if (const auto room = world_.host.boot_room(); room && sets_profile(deployment_.goal))
+        check_boot_room(world_.host.boot_files(toplevel, room->device_trees), room);
     if (activates(deployment_.goal) && deployment_.goal != Goal::boot) {
         auto choice = choose_specialisation(world_.host, toplevel, deployment_.specialisation);
         if (!choice.note.empty())

@@ -32,6 +32,8 @@ public:
     virtual std::vector<std::string> failed_units() const = 0;
     virtual std::uint64_t free_store_bytes() const = 0;
     virtual std::optional<BootRoom> boot_room() const = 0; // see agent/boot_room.hpp
+    // What its boot loader would copy for a system in the store.
+    virtual std::vector<protocol::BootFile> boot_files(const nix::StorePath& toplevel, protocol::DeviceTrees) const = 0;
     // Whether there is a watch over the next boots, or a part of one (agent/boot_watch.hpp).
     virtual bool has_boot_watch() const = 0;
     // Of a system in the store, by name.
@@ -55,6 +57,10 @@ public:
     std::vector<std::string> failed_units() const override;
     std::uint64_t free_store_bytes() const override;
     std::optional<BootRoom> boot_room() const override { return find_boot_room(); }
+    std::vector<protocol::BootFile> boot_files(const nix::StorePath& toplevel,
+                                               protocol::DeviceTrees device_trees) const override {
+        return protocol::find_boot_files(toplevel.absolute(), device_trees);
+    }
     bool has_boot_watch() const override;
     std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override;
     bool is_system(const nix::StorePath& toplevel) const override;

@@ -70,7 +70,7 @@ std::string_view to_string(Reboot reboot); // "never", "always", "ifNeeded"
 std::optional<Reboot> parse_reboot(std::string_view text);
 enum class LocalContent { trust_node, exact };
 
-// A file of the system that a boot loader copies to /boot: kernel, initrd.
+// A file or folder of the system that a boot loader copies to /boot: kernel, initrd, device trees.
 struct BootFile {
     std::string name; // below /nix/store, '/' as '-': "4f1…-linux-6.1.0-bzImage", as boot loaders of NixOS name it
     std::uint64_t bytes = 0;

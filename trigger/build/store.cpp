@@ -1,6 +1,6 @@
 #include "trigger/build/store.hpp"
 
-#include "trigger/build/boot_files.hpp"
+#include "shared/protocol/boot_files.hpp"
 
 namespace waggle::trigger {
 
@@ -50,7 +50,7 @@ std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
         closure->text = protocol::to_text(closure->list);
         closure->summary = protocol::summarize(closure->text, closure->list);
         if (!other_) // whose files are here to be looked at
-            closure->boot_files = find_boot_files(toplevel.absolute());
+            closure->boot_files = protocol::find_boot_files(toplevel.absolute(), protocol::DeviceTrees::left_out);
         known = std::move(closure);
     }
     return known;

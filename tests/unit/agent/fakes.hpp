@@ -85,6 +85,7 @@ struct FakeHost : Host {
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
     std::optional<BootRoom> room;
+    std::vector<protocol::BootFile> files_to_boot; // of any system that is in the store
     bool watched = false;
     std::map<nix::StorePath, std::map<std::string, nix::StorePath>> special;
     std::set<nix::StorePath> generations;
@@ -100,6 +101,9 @@ struct FakeHost : Host {
     std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
     std::optional<BootRoom> boot_room() const override { return room; }
+    std::vector<protocol::BootFile> boot_files(const nix::StorePath&, protocol::DeviceTrees) const override {
+        return files_to_boot;
+    }
     bool has_boot_watch() const override { return watched; }
     std::map<std::string, nix::StorePath> specialisations(const nix::StorePath& toplevel) const override {
         const auto found = special.find(toplevel);

@@ -448,6 +448,25 @@ TEST_F(Session, APathThatIsNoSystemIsNotActivated) {
     EXPECT_TRUE(units->started().empty());
 }
 
+// A system from elsewhere (--build-store, buildOnTarget), or device trees: the trigger knew of none of these files.
+TEST_F(Session, ASystemWhoseKernelHasNoRoomIsNotActivated) {
+    host.room = BootRoom{.folder = "/boot/nixos", .free_bytes = std::uint64_t{50} << 20, .files = {"1abc-initrd"}};
+    host.files_to_boot = {{"1abc-initrd", std::uint64_t{90} << 20}, {"2def-dtbs", std::uint64_t{60} << 20}};
+    TestTrigger trigger(*deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "no-boot-space");
+    EXPECT_TRUE(units->started().empty());
+
+    host.files_to_boot.back().bytes = std::uint64_t{40} << 20;
+    TestTrigger other(*deployments);
+    deploy(other, document());
+    other.next<protocol::Admitted>();
+    await_activation(other);
+    units->succeed();
+    EXPECT_EQ(other.next<protocol::Result>().outcome, protocol::Outcome::ok);
+}
+
 TEST_F(Session, AUnitThatDoesNotStartIsAFailureBeforeTheActivation) {
     units->start_error = "systemd-run failed";
     TestTrigger trigger(*deployments);

@@ -1,11 +1,11 @@
 #include "shared/base/file.hpp"
-#include "trigger/build/boot_files.hpp"
+#include "shared/protocol/boot_files.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace waggle::trigger {
+namespace waggle::protocol {
 namespace {
 
 namespace fs = std::filesystem;
@@ -22,7 +22,9 @@ protected:
         make_folders(to.parent_path());
         fs::create_symlink(store() / file, to);
     }
-    std::vector<protocol::BootFile> found() const { return find_boot_files(system(), store()); }
+    std::vector<BootFile> found(DeviceTrees device_trees = DeviceTrees::left_out) const {
+        return find_boot_files(system(), device_trees, store());
+    }
 
     TemporaryFolder folder_;
 };
@@ -30,7 +32,7 @@ protected:
 TEST_F(BootFiles, AreKernelAndInitrdByTheNamesThatBootLoadersGiveThem) {
     put("aaa-linux-6.6/bzImage", 10, system() / "kernel");
     put("bbb-initrd/initrd", 20, system() / "initrd");
-    EXPECT_EQ(found(), (std::vector<protocol::BootFile>{{"aaa-linux-6.6-bzImage", 10}, {"bbb-initrd-initrd", 20}}));
+    EXPECT_EQ(found(), (std::vector<BootFile>{{"aaa-linux-6.6-bzImage", 10}, {"bbb-initrd-initrd", 20}}));
 }
 
 TEST_F(BootFiles, OfSpecialisationsAreCountedOnce) {
@@ -40,8 +42,19 @@ TEST_F(BootFiles, OfSpecialisationsAreCountedOnce) {
     make_folders(special);
     fs::create_symlink(store() / "aaa-linux-6.6/bzImage", special / "kernel");
     put("ccc-initrd/initrd", 30, special / "initrd");
-    EXPECT_EQ(found(), (std::vector<protocol::BootFile>{
+    EXPECT_EQ(found(), (std::vector<BootFile>{
                            {"aaa-linux-6.6-bzImage", 10}, {"bbb-initrd-initrd", 20}, {"ccc-initrd-initrd", 30}}));
+}
+
+TEST_F(BootFiles, OfExtlinuxAreTheDeviceTreesToo) {
+    put("aaa-linux-6.6/Image", 10, system() / "kernel");
+    make_folders(store() / "ddd-device-trees/rockchip");
+    for (const char* board : {"rk3399.dtb", "rockchip/rk3328.dtb"})
+        write_file_atomically(store() / "ddd-device-trees" / board, std::string(5000, 'x'), 0444);
+    fs::create_directory_symlink(store() / "ddd-device-trees", system() / "dtbs");
+    EXPECT_EQ(found(), (std::vector<BootFile>{{"aaa-linux-6.6-Image", 10}}));
+    EXPECT_EQ(found(DeviceTrees::included),
+              (std::vector<BootFile>{{"aaa-linux-6.6-Image", 10}, {"ddd-device-trees", std::uint64_t{4} * 4096}}));
 }
 
 TEST_F(BootFiles, WhatIsNotThereOrNotInTheStoreIsLeftOut) {
@@ -54,10 +67,10 @@ TEST_F(BootFiles, WhatIsNotThereOrNotInTheStoreIsLeftOut) {
 }
 
 TEST_F(BootFiles, AreNotMoreThanADocumentTakes) {
-    for (size_t i = 0; i < protocol::max_boot_files + 5; ++i)
+    for (size_t i = 0; i < max_boot_files + 5; ++i)
         put(std::to_string(i) + "-initrd/initrd", 1, system() / "specialisation" / std::to_string(i) / "initrd");
-    EXPECT_EQ(found().size(), protocol::max_boot_files);
+    EXPECT_EQ(found().size(), max_boot_files);
 }
 
 } // namespace
-} // namespace waggle::trigger
+} // namespace waggle::protocol
