@@ -51,19 +51,24 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
         begin = lines.begin();
     lines.erase(lines.begin(), begin);
     std::erase_if(lines, [](std::string_view line) { return begins_with(line, "(use '--show-trace'"); });
+    // What NixOS throws of failed assertions begins below the word, and so does what newer Nix says with traces.
+    const bool begins_below =
+        lines.size() > 1 && is_error(lines[0]) && lines[0].find_last_not_of(' ') == lines[0].find(':');
+    if (begins_below)
+        lines.erase(lines.begin());
     if (!show_trace && lines.size() > max_lines)
         lines.resize(max_lines);
 
     // "error: " itself is left out, and the lines below it are moved to the left as far.
     std::string text;
-    size_t margin = 0;
+    size_t margin = begins_below ? indentation(lines[0]) : 0;
     for (size_t i = 0; i < lines.size(); ++i) {
         std::string_view line = lines[i];
         if (i == 0 && is_error(line) && line.size() > indentation(line) + error_word.size()) {
             margin = indentation(line) + error_word.size();
             line.remove_prefix(margin);
         }
-        text += fmt::format("{}\n", i == 0 ? line : line.substr(std::min(margin, indentation(line))));
+        text += fmt::format("{}\n", line.substr(std::min(margin, indentation(line))));
     }
     while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
         text.pop_back();

@@ -48,6 +48,16 @@ TEST(NixError, KeepsTheTracesThatWereAskedFor) {
                 AllOf(HasSubstr("derivationStrict"), HasSubstr("undefined variable"), Not(HasSubstr("hello"))));
 }
 
+TEST(NixError, ThatBeginsBelowTheWordBeginsWithIt) {
+    const std::string said = "Failed assertions:\n- no root file system";
+    EXPECT_EQ(nix_error("error: \n       Failed assertions:\n       - no root file system\n", false), said);
+    EXPECT_EQ(
+        nix_error("error:\n       … while\n\n       error:\n       Failed assertions:\n       - no root file system\n",
+                  false),
+        said);
+    EXPECT_EQ(nix_error("error:\n", false), "error:");
+}
+
 TEST(NixError, OfAFileThatGitDoesNotKnowSaysWhatToDo) {
     const std::string missing = ": No such file or directory\n";
     EXPECT_THAT(nix_error("error: getting status of '/nix/store/abc-source/alpha.nix'" + missing, false),
