@@ -29,6 +29,7 @@ protocol::HealthReport ask_for_health(const Asked& asked) {
 NodeReport report_of(const protocol::HealthReport& health) {
     NodeReport report;
     report.outcome = health.healthy ? protocol::Outcome::ok : protocol::Outcome::ok_units_failed;
+    report.headline = health.healthy ? "" : "unhealthy";
     report.message = health.healthy ? "" : "its health checks fail";
     return report;
 }

@@ -48,6 +48,8 @@ NodeReport judge(const SecretsReport& answer) {
     if (wrong > 0 && report.message.empty())
         report.message = fmt::format("{} of its {} secrets {} not in place", wrong, answer.secrets.size(),
                                      wrong == 1 ? "is" : "are");
+    if (!report.message.empty())
+        report.headline = "its secrets are not as they should be";
     report.outcome = report.message.empty() ? protocol::Outcome::ok : protocol::Outcome::ok_units_failed;
     return report;
 }

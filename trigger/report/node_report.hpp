@@ -33,8 +33,9 @@ private:
 struct NodeReport {
     std::string node;
     protocol::Outcome outcome = protocol::Outcome::ok;
-    std::string code;    // short stable word of a refusal or failure, as the agent gave it
-    std::string message; // what is wrong and what to do; may have several lines; as it came
+    std::string headline; // instead of the outcome's word, of a node that was asked and not deployed
+    std::string code;     // short stable word of a refusal or failure, as the agent gave it
+    std::string message;  // what is wrong and what to do; may have several lines; as it came
     LogTail log;
     std::optional<std::uint64_t> generation;
     std::uint64_t bytes_sent = 0;

@@ -69,7 +69,9 @@ std::string format_failures(std::span<const NodeReport> reports, bool color) {
     for (const NodeReport& report : reports) {
         if (report.message.empty() && protocol::exit_code(report.outcome) == 0)
             continue;
-        const std::string head = fmt::format("{}: {}", report.node, protocol::to_string(report.outcome));
+        const std::string_view word =
+            report.headline.empty() ? protocol::to_string(report.outcome) : std::string_view(report.headline);
+        const std::string head = fmt::format("{}: {}", report.node, word);
         text += fmt::format("\n{}\n{}\n", styled(head, style_of(report.outcome), color),
                             indented(printable_lines(report.message.empty() ? "no reason was given" : report.message,
                                                      max_lines(report)),
