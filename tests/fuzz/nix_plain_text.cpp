@@ -13,4 +13,5 @@ void try_input(std::string_view input) {
         const auto byte = static_cast<unsigned char>(c);
         return (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
     }));
+    waggle::fuzz::note_taken();
 }

@@ -21,6 +21,7 @@ void read_answers(Fd ours) {
     nix::WorkerConnection connection(std::move(ours), std::chrono::seconds(5));
     nix::BuildLog log([](std::string_view line) { fuzz::require(line.find('\n') == line.npos); });
     connection.set_listener(&log);
+    fuzz::note_taken(); // the handshake
     connection.await_answer();
     const nix::StorePath path = nix::StorePath::parse("00000000000000000000000000000000-fuzz");
     for (;;) {

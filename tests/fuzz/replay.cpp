@@ -1,6 +1,9 @@
 // Gives a fuzzer its seeds, and each of them cut and changed in a few ways: what a test run without libFuzzer does.
 //
 //     fuzz_NAME FOLDER
+//
+// A seed must be one that the parser takes, or a fuzzer that begins with it would have to guess the format first; one that
+// is to be refused is named "bad-…".
 
 #include "shared/base/file.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -52,14 +55,21 @@ int main(int argc, char** argv) {
         return 2;
     }
     size_t count = 0;
+    bool wrong = false;
     Numbers numbers;
     try_input("");
     for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
         const std::string seed = waggle::read_file(entry.path(), max_seed_bytes);
+        const size_t taken_before = waggle::fuzz::times_taken;
         try_input(seed);
+        const bool is_bad = entry.path().filename().string().starts_with("bad-");
+        if ((waggle::fuzz::times_taken == taken_before) != is_bad) {
+            fmt::print(stderr, "{}: is {}\n", entry.path().string(), is_bad ? "taken" : "refused");
+            wrong = true;
+        }
         try_changed(seed, numbers);
         ++count;
     }
     fmt::print("{} seeds\n", count);
-    return count == 0 ? 1 : 0;
+    return count == 0 || wrong ? 1 : 0;
 }

@@ -1,4 +1,5 @@
 #include "shared/base/bytes.hpp"
+#include "shared/base/file.hpp"
 #include "shared/protocol/messages.hpp"
 #include "tests/unit/protocol/samples.hpp"
 
@@ -6,7 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
+#include <set>
 
 namespace waggle::protocol {
 namespace {
@@ -334,6 +337,22 @@ TEST(Messages, OfRandomBytesAreReadOrRefused) {
         for (auto kind : {"", "J", "L", "N", "J{", "J{\"type\":"})
             complaint([&] { decode(kind + noise); });
     }
+}
+
+// The fuzzer begins with them: of a kind of message that has none it would have to guess every key.
+TEST(Messages, OfEachKindAreAmongTheFuzzersSeeds) {
+    std::set<size_t> kinds;
+    const auto folder = std::filesystem::path(WAGGLE_TEST_DATA_DIR).parent_path() / "fuzz/seeds/protocol_message";
+    for (const auto& seed : std::filesystem::directory_iterator(folder)) {
+        EXPECT_EQ(complaint([&] {
+                      const auto incoming = decode(read_file(seed.path(), 1 << 20));
+                      if (const auto* message = std::get_if<Message>(&incoming))
+                          kinds.insert(message->index());
+                  }),
+                  "")
+            << seed.path();
+    }
+    EXPECT_EQ(kinds.size(), std::variant_size_v<Message>);
 }
 
 TEST(DeploymentState, HasAWord) {
