@@ -2,6 +2,7 @@
 
 #include "agent/console.hpp"
 #include "agent/host.hpp"
+#include "agent/secrets/await_secret.hpp"
 #include "agent/secrets/node_secrets.hpp"
 #include "shared/base/error.hpp"
 
@@ -98,40 +99,37 @@ bool is_in_place(const NodeSecrets& secrets, const std::string& name) {
     return false;
 }
 
-bool is_activating(const NodeSecrets& secrets) {
-    const auto record = StateKeeper(secrets.config().state_dir).get().deployment;
-    return record && !record->outcome && record->state == protocol::DeploymentState::activating;
-}
-
-// A unit that lasts as long as the secret is not there: what is ordered after it waits.
 int await(const Options& options) {
     const auto secrets = node_secrets(options);
-    std::string said;
-    while (true) {
-        const ChangeWatch watch(secrets.config().state_dir); // before the look: what comes in between is seen
-        std::string why = "it is not on this node; `waggle upload-keys` or a deployment brings it";
+    std::optional<ChangeWatch> watch;
+    const auto look = [&] {
+        watch.emplace(secrets.config().state_dir); // first: what comes while we look is seen
+        SecretLook found{.in_place = false,
+                         .why = "it is not on this node; `waggle upload-keys` or a deployment brings it"};
         try {
             const auto outcome =
                 secrets.install(secrets.in_force(LocalHost().current_system()),
                                 {.stage = SecretStage::one, .mount = {}, .name = options.name, .absent_mounts = {}});
-            if (is_in_place(secrets, options.name))
-                return 0;
+            found.in_place = is_in_place(secrets, options.name);
             for (const auto& sentence : outcome.problems)
-                why = sentence;
+                found.why = sentence;
             for (const auto& sentence : outcome.waiting)
-                why = sentence;
+                found.why = sentence;
         } catch (const Error& error) {
-            why = error.what();
+            found.why = error.what();
         }
-        // switch-to-configuration waits for its units, and this one for a deployment after it: that would be for ever.
-        if (is_activating(secrets))
-            throw Error(fmt::format("secret {}: {}", options.name, why));
-        if (why != said)
-            std::printf("waiting for secret %s: %s\n", options.name.c_str(), why.c_str());
-        std::fflush(stdout);
-        said = why;
-        watch.wait();
-    }
+        return found;
+    };
+    await_secret(options.name,
+                 {.is_switching = [&] { return is_switching(StateKeeper(secrets.config().state_dir).get()); },
+                  .look = look,
+                  .wait = [&] { watch->wait(); },
+                  .say =
+                      [](std::string_view sentence) {
+                          std::printf("%.*s\n", static_cast<int>(sentence.size()), sentence.data());
+                          std::fflush(stdout);
+                      }});
+    return 0;
 }
 
 int list(const Options& options) {

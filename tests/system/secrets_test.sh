@@ -354,11 +354,14 @@ wait_until 60 "alpha has rebooted, with units that wait" rebooted
 check "after a reboot, too, what is on the disk stays" holds alpha disk /var/lib/kept/keys/disk
 check "the unit says why" node_run alpha sh -c 'journalctl -q -b -u waggle-secrets | grep -q "changed or replaced"'
 check "what needs the others waits" no is_active alpha uses-one
+node_run alpha systemctl --no-block start late-key
 deploy upload-keys --on alpha
 check "upload-keys mends it" equal "$status" 0
 check "all are in place" all_in_place alpha
 check "the unit is well again" wait_until 20 "waggle-secrets is active" is_active alpha waggle-secrets
 check "and what waited starts" wait_until 30 "uses-one starts" is_active alpha uses-one
+for unit in uses-two reads-disk; do check "and so does $unit" wait_until 30 "$unit starts" is_active alpha $unit; done
+check "what waits for a file system goes on waiting" equal "$(node_run alpha systemctl show -P ActiveState late-key)" activating
 
 section "a power cut in mid-write"
 # The fourth new file that the deployment writes is left half written, until the power is cut.
