@@ -6,22 +6,21 @@
 
 namespace waggle::agent {
 
-bool is_switching(const State& state) {
+bool is_switching(const State& state, std::string_view boot_id) {
     const auto& newest = state.deployment;
     return newest && !newest->outcome && newest->state == protocol::DeploymentState::activating &&
-           !newest->secrets_only;
+           newest->boot_id == boot_id && !newest->secrets_only;
 }
 
 void await_secret(const std::string& name, const AwaitActions& actions) {
+    // What waited before the switch began is none of its units, and may go on waiting.
+    const bool started_by_switch = actions.is_switching();
     std::string said;
     while (true) {
-        // Asked before the look: a deployment that begins its activation in mid-look brings secrets that were not
-        // looked at.
-        const bool switching = actions.is_switching();
         const auto look = actions.look();
         if (look.in_place)
             return;
-        if (switching)
+        if (started_by_switch)
             throw Error(fmt::format("secret {}: {}", name, look.why));
         if (look.why != said)
             actions.say(fmt::format("waiting for secret {}: {}", name, look.why));

@@ -8,8 +8,8 @@
 
 namespace waggle::agent {
 
-// Whether a system is activated just now: switch-to-configuration waits for the units that it starts.
-bool is_switching(const State& state);
+// Whether a system is activated just now, in this boot: switch-to-configuration waits for the units that it starts.
+bool is_switching(const State& state, std::string_view boot_id);
 
 struct SecretLook {
     bool in_place = false;
@@ -25,8 +25,8 @@ struct AwaitActions {
 };
 
 // Returns when the secret is in its place, however long that takes: what is ordered after <name>-key.service waits.
-// Throws Error when it is not there in mid-switch: the switch would wait for this unit, and this unit for a deployment
-// after it.
+// When it was started in mid-switch it throws Error if the secret is not there: the switch would wait for this unit,
+// and this unit for a deployment after it.
 void await_secret(const std::string& name, const AwaitActions& actions);
 
 } // namespace waggle::agent

@@ -120,15 +120,17 @@ int await(const Options& options) {
         }
         return found;
     };
-    await_secret(options.name,
-                 {.is_switching = [&] { return is_switching(StateKeeper(secrets.config().state_dir).get()); },
-                  .look = look,
-                  .wait = [&] { watch->wait(); },
-                  .say =
-                      [](std::string_view sentence) {
-                          std::printf("%.*s\n", static_cast<int>(sentence.size()), sentence.data());
-                          std::fflush(stdout);
-                      }});
+    await_secret(
+        options.name,
+        {.is_switching =
+             [&] { return is_switching(StateKeeper(secrets.config().state_dir).get(), LocalHost().boot_id()); },
+         .look = look,
+         .wait = [&] { watch->wait(); },
+         .say =
+             [](std::string_view sentence) {
+                 std::printf("%.*s\n", static_cast<int>(sentence.size()), sentence.data());
+                 std::fflush(stdout);
+             }});
     return 0;
 }
 

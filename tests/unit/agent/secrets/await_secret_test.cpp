@@ -57,27 +57,29 @@ TEST(AwaitSecret, InASwitchItIsThereOrNot) {
     other.await();
 }
 
-// The look was at the secrets of before.
-TEST(AwaitSecret, ADeploymentThatBeginsInMidLookIsLookedAt) {
-    Node node{.looks = {{changed, true}, {there}}};
+// The look was at the secrets of before, and no switch waits for what began before it.
+TEST(AwaitSecret, ADeploymentThatBeginsWhileItWaitsDoesNotEndIt) {
+    Node node{.looks = {{changed, true}, {changed}, {there}}};
     node.await();
-    EXPECT_EQ(node.looked, 2u);
+    EXPECT_EQ(node.looked, 3u);
 }
 
 TEST(AwaitSecret, OnlyASwitchWaitsForUnits) {
     State state;
-    EXPECT_FALSE(is_switching(state));
+    EXPECT_FALSE(is_switching(state, "boot-1"));
     state.deployment.emplace();
+    state.deployment->boot_id = "boot-1";
     state.deployment->state = DeploymentState::activating;
-    EXPECT_TRUE(is_switching(state));
+    EXPECT_TRUE(is_switching(state, "boot-1"));
+    EXPECT_FALSE(is_switching(state, "boot-2")) << "the power was cut in mid-switch, and the agent has not come to it";
     state.deployment->secrets_only = true;
-    EXPECT_FALSE(is_switching(state)) << "nothing waits for the units then";
+    EXPECT_FALSE(is_switching(state, "boot-1")) << "nothing waits for the units then";
     state.deployment->secrets_only = false;
     state.deployment->outcome = protocol::Outcome::failed_before_activation;
-    EXPECT_FALSE(is_switching(state));
+    EXPECT_FALSE(is_switching(state, "boot-1"));
     state.deployment->outcome.reset();
     state.deployment->state = DeploymentState::staged;
-    EXPECT_FALSE(is_switching(state));
+    EXPECT_FALSE(is_switching(state, "boot-1"));
 }
 
 } // namespace
