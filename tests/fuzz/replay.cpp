@@ -2,8 +2,8 @@
 //
 //     fuzz_NAME FOLDER
 //
-// A seed must be one that the parser takes, or a fuzzer that begins with it would have to guess the format first; one that
-// is to be refused is named "bad-…".
+// A seed must be one that the parser takes, or a fuzzer that begins with it would have to guess the format first; one
+// that is to be refused is named "bad-…".
 
 #include "shared/base/file.hpp"
 #include "tests/fuzz/fuzz.hpp"
