@@ -17,6 +17,12 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+// What a node says of itself while it works on a deployment that it has admitted.
+void works_on(protocol::Facts& facts, const protocol::DeploymentId& id, DeploymentState state) {
+    facts.last_admitted = id;
+    facts.running = protocol::Running{id, state, now(), "SHA256:x"};
+}
+
 TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
     std::vector<std::string> nars;
     FakeAgent agent({[&](AgentSide& side) {
@@ -43,8 +49,7 @@ TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
 TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
     FakeAgent agent({[](AgentSide& side) { side.close(); }, // it makes room for another
                      [](AgentSide& side) {
-                         side.send_raw(protocol::to_message(random_bytes<32>()));
-                         side.receive();
+                         side.challenge();
                          side.break_off();
                      },
                      [](AgentSide& side) { side.greet(sample_facts()); }});
@@ -62,8 +67,7 @@ TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
 
 TEST_F(DeployNode, ARefusedSessionIsARefusal) {
     FakeAgent agent({[](AgentSide& side) {
-        side.send_raw(protocol::to_message(random_bytes<32>()));
-        side.receive();
+        side.challenge();
         side.send(protocol::Refused{"unknown-operator", "you are no operator of this node"});
         side.close();
     }});
@@ -316,8 +320,7 @@ TEST_F(DeployNode, AFetchThatHangsOnTheLostSessionIsCalledOff) {
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
                          const auto id = side.take_deployment();
-                         later.last_admitted = id;
-                         later.running = protocol::Running{id, DeploymentState::fetching, now(), "SHA256:x"};
+                         works_on(later, id, DeploymentState::fetching);
                          side.send(protocol::Want{{2}});
                          side.break_off();
                      },
@@ -375,8 +378,7 @@ TEST_F(DeployNode, AfterActivationBeganItComesBackForTheRest) {
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
                          const auto id = side.take_deployment();
-                         later.last_admitted = id;
-                         later.running = protocol::Running{id, DeploymentState::activating, now(), "SHA256:x"};
+                         works_on(later, id, DeploymentState::activating);
                          side.send_state(1, DeploymentState::activating);
                          side.send_log(2, "stopping network");
                          side.break_off_when_read();
@@ -452,8 +454,7 @@ TEST_F(DeployNode, ARefusalAfterActivationBeganIsNoRefusal) {
                          side.break_off_when_read();
                      },
                      [&](AgentSide& side) {
-                         side.send_raw(protocol::to_message(random_bytes<32>()));
-                         side.receive();
+                         side.challenge();
                          side.send(protocol::Refused{"unknown-operator", "you are no operator any more"});
                      }});
     const NodeReport report = deploy(agent);
@@ -467,14 +468,12 @@ TEST_F(DeployNode, AfterActivationBeganItComesBackToANodeThatHasNoPlaceForIt) {
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
                          const auto id = side.take_deployment();
-                         later.last_admitted = id;
-                         later.running = protocol::Running{id, DeploymentState::activating, now(), "SHA256:x"};
+                         works_on(later, id, DeploymentState::activating);
                          side.send_state(1, DeploymentState::activating);
                          side.break_off_when_read();
                      },
                      [&](AgentSide& side) {
-                         side.send_raw(protocol::to_message(random_bytes<32>()));
-                         side.receive();
+                         side.challenge();
                          side.send(protocol::Refused{"busy", "this node serves no more than 8 sessions"});
                      },
                      [&](AgentSide& side) {

@@ -86,9 +86,13 @@ std::string AgentSide::receive() {
     return std::move(*message);
 }
 
-void AgentSide::greet(const protocol::Facts& facts) {
+void AgentSide::challenge() {
     send_raw(protocol::to_message(random_bytes<32>()));
     protocol::verify_hello(receive());
+}
+
+void AgentSide::greet(const protocol::Facts& facts) {
+    challenge();
     send(facts);
 }
 
