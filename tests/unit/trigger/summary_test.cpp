@@ -101,5 +101,17 @@ TEST(Timings, AreTheSlowestNodesPhases) {
                   {"evaluate_s", 3.0}, {"build_s", 0.25}, {"connect_s", 2.0}, {"fetch_s", 0.0}, {"activate_s", 0.5}}));
 }
 
+TEST(Summary, OfANodeThatWasOnlyAskedHasItsOwnHeadline) {
+    NodeReport report;
+    report.node = "alpha";
+    report.outcome = protocol::Outcome::ok_units_failed;
+    report.message = "its health checks fail";
+    const std::vector<NodeReport> reports{report};
+    EXPECT_EQ(format_failures(reports, false), "\nalpha: ok-units-failed\n    its health checks fail\n");
+    report.headline = "unhealthy";
+    const std::vector<NodeReport> asked{report};
+    EXPECT_EQ(format_failures(asked, false), "\nalpha: unhealthy\n    its health checks fail\n");
+}
+
 } // namespace
 } // namespace waggle::trigger
