@@ -1,5 +1,5 @@
 # Both programs: `out` has the trigger and its Nix modules, `agent` only what a node needs.
-{ lib, stdenv, age, cmake, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib }:
+{ lib, stdenv, age, cmake, git, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib }:
 let
   doCheck = stdenv.buildPlatform.system == stdenv.hostPlatform.system;
 in
@@ -14,24 +14,34 @@ stdenv.mkDerivation {
     filter = path: _:
       let below = lib.removePrefix (toString ./. + "/") path;
       in builtins.elem (builtins.head (lib.splitString "/" below))
-        [ "CMakeLists.txt" "cmake" "shared" "agent" "trigger" "nixos-module" "tests" ];
+        [ "CMakeLists.txt" "cmake" "shared" "agent" "trigger" "nixos-module" "tests" "docs" ];
   };
 
+  strictDeps = true;
   nativeBuildInputs = [ cmake ninja pkg-config ];
   buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog ];
 
   # The other tests boot machines or need a Nix of their own.
   inherit doCheck;
   cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" ];
-  nativeCheckInputs = [ age openssh ];
+  nativeCheckInputs = [ age git openssh openssl ];
   checkInputs = [ gtest zlib ];
-  checkPhase = "ctest --output-on-failure -L unit";
+  checkPhase = ''
+    runHook preCheck
+    ctest --output-on-failure --no-tests=error -j "$NIX_BUILD_CORES" -L '^unit$'
+    runHook postCheck
+  '';
 
   postInstall = ''moveToOutput bin/waggle-agent "$agent"'';
 
   meta = {
     description = "Deploys NixOS by having the nodes do the work";
+    longDescription = ''
+      Waggle deploys NixOS to one machine or thousands. The laptop evaluates and builds; each node gets a signed deployment,
+      verifies it, fetches what it lacks and activates it locally. The output `agent` has waggle-agent, the daemon of the nodes.
+    '';
     license = lib.licenses.mit;
+    maintainers = [ ];
     platforms = lib.platforms.linux;
     mainProgram = "waggle";
   };

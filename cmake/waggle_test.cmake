@@ -28,7 +28,8 @@ function(waggle_script_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 600) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
     endif()
-    add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
+    # Not by the script's first line: in Nix's build sandbox there is no /usr/bin/env.
+    add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
         ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")

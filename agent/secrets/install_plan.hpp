@@ -4,6 +4,7 @@
 #include "shared/protocol/secret_bundle.hpp"
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <optional>
 #include <string>
@@ -43,10 +44,11 @@ bool is_below(std::string_view path, std::string_view folder);
 std::optional<std::string> waits_for_mount(std::string_view path, const std::vector<std::string>& absent_mounts);
 bool is_of_stage(const protocol::SecretFile& file, const StageScope& scope);
 
-// Who the file is to belong to, and its mode: as the hive says, or root's alone while its owner does not exist.
+// Who the file is to belong to, and its mode: as the hive says, or, while its owner does not exist, only for the user that
+// installs secrets, root.
 struct Ownership {
-    uid_t user = 0;
-    gid_t group = 0;
+    uid_t user = ::geteuid();
+    gid_t group = ::getegid();
     mode_t mode = 0400;
     std::string missing; // "user nginx", "group web"; empty: as the hive says
 };

@@ -98,7 +98,8 @@ void make_folder(const Fd& parent, const std::filesystem::path& path, const std:
     if (::mkdirat(parent.get(), name.c_str(), private_folder_mode) != 0 && errno != EEXIST)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     const Fd made(::openat(parent.get(), name.c_str(), folder_flags));
-    if (!made || (group && ::fchown(made.get(), 0, *group) != 0) || ::fchmod(made.get(), mode) != 0)
+    // Its owner is the user that installs secrets: root.
+    if (!made || (group && ::fchown(made.get(), ::geteuid(), *group) != 0) || ::fchmod(made.get(), mode) != 0)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     finish(parent, path.parent_path(), fault);
 }

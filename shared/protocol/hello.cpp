@@ -5,6 +5,7 @@
 #include "shared/ssh/sshsig.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 

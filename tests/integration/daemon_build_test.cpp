@@ -14,27 +14,34 @@ using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 
-class RealBuild : public testing::TestWithParam<std::string> {
+class RealBuild : public test::WithPrivateNix {
 protected:
     StorePath instantiate(const std::string& script) const {
-        const std::string drv = nix.run(
+        const std::string drv = nix->run(
             {"nix-instantiate", "-E",
              "derivation { name = \"it\"; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"" +
                  script + "\" ]; }"});
         return StorePath::parse_absolute(drv.substr(0, drv.find('\n')));
     }
     void build(const StorePath& drv) {
-        daemon.build(drv, {.deadline = deadline_in(seconds(60)), .interrupt = interrupt, .on_line = [&](auto line) {
-                               lines.emplace_back(line);
-                               if (line.ends_with("waiting"))
-                                   interrupt.request();
-                           }});
+        daemon().build(drv, {.deadline = deadline_in(seconds(60)), .interrupt = interrupt, .on_line = [&](auto line) {
+                                 lines.emplace_back(line);
+                                 if (line.ends_with("waiting"))
+                                     interrupt.request();
+                             }});
     }
 
-    test::PrivateNix nix{GetParam()};
-    Daemon daemon = Daemon::spawn(nix.command({"nix-daemon", "--stdio"}), seconds(20));
+    Daemon& daemon() {
+        if (!daemon_)
+            daemon_ = Daemon::spawn(nix->command({"nix-daemon", "--stdio"}), seconds(20));
+        return *daemon_;
+    }
+
     Interrupt interrupt;
     std::vector<std::string> lines;
+
+private:
+    std::optional<Daemon> daemon_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Nix, RealBuild, testing::Values("host", "trixie", "sid"),
@@ -44,7 +51,7 @@ TEST_P(RealBuild, TellsWhatTheBuilderSaysAndLeavesTheConnectionUsable) {
     const StorePath drv = instantiate("echo at work; echo hello > $out");
     build(drv);
     EXPECT_THAT(lines, Contains("it> at work"));
-    EXPECT_EQ(daemon.query_valid_paths(std::array{drv}), std::set{drv});
+    EXPECT_EQ(daemon().query_valid_paths(std::array{drv}), std::set{drv});
 }
 
 TEST_P(RealBuild, TellsWhyItFailed) {

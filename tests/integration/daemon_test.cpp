@@ -97,15 +97,13 @@ void add(Daemon& daemon, const Object& object) {
     daemon.add_to_store_nar(object.info, source_of(object.nar));
 }
 
-class RealDaemon : public testing::TestWithParam<std::string> {
+class RealDaemon : public test::WithPrivateNix {
 protected:
-    Daemon open() const { return Daemon::spawn(nix.command({"nix-daemon", "--stdio"}), stall_timeout); }
+    Daemon open() const { return Daemon::spawn(nix->command({"nix-daemon", "--stdio"}), stall_timeout); }
 
     bool is_valid(const StorePath& path) const { return !open().query_valid_paths(std::array{path}).empty(); }
 
-    void collect_garbage() const { nix.run({"nix-store", "--gc"}); }
-
-    test::PrivateNix nix{GetParam()};
+    void collect_garbage() const { nix->run({"nix-store", "--gc"}); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Nix, RealDaemon, testing::Values("host", "trixie", "sid"),
@@ -114,7 +112,7 @@ INSTANTIATE_TEST_SUITE_P(Nix, RealDaemon, testing::Values("host", "trixie", "sid
 TEST_P(RealDaemon, IsOfAVersionWeSpeak) {
     Daemon daemon = open();
     std::cout << fmt::format("{}: Nix {}, protocol 1.{} of {}", GetParam(), daemon.nix_version(),
-                             daemon.protocol_minor(), nix.run({"nix-daemon", "--version"}));
+                             daemon.protocol_minor(), nix->run({"nix-daemon", "--version"}));
     EXPECT_GE(daemon.protocol_minor(), 32u);
     EXPECT_LE(daemon.protocol_minor(), 35u);
     EXPECT_FALSE(daemon.nix_version().empty());
@@ -140,16 +138,16 @@ TEST_P(RealDaemon, TakesPathsWithReferencesAndGivesThemBack) {
         daemon.nar_from_path(each->info.path, each->info.nar_size,
                              [&](std::span<const std::byte> bytes) { got += as_text(bytes); });
         EXPECT_TRUE(got == each->nar);
-        EXPECT_TRUE(got == nix.run({"nix-store", "--dump", each->info.path.absolute()}));
+        EXPECT_TRUE(got == nix->run({"nix-store", "--dump", each->info.path.absolute()}));
     }
-    nix.run({"nix-store", "--verify", "--check-contents"});
-    EXPECT_EQ(nix.run({"nix-store", "--query", "--size", top.info.path.absolute()}),
+    nix->run({"nix-store", "--verify", "--check-contents"});
+    EXPECT_EQ(nix->run({"nix-store", "--query", "--size", top.info.path.absolute()}),
               fmt::format("{}\n", top.info.nar_size));
 }
 
 TEST_P(RealDaemon, ReplacesAPathThatLostItsContent) {
     const Object object = nix::object("emptied", {}, 100'000);
-    const auto files = nix.outside(object.info.path.absolute());
+    const auto files = nix->outside(object.info.path.absolute());
     Daemon daemon = open();
     add(daemon, object);
     EXPECT_EQ(nar_sum(files).hash, object.info.nar_hash);
@@ -161,7 +159,7 @@ TEST_P(RealDaemon, ReplacesAPathThatLostItsContent) {
     EXPECT_NE(nar_sum(files).hash, object.info.nar_hash) << "what is valid stays";
     daemon.add_to_store_nar(object.info, source_of(object.nar), true);
     EXPECT_EQ(nar_sum(files).hash, object.info.nar_hash);
-    nix.run({"nix-store", "--verify", "--check-contents"});
+    nix->run({"nix-store", "--verify", "--check-contents"});
 }
 
 TEST_P(RealDaemon, AnswersForManyPathsAtOnce) {
@@ -207,7 +205,7 @@ TEST_P(RealDaemon, FindsTheSameClosureAsNix) {
     std::set<std::string> ours, theirs;
     for (const PathInfo& info : query_closure(daemon, top.info.path))
         ours.insert(info.path.absolute());
-    std::istringstream lines(nix.run({"nix-store", "--query", "--requisites", top.info.path.absolute()}));
+    std::istringstream lines(nix->run({"nix-store", "--query", "--requisites", top.info.path.absolute()}));
     for (std::string line; std::getline(lines, line);)
         theirs.insert(line);
     EXPECT_EQ(ours, theirs);
@@ -284,7 +282,7 @@ TEST_P(RealDaemon, RegistersNothingWhenTheSourceFails) {
             EXPECT_NO_THROW(add(*again, each)) << what << ", " << padding;
             EXPECT_TRUE(is_valid(each.info.path));
             again.reset();
-            nix.run({"nix-store", "--delete", each.info.path.absolute()});
+            nix->run({"nix-store", "--delete", each.info.path.absolute()});
         }
     }
 }
@@ -320,14 +318,14 @@ TEST_P(RealDaemon, KeepsAnIndirectRoot) {
         Daemon daemon = open();
         for (const Object* each : {&dependency, &kept, &loose})
             add(daemon, *each);
-        std::filesystem::create_symlink(kept.info.path.absolute(), nix.outside(link));
+        std::filesystem::create_symlink(kept.info.path.absolute(), nix->outside(link));
         daemon.add_indirect_root(link);
     }
     collect_garbage();
     EXPECT_TRUE(is_valid(kept.info.path));
     EXPECT_TRUE(is_valid(dependency.info.path));
     EXPECT_FALSE(is_valid(loose.info.path));
-    std::filesystem::remove(nix.outside(link));
+    std::filesystem::remove(nix->outside(link));
     collect_garbage();
     EXPECT_FALSE(is_valid(kept.info.path));
 }
@@ -356,8 +354,8 @@ TEST_P(RealDaemon, RefusesASizeThatIsNotTheNars) {
 }
 
 TEST_P(RealDaemon, ListensOnItsSocket) {
-    Child server(nix.command({"nix-daemon"}), {.pipe_stdin = false, .pipe_stdout = false, .pipe_stderr = false});
-    std::filesystem::path socket = nix.outside("/nix/var/nix/daemon-socket/socket");
+    Child server(nix->command({"nix-daemon"}), {.pipe_stdin = false, .pipe_stdout = false, .pipe_stderr = false});
+    std::filesystem::path socket = nix->outside("/nix/var/nix/daemon-socket/socket");
     std::optional<Daemon> daemon;
     for (Deadline deadline = deadline_in(stall_timeout); !daemon;) {
         try {

@@ -1,7 +1,5 @@
 #include "tests/integration/private_nix.hpp"
 
-#include "shared/base/error.hpp"
-
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@ namespace {
 
 constexpr std::chrono::minutes making_a_root{5}; // debootstrap with a cold cache
 constexpr std::chrono::minutes one_command{1};
+constexpr int root_unavailable_exit_code = 69; // roots.sh says when
 
 // $1 is the folder that becomes /nix, $2 an empty folder to mount on, $3 the root or nothing; then the command.
 // `exec` at the end: the process that was started is the one that runs the command, so its owner can kill it.
@@ -45,6 +44,8 @@ std::string debian_root(const std::string& suite) {
     std::string roots_sh = std::string(source ? source : ".") + "/tests/system/roots.sh";
     RunResult made = waggle::run({.argv = {roots_sh, "nix", suite}, .extra_environment = {}},
                                  {.deadline = deadline_in(making_a_root), .on_stderr_line = {}});
+    if (made.status.code == root_unavailable_exit_code)
+        throw RootUnavailable(fmt::format("there is no root of Debian {} today: {}", suite, made.err_tail));
     if (!made.status.success())
         throw Error(fmt::format("there is no root with {}'s Nix; make it with `{} nix {}` (or let ${} name one):\n{}",
                                 suite, roots_sh, suite, variable, made.err_tail));

@@ -1,36 +1,49 @@
 #!/usr/bin/env bash
 # Debian root folders that tests boot and chroot into, made once by debootstrap and cached.
 #
-#   roots.sh node           what a test node boots: bookworm with systemd, Nix and the agent's libraries
+#   roots.sh node [SUITE]   what a test node boots: bookworm or sid with systemd, Nix and the agent's libraries
 #   roots.sh nix SUITE      trixie or sid, with that suite's Nix (for nix-daemon --stdio in a chroot)
-#   roots.sh build SUITE    trixie, with the compiler and libraries of `./dev build --suite SUITE`
+#   roots.sh build SUITE    trixie or sid, with what package.nix names: for `./dev build --suite SUITE` and the package test
 #
 # Prints the root's path. Never write to that folder: put an overlay on it, or a private mount namespace.
+# Exits with 69 where the mirror cannot provide sid, which changes every day: whoever needs it skips then, and says so.
 # The folder's name ends in a hash of its recipe, so a changed package list makes a new root.
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
 recipe_version=2  # raise it when something other than a package list changes how a root is made
 
 say() { printf 'roots: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# The agent is built on the machine that runs the tests and is linked to the libraries of its own Debian.
-agent_libraries=(libssl3 libstdc++6 libspdlog1.10 libfmt9 libzstd1 zlib1g)
-
 # debootstrap does not follow virtual packages: libdbi-perl is one nix-bin needs.
+node_packages=(systemd systemd-sysv dbus iproute2 nftables nix-bin libdbi-perl openssh-client)
+
 recipe() { # KIND SUITE: the packages, one per line
     case $1-$2 in
         node-bookworm)
-            printf '%s\n' systemd systemd-sysv dbus iproute2 nftables nix-bin libdbi-perl openssh-client "${agent_libraries[@]}" ;;
+            printf '%s\n' "${node_packages[@]}" libssl3 libstdc++6 libspdlog1.10 libfmt9 libzstd1 zlib1g ;;
+        node-sid)
+            printf '%s\n' "${node_packages[@]}" libstdc++6
+            agent_libraries "$2" ;;
         nix-trixie | nix-sid)
             printf '%s\n' nix-bin libdbi-perl ;;
-        build-trixie)
-            printf '%s\n' g++ cmake ninja-build pkg-config ccache libboost-dev libssl-dev libspdlog-dev \
-                nlohmann-json3-dev libgit2-dev libcli11-dev libgtest-dev libgmock-dev libzstd-dev ;;
+        build-trixie | build-sid)
+            echo ccache
+            "$here/../package/debian_packages.sh" ;;
         *)
-            die "no recipe for '$1 $2' (there are: node, nix trixie, nix sid, build trixie)" ;;
+            die "no recipe for '$1 $2' (there are: node bookworm, node sid, nix trixie, nix sid, build trixie, build sid)" ;;
     esac
+}
+
+# The agent is linked with the libraries of the suite it is built in, whose packages are named differently in each: they are
+# what that suite's packages for building depend on.
+agent_libraries() { # SUITE
+    local root
+    root=$("$here/roots.sh" build "$1")
+    dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Depends}\n' libssl-dev libfmt-dev libspdlog-dev |
+        tr ',' '\n' | sed -nE 's/^ *(lib[^ ]*).*/\1/p' | grep -v -- '-dev$' | sort -u
 }
 
 # The Debian mirror this machine installs from: the first one whose entry lists component "main" of a suite that
@@ -86,7 +99,10 @@ make_root() { # KIND SUITE TARGET
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$suite" "$target" "$uri" </dev/null >"$log" 2>&1; then
         tail -n 20 "$log" "$target/debootstrap/debootstrap.log" >&2 2>/dev/null || true
         rm -rf "$target"
-        die "debootstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
+        say "debootstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
+        [[ $suite == sid ]] || exit 1
+        say "SKIP  whatever needs the $kind root of sid: the mirror cannot provide it today"
+        exit 69
     fi
     rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
     mkdir -p "$target/nix"  # to mount on: not every Nix makes it when it is installed
@@ -101,7 +117,7 @@ main() {
     case $kind in
         node) suite=${suite:-bookworm} ;;
         nix | build) [[ -n $suite ]] || die "usage: roots.sh $kind SUITE" ;;
-        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     local packages; packages=$(recipe "$kind" "$suite")
     stamp=$(printf '%s\n' "$recipe_version" "$packages" | sha256sum | cut -c1-8)

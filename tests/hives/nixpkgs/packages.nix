@@ -81,5 +81,5 @@ in
   openssh = hostPrograms "openssh" [ "ssh" "ssh-keygen" ];
   systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
 } // lib.genAttrs [
-  "age" "boost" "cli11" "cmake" "fmt" "gtest" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config" "spdlog" "zlib" "zstd"
+  "age" "boost" "cli11" "cmake" "fmt" "git" "gtest" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config" "spdlog" "zlib" "zstd"
 ] placeholder

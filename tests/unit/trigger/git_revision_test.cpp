@@ -65,6 +65,7 @@ TEST_F(GitRevisionTest, AChangedOrUnknownFileMakesItDirty) {
 
 TEST_F(GitRevisionTest, IgnoredFilesAndOurRootsDoNot) {
     commit();
+    fs::create_directories(folder() / ".git/info"); // part of git's templates, which may be elsewhere
     write_file_atomically(folder() / ".git/info/exclude", "*.log\n", 0644);
     write_file_atomically(folder() / "x.log", "", 0644);
     fs::create_directories(folder() / ".gcroots");

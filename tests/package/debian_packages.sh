@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Prints the Debian packages that stand for the inputs of package.nix, one a line: nothing else is in the root where the
+# package is built, so an input that package.nix does not name fails there as it would in Nix's sandbox.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# package_of NAME COLUMN: column 2 has programs, column 3 libraries.
+package_of() {
+    awk -v name="$1" -v column="$2" '
+        $1 == name && $column != "-" { gsub(",", "\n", $column); print $column; found = 1 }
+        END { exit !found }' debian_packages.txt ||
+        { echo "package.nix names the input $1, and debian_packages.txt has no Debian package for it" >&2; exit 1; }
+}
+
+inputs() { # ATTRIBUTE…
+    nix-instantiate --store dummy:// --eval --strict --json \
+        -E "let package = import $PWD/describe.nix; in builtins.concatLists [ $(printf 'package.%s ' "$@") ]" | jq -r '.[]'
+}
+
+programs=$(inputs nativeBuildInputs nativeCheckInputs)
+libraries=$(inputs buildInputs checkInputs)
+{
+    for name in stdenv $programs; do package_of "$name" 2; done
+    for name in $libraries; do package_of "$name" 3; done
+} | sort -u

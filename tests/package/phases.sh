@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# Runs inside the root that package_test.sh prepares: the phases of nixpkgs' stdenv with its cmake, as package.nix sets them.
+
+section() { printf '\n== %s\n' "$*"; }
+check() { # "what must hold" COMMAND…
+    if "${@:2}"; then echo "ok    $1"; else echo "FAIL  $1" && exit 1; fi
+}
+no() { ! "$@"; }
+
+section "configure"
+g++ --version | sed -n 1p
+out=/nix/store/00000000000000000000000000000000-waggle
+agent=$out-agent
+mapfile -t cmake_flags </build/cmake-flags
+cmake -G Ninja -S /build/source -B /build/objects --log-level=WARNING \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$out "${cmake_flags[@]}"
+
+section "build"
+cd /build/objects
+cmake --build .
+
+section "check"
+runHook() { :; }
+source /build/check-phase
+
+section "install"
+cmake --install . >/build/install.log
+moveToOutput() { # PATTERN OUTPUT: as nixpkgs' multiple-outputs.sh
+    mkdir -p "$2/$(dirname "$1")"
+    mv "$out"/$1 "$2/$(dirname "$1")/"
+}
+source /build/post-install
+(cd /nix/store && find . -maxdepth 4 | sort | sed 's|^\./||')
+
+section "outputs"
+check "waggle starts" $out/bin/waggle --version
+check "the trigger's modules are beside it" test -e $out/share/waggle/nixos-module/hive.nix
+mv $out $out.away # the nodes do not have it
+check "waggle-agent starts without the trigger's output" $agent/bin/waggle-agent --version
+mv $out.away $out
+libraries=$(ldd $agent/bin/waggle-agent)
+check "the agent does not need the trigger's libraries" no grep -E 'libgit2' <<<"$libraries"
+check "the trigger does" grep -qE 'libgit2' <<<"$(ldd $out/bin/waggle)"
+check "the agent's output does not refer to the trigger's" no grep -rF "$out/" $agent
+check "the agent's output is one program" test "$(find $agent -type f)" = $agent/bin/waggle-agent
+# In Nix each header lies in the development output of its package, which a reference would bring along to the nodes.
+for program in $out/bin/waggle $agent/bin/waggle-agent; do
+    check "no path of the build or of a header is left in ${program##*/}" no grep -aoE '(/build|/usr/include|/usr/lib/gcc)/[a-zA-Z0-9_./-]+' $program
+done
