@@ -214,6 +214,8 @@ in
         "deployment.healthChecks.cmd has a check whose cmd is empty."
       ++ lib.optional (config.system.autoUpgrade.enable or false)
         "system.autoUpgrade.enable is set: two that deploy to one node undo each other's work. Disable one of them."
+      ++ lib.optional (!(config.system.switch.enable or true))
+        "system.switch.enable is false: without bin/switch-to-configuration the agent could activate nothing. Leave it enabled, or disable the agent."
     );
 
     environment.systemPackages = [ cfg.package ];

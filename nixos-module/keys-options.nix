@@ -31,6 +31,9 @@ in
     });
   };
 
+  # Not by a default: whoever declares the option with all it has, in a hive, declares that.
+  config.deployment.keys = { };
+
   config.assertions = map (sentence: { assertion = false; message = sentence; })
     (import ./check-keys.nix { inherit lib; } { inherit (config) users; keys = config.deployment.keys or { }; });
 }

@@ -33,7 +33,8 @@ let
     # A new agent is no reason to restart them, and with them what requires them.
     restartIfChanged = false;
     stopIfChanged = false;
-    unitConfig = { DefaultDependencies = false; } // unit.unitConfig or { };
+    # No limit on starts either: deployments may follow each other in seconds, and each starts some of these.
+    unitConfig = { DefaultDependencies = false; StartLimitIntervalSec = 0; } // unit.unitConfig or { };
     serviceConfig = { Type = "oneshot"; RemainAfterExit = true; LimitCORE = 0; UMask = "0077"; } // unit.serviceConfig;
   };
   # The state directory and the keys that open it; nothing else, or a disk that fails would keep all secrets away.
@@ -100,13 +101,14 @@ in
       }))
       lateMounts)
     // lib.mapAttrs'
-      (name: key: lib.nameValuePair "${name}-key" (service rec {
+      # A hive that Colmena evaluates has units of Colmena's under this name, which wait for the file as well.
+      (name: key: lib.nameValuePair "${name}-key" (mkIf (!(config.systemd.paths or { } ? "${name}-key")) (service rec {
         description = "Secret ${name} is in place";
         wants = [ "waggle-secrets.service" ];
         after = wants ++ latestOf (toString key.path);
         unitConfig = own;
         serviceConfig = { ExecStart = withConfig "await-secret ${name}"; TimeoutStartSec = "infinity"; };
-      }))
+      })))
       keys;
 
     system.activationScripts = mkIf (keys != { } && !usersByUnit) ({
@@ -124,8 +126,10 @@ in
           ${withConfig "install-secrets --stage users"} --system "$systemConfig"
         '';
       };
-      # Last: NixOS 20.09 does not concatenate lists in here, the last one counts.
-      users = lib.mkAfter { deps = [ "waggleSecretsForUsers" ]; };
+      # Since 21.05 a snippet is a submodule, in which lists add up. NixOS 20.09 takes the last one.
+      users =
+        let dependency.deps = [ "waggleSecretsForUsers" ]; in
+        if lib.versionAtLeast lib.trivial.release "21.05" then dependency else lib.mkAfter dependency;
     });
   };
 }

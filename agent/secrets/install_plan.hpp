@@ -44,8 +44,8 @@ bool is_below(std::string_view path, std::string_view folder);
 std::optional<std::string> waits_for_mount(std::string_view path, const std::vector<std::string>& absent_mounts);
 bool is_of_stage(const protocol::SecretFile& file, const StageScope& scope);
 
-// Who the file is to belong to, and its mode: as the hive says, or, while its owner does not exist, only for the user that
-// installs secrets, root.
+// Who the file is to belong to, and its mode: as the hive says, or, while its owner does not exist, only for the user
+// that installs secrets, root.
 struct Ownership {
     uid_t user = ::geteuid();
     gid_t group = ::getegid();

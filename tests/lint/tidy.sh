@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-export build_dir=$1
+export build_dir=$1 CLANG_TIDY=${CLANG_TIDY:-clang-tidy-19}
 export stamps=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}/lint
 
 # FILE and every file of ours that it includes, directly or not. Ours are included by full path, so text is enough.
@@ -32,7 +32,7 @@ check() {
     [[ ! -e $stamps/$state ]] || return 0
     echo "tidy: $file" >&2
     # -w: the compiler's own warnings are the compiler's matter, and clang does not know all of g++'s options.
-    if output=$(clang-tidy-19 -p "$build_dir" --quiet --extra-arg=-w "$file" 2>&1); then
+    if output=$("$CLANG_TIDY" -p "$build_dir" --quiet --extra-arg=-w "$file" 2>&1); then
         touch "$stamps/$state"
     else
         grep -v 'warnings generated' <<<"$output"
@@ -43,7 +43,7 @@ export -f check with_headers
 
 mkdir -p "$stamps"
 find "$stamps" -type f -mtime +30 -delete
-tidy_version=$(clang-tidy-19 --version)
+tidy_version=$("$CLANG_TIDY" --version)
 export tidy_version
 
 ours=$(git ls-files --cached --others --exclude-standard -- '*.cpp' | sort)

@@ -16,7 +16,7 @@ cmake -G Ninja -S /build/source -B /build/objects --log-level=WARNING \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$out "${cmake_flags[@]}"
 
 section "build"
-cd /build/objects
+cd /build/objects || exit
 cmake --build .
 
 section "check"

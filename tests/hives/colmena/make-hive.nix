@@ -13,7 +13,7 @@ let
     import (pkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (pkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ ./options.nix ] ++ toList (rawHive.defaults or { }) ++ toList rawHive.${name};
+      modules = [ ./options.nix ./key-units.nix ] ++ toList (rawHive.defaults or { }) ++ toList rawHive.${name};
     };
 
   nodes = listToAttrs (map (name: { inherit name; value = evaluate name; }) names);

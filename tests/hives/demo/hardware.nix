@@ -5,4 +5,5 @@
   fileSystems."/" = { device = "/dev/disk/by-label/nixos"; fsType = "ext4"; };
   boot.loader.grub.device = "/dev/sda";
   system.stateVersion = "20.09";
+  documentation.enable = false;
 }

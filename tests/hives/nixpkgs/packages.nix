@@ -2,7 +2,8 @@
 { lib, system, overlays, config }:
 self:
 let
-  platform = {
+  platform = platformOf system;
+  platformOf = system: {
     inherit system;
     isLinux = lib.hasSuffix "-linux" system;
     isDarwin = lib.hasSuffix "-darwin" system;
@@ -48,6 +49,11 @@ in
       in package;
   };
 
+  # Packages for another machine, built here.
+  pkgsCross.aarch64-multiplatform.callPackage = function: args:
+    self.callPackage function (args // { stdenv = self.stdenv // { hostPlatform = platformOf "aarch64-linux"; }; });
+  mkShell = args: derivationOf (args // { name = "nix-shell"; script = "exit 1"; inputsFrom = map toString args.inputsFrom or [ ]; });
+
   runCommand = name: args: script: derivationOf (args // { inherit name script; });
   writeTextFile = { name, text, executable ? false, destination ? "" }:
     self.runCommand name { inherit text; passAsFile = [ "text" ]; } ''
@@ -81,5 +87,6 @@ in
   openssh = hostPrograms "openssh" [ "ssh" "ssh-keygen" ];
   systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
 } // lib.genAttrs [
-  "age" "boost" "cli11" "cmake" "fmt" "git" "gtest" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config" "spdlog" "zlib" "zstd"
+  "age" "boost" "ccache" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
+  "procps" "shellcheck" "spdlog" "zlib" "zstd"
 ] placeholder

@@ -3,6 +3,11 @@
 #
 #   .hive     for nixos-module/hive.nix
 #   .wrong    given its configurations: the cases that came out otherwise
+#   .count    how many there are
+#
+# `all`: also the many in which nothing but the text of our own options differs. They ask nothing of NixOS, of which each costs
+# a second or two.
+{ all }:
 let
   key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q";
   operators = lines: { services.waggle-agent.operators = lines; };
@@ -11,7 +16,9 @@ let
   persist = { fileSystems."/persist" = { device = "/dev/sda2"; fsType = "ext4"; }; };
   tmpfsRoot = { fileSystems = { "/" = { device = "none"; fsType = "tmpfs"; }; "/nix" = { device = "/dev/sda1"; fsType = "ext4"; }; }; };
 
-  cases = {
+  cases = (if all then texts else { }) // machines;
+
+  texts = {
     # Operators
     good = { module = operators [ key "${key} alice@laptop" "${key}\tbob with, \"odd\" comment" (key + "\n") (key + " crlf\r\n") ]; refused = [ ]; };
     nobody = { module = { }; refused = [ "operators is empty: nobody could deploy to node `nobody'.*" ]; };
@@ -34,9 +41,6 @@ let
     private = { module = operators [ "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n" ]; refused = [ "in operators the line \"…\" is a private key.*" ]; };
     words = { module = operators [ "alice@laptop" ]; refused = [ ".*is not an OpenSSH public key.*" ]; };
     two-bad = { module = operators [ "x" key "y" ]; refused = [ ".*\"x\".*" ".*\"y\".*" ]; };
-
-    # Health checks
-    no-command = { module = { imports = [ (operators [ key ]) ]; deployment.healthChecks.cmd = [ { } ]; }; refused = [ "deployment.healthChecks.cmd has a check whose cmd is empty." ]; };
 
     # Names
     host-name = { module = { networking.hostName = "elsewhere"; } // agent { node = "web-1.example_org"; hive = "A.b-c_1"; }; refused = [ ]; };
@@ -62,6 +66,11 @@ let
     top = { module = agent { stateDir = "/persist"; }; refused = [ "stateDir is \"/persist\", which others use.*" ]; };
     var-lib = { module = agent { stateDir = "/var/lib"; }; refused = [ "stateDir is \"/var/lib\", which others use.*" ]; };
     run = { module = agent { stateDir = "/run/waggle/x"; identityFile = "/var/tmp/key"; }; refused = [ "identityFile is /var/tmp/key, which a reboot empties.*" "stateDir is /run/waggle/x, which a reboot empties.*" ]; };
+  };
+
+  machines = {
+    # Health checks
+    no-command = { module = { imports = [ (operators [ key ]) ]; deployment.healthChecks.cmd = [ { cmd = [ ]; } ]; }; refused = [ "deployment.healthChecks.cmd has a check whose cmd is empty." ]; };
 
     # A root that forgets
     tmpfs = { module = { imports = [ tmpfsRoot (agent { }) ]; services.openssh.enable = true; }; refused = [ "identityFile is /etc/ssh/.*on the file system /, a tmpfs.*lose its identity.*/persist/etc/ssh/.*" "stateDir is /var/lib/waggle-agent.*what it has admitted.*" ]; };
@@ -81,6 +90,7 @@ let
     imports = [ module ];
     services.waggle-agent.enable = enable;
     services.waggle-agent.package = pkgs.hello;
+    system.stateVersion = "20.09";
     fileSystems."/" = lib.mkDefault { device = "/dev/sda1"; fsType = "ext4"; };
   };
 

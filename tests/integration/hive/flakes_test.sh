@@ -41,7 +41,7 @@ nodes() { [[ $status = 0 && $(awk '{ print $1 }' <<<"$out" | paste -sd ' ') = "$
 evaluations() { [[ $(wc -l <"$work/calls") = "$1" ]]; }
 says_once() { [[ $(grep -c -- "$1" <<<"$err") = 1 ]]; }
 
-machine='{ fileSystems."/" = { device = "/dev/sda1"; fsType = "ext4"; }; boot.loader.grub.device = "nodev"; }'
+machine=$(grep -v "^#" "$machine") # as text: a flake reads no file outside
 agent="{ services.waggle-agent = { enable = true; operators = [ \"$key\" ]; package = pkgs.hello; }; }"
 
 # This project, of which a hive needs the modules and makeHive.

@@ -10,9 +10,7 @@ node() { # KEYS [MORE]
     hive <<NIX
 {
   a = { ... }: {
-    imports = [ { ${2:-} } ];
-    fileSystems."/" = { device = "/dev/sda1"; fsType = "ext4"; };
-    boot.loader.grub.device = "nodev";
+    imports = [ { ${2:-} } $machine ];
     users.users.worker = { isSystemUser = true; group = "workers"; };
     users.users.aliased = { name = "Odd_Name.1"; isSystemUser = true; group = "workers"; };
     users.groups.workers = { };

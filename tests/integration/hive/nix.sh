@@ -2,10 +2,12 @@
 # For tests of what is written in Nix. Source it and call `nix_enter "$@"` first thing: the script runs again in a mount
 # namespace with a /nix of its own, where Nix works without daemon, sandbox and network.
 #
-# Hives are evaluated with the fixture nixpkgs, or with $WAGGLE_TEST_NIXPKGS, a folder with real ones; by the Nix of this machine,
-# or by that of $WAGGLE_TEST_NIX_SUITE, trixie or sid.
+# Hives are evaluated with the fixture nixpkgs; with $WAGGLE_TEST_NIXPKGS, a folder with real ones; or with the tree of real NixOS
+# that $WAGGLE_TEST_TREE names (nixos_tree.sh). By the Nix of this machine, or by that of $WAGGLE_TEST_NIX_SUITE,
+# trixie or sid.
 #
 #   $work                    an empty folder, gone at the end
+#   $machine                 a file with a module: what NixOS demands of a machine besides what a test is about
 #   hive < text              writes $work/hive.nix
 #   ask EXPRESSION           evaluates it, `hive` being what nixos-module/hive.nix makes of the hive (".info" is short for
 #                            "hive.info"): standard output in $out, standard error in $err
@@ -13,10 +15,14 @@
 #   check "what" COMMAND…    one line; the first that does not hold ends the test
 #   answers JSON             $out is equal to it
 #   fails TEXT…              the last ask failed and said each text
-#   fixture_only "what"      true with the fixture; with real NixOS it says what is left out
+#   fixture_only "what"      true with the fixture; with real NixOS it says what is left out: what it would not change, or what
+#                            would have to be built, which needs a network
+#   keeps_overlays "what"    true where a package set knows its overlays, as nixpkgs does and some test trees do not; else the same
 
 source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)}
 modules=$source_dir/nixos-module
+# shellcheck disable=SC2034  # for the tests
+machine=$source_dir/tests/hives/cases/machine.nix
 nixpkgs=${WAGGLE_TEST_NIXPKGS:-$source_dir/tests/hives/nixpkgs}
 out='' err='' status=0
 
@@ -27,6 +33,10 @@ nix_enter() {
             command -v "$tool" >/dev/null || { echo "$0: '$tool' is not installed: run ./dev setup" >&2; exit 1; }
         done
         [[ $(id -u) = 0 ]] || as_root=(--map-root-user)
+        if [[ -n ${WAGGLE_TEST_TREE:-} ]]; then
+            WAGGLE_TEST_NIXPKGS=$("$source_dir/tests/integration/nixos_tree.sh" "$WAGGLE_TEST_TREE") || exit
+            export WAGGLE_TEST_NIXPKGS NIXPKGS_ALLOW_UNFREE=1 # nixos_tree.sh says why
+        fi
         mkdir -p /nix
         WAGGLE_TEST_WORK=$(mktemp -d)
         export WAGGLE_TEST_WORK WAGGLE_IN_PRIVATE_NIX=$$
@@ -95,6 +105,11 @@ fails() {
 # Nix breaks no lines, but indents those of a message.
 warns() { [[ $(tr -s '[:space:]' ' ' <<<"$err") == *"$1"* ]]; }
 
+keeps_overlays() {
+    [[ $(nix-instantiate --eval -E '(import <nixpkgs> { overlays = [ (_: _: { }) ]; }).overlays == [ ]') == false ]] ||
+        { echo "SKIP  with this tree, whose package set does not keep its overlays: $1"; return 1; }
+}
+
 fixture_only() {
-    [[ -z ${WAGGLE_TEST_NIXPKGS:-} ]] || { echo "SKIP  with real NixOS, where nothing can be built without a network: $1"; return 1; }
+    [[ -z ${WAGGLE_TEST_NIXPKGS:-} ]] || { echo "SKIP  with real NixOS: $1"; return 1; }
 }

@@ -10,8 +10,7 @@ node() { # MODULE
     hive <<NIX
 {
   a = { pkgs, lib, ... }: {
-    imports = [ ($1) ];
-    fileSystems."/" = { device = "/dev/sda1"; fsType = "ext4"; };
+    imports = [ ($1) $machine ];
     services.waggle-agent = { enable = true; package = pkgs.hello; operators = [ "$key op" ]; };
   };
 }
@@ -24,7 +23,8 @@ NIX
         # NixOS has made one script of them, in their order.
         order = builtins.concatStringsSep "" (map (match: if builtins.isList match then " ${builtins.head match}" else "")
           (builtins.split "#### Activation script snippet ([^:]*):" (config.system.activationScripts.script or "")));
-        snippets = builtins.mapAttrs (_: snippet: { inherit (snippet) text deps; })
+        # One without dependencies may be its text alone.
+        snippets = builtins.mapAttrs (_: snippet: if builtins.isString snippet then { text = snippet; deps = [ ]; } else { inherit (snippet) text deps; })
             (builtins.intersectAttrs { waggleSecretOwners = 1; waggleSecretsForUsers = 1; users = 1; } config.system.activationScripts);
         inherit (config.services.waggle-agent) secretMounts oldIdentityFiles;
     }'
