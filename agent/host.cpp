@@ -7,6 +7,7 @@
 #include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
 
+#include <fmt/format.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -81,6 +82,8 @@ std::vector<std::string> LocalHost::failed_units() const {
                                       "--no-pager", "--state=failed,auto-restart"},
                              .extra_environment = {}},
                             options);
+    if (!result.status.success()) // no answer is not the answer that nothing has failed
+        throw Error(fmt::format("systemctl list-units: {} {}", result.status.to_string(), result.err_tail));
     std::vector<std::string> units;
     LineSplitter lines([&](std::string_view line) {
         // UNIT LOAD ACTIVE SUB DESCRIPTION. Of a unit whose file is gone only the failure is left: it is of a system

@@ -1,20 +1,24 @@
 #include "agent/life_units.hpp"
 
 #include "agent/host.hpp"
+#include "agent/systemctl.hpp"
 #include "agent/unit_output.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/fd.hpp"
 #include "shared/base/process.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <exception>
 #include <utility>
 
 namespace waggle::agent {
@@ -24,8 +28,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto systemd_run_timeout = 60s;
-constexpr auto systemctl_timeout = 30s;
-constexpr auto kill_timeout = 60s;
 constexpr auto first_look = 1s;       // a restarted agent finds out soon whether a unit is still at work
 constexpr auto look_interval = 30s;   // the state file wakes us; this only finds units that died without a word
 constexpr auto activation_slack = 1h; // for the way back within the same unit
@@ -36,12 +38,6 @@ constexpr auto recovery_unit = "waggle-recovery";
 constexpr auto activation_timer = "waggle-rollback";
 constexpr auto confirmation_timer = "waggle-confirm";
 
-RunOptions within(std::chrono::milliseconds time) {
-    RunOptions options;
-    options.deadline = deadline_in(time);
-    return options;
-}
-
 std::string service(std::string_view unit) {
     return fmt::format("{}.service", unit);
 }
@@ -51,16 +47,12 @@ std::string timer(std::string_view unit) {
 }
 
 bool any_is_alive(const std::vector<std::string>& units) {
-    std::vector<std::string> argv{"systemctl", "show", "--value", "--property=ActiveState"};
-    argv.insert(argv.end(), units.begin(), units.end());
     try {
-        const auto result = run({.argv = argv, .extra_environment = {}}, within(systemctl_timeout));
-        for (const std::string_view state : {"active\n", "activating\n", "deactivating\n", "reloading\n"})
-            if (("\n" + result.out).find("\n" + std::string(state)) != std::string::npos)
-                return true;
-        return false;
-    } catch (const TimedOut&) {
-        return true; // a systemd that is busy says nothing about its units
+        return std::ranges::any_of(unit_states(units), &UnitState::is_running);
+    } catch (const Error& error) {
+        // A systemd that is busy says nothing about its units.
+        spdlog::warn("it is unknown whether {} are at work: {}", fmt::join(units, ", "), error.what());
+        return true;
     }
 }
 
@@ -69,18 +61,12 @@ bool working() {
                          service(activation_timer), service(confirmation_timer)});
 }
 
-void stop(const std::vector<std::string>& units) {
-    std::vector<std::string> argv{"systemctl", "stop"};
-    argv.insert(argv.end(), units.begin(), units.end());
-    // A unit that is not there is an error to systemctl: most often it is not.
-    const auto result = run({.argv = argv, .extra_environment = {}}, within(systemctl_timeout));
-    spdlog::debug("stopping timers: {}", result.status.to_string());
-}
-
 void start(const UnitWords& words) {
     const char* path = std::getenv("PATH");
     const Command command{.argv = systemd_run_command(words, path == nullptr ? "" : path), .extra_environment = {}};
-    const auto result = run(command, within(systemd_run_timeout));
+    RunOptions options;
+    options.deadline = deadline_in(systemd_run_timeout);
+    const auto result = run(command, options);
     if (!result.status.success())
         throw Error(fmt::format("systemd-run of {} failed with {}: {}", words.unit, result.status.to_string(),
                                 result.err_tail));
@@ -165,20 +151,30 @@ std::vector<std::string> systemd_run_command(const UnitWords& words, std::string
 SystemdUnits::SystemdUnits(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
 
 void SystemdUnits::arm_activation_timer(const DeploymentRecord& record) {
+    disarm_activation_timer(); // its name is free then
     start(recovery_words(record, state_dir_, Caller::activation_timer));
 }
 
 void SystemdUnits::arm_confirmation_timer(const DeploymentRecord& record) {
-    stop({timer(confirmation_timer)}); // of a try before this one that was cut off
+    stop_unit(timer(confirmation_timer)); // of a try before this one that was cut off
     start(recovery_words(record, state_dir_, Caller::confirm_timer));
 }
 
 void SystemdUnits::disarm_activation_timer() {
-    stop({timer(activation_timer)});
+    stop_unit(timer(activation_timer));
 }
 
 void SystemdUnits::disarm() {
-    stop({timer(activation_timer), timer(confirmation_timer)});
+    std::exception_ptr failure;
+    for (const auto* name : {activation_timer, confirmation_timer}) {
+        try {
+            stop_unit(timer(name)); // most often there is at most one of them
+        } catch (const std::exception&) {
+            failure = std::current_exception();
+        }
+    }
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 void SystemdUnits::start_activation(const DeploymentRecord& record) {
@@ -203,9 +199,8 @@ void SystemdUnits::start_recovery(const DeploymentRecord& record, Caller caller)
 }
 
 void SystemdUnits::kill_activation() {
-    run({.argv = {"systemctl", "kill", "--signal=KILL", service(activation_unit)}, .extra_environment = {}},
-        within(systemctl_timeout));
-    run({.argv = {"systemctl", "stop", service(activation_unit)}, .extra_environment = {}}, within(kill_timeout));
+    if (kill_unit(service(activation_unit)))
+        stop_unit(service(activation_unit));
 }
 
 void SystemdUnits::watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line,

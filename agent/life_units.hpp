@@ -50,7 +50,7 @@ public:
     void watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line, const Look& look,
                const Interrupt& interrupt) override;
 
-    // SIGKILL to the activation's whole cgroup; returns when nothing is left of it. Throws TimedOut.
+    // SIGKILL to the activation's whole cgroup; returns when nothing is left of it. Throws Error, TimedOut.
     static void kill_activation();
 
 private:

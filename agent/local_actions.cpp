@@ -6,6 +6,7 @@
 #include "agent/health_check.hpp"
 #include "agent/reboot.hpp"
 #include "agent/retention.hpp"
+#include "agent/systemctl.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/fault.hpp"
 #include "shared/base/file.hpp"
@@ -26,7 +27,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto profile_timeout = 300s;
-constexpr auto systemctl_timeout = 60s;
+constexpr auto reboot_timeout = 60s; // until systemd has taken the request
 constexpr auto start_pause = 1s;
 constexpr int max_tries_to_start = 10;
 constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a program, the older one a script
@@ -43,20 +44,6 @@ SystemActions::End run_child(const Command& command, std::chrono::seconds timeou
     } catch (const Error& error) {
         return {std::nullopt, error.what()};
     }
-}
-
-SystemActions::End systemctl(std::vector<std::string> words) {
-    words.insert(words.begin(), "systemctl");
-    return run_child({.argv = std::move(words), .extra_environment = {}}, systemctl_timeout);
-}
-
-// Its file may be gone already.
-bool is_loaded(const std::string& unit) {
-    RunOptions options;
-    options.deadline = deadline_in(systemctl_timeout);
-    const auto result =
-        run({.argv = {"systemctl", "show", "--value", "--property=LoadState", unit}, .extra_environment = {}}, options);
-    return result.out == "loaded\n";
 }
 
 } // namespace
@@ -176,27 +163,48 @@ void LocalActions::disarm() noexcept {
 }
 
 SystemActions::End LocalActions::restart_agent() {
-    return systemctl({"--no-block", "restart", "waggle-agent.service"});
+    try {
+        queue_job("restart", "waggle-agent.service");
+        return {0, ""};
+    } catch (const Error& error) {
+        say(error.what());
+        return {std::nullopt, error.what()};
+    }
 }
 
 // After emergency mode default.target starts what it wants itself, but targets that stayed active keep what they lost:
 // on a test node nix-daemon.socket stayed closed. While emergency mode still begins, systemd refuses.
 void LocalActions::start_default_target() noexcept {
+    std::vector<std::string> targets{"default.target", "basic.target",  "sysinit.target",
+                                     "sockets.target", "timers.target", "paths.target"};
     for (int tries = 1;; ++tries) {
-        const auto end = systemctl({"--no-block", "start", "default.target", "basic.target", "sysinit.target",
-                                    "sockets.target", "timers.target", "paths.target"});
-        if (end.success())
+        std::string problem;
+        std::erase_if(targets, [&](const std::string& target) {
+            try {
+                queue_job("start", target);
+                return true;
+            } catch (const std::exception& error) {
+                problem = error.what();
+                return false;
+            }
+        });
+        if (targets.empty())
             return;
         if (tries == max_tries_to_start)
-            return say(fmt::format("systemctl start default.target: {}", end.text));
+            return say(problem);
         std::this_thread::sleep_for(start_pause);
     }
 }
 
 void LocalActions::reboot() {
-    const auto end = systemctl({"reboot"});
-    if (!end.success())
-        systemctl({"--force", "reboot"});
+    const auto end = run_child({.argv = {"systemctl", "reboot"}, .extra_environment = {}}, reboot_timeout);
+    if (end.success())
+        return;
+    say(fmt::format("systemctl reboot: {}; rebooting without stopping what runs", end.text));
+    const auto forced =
+        run_child({.argv = {"systemctl", "--force", "reboot"}, .extra_environment = {}}, reboot_timeout);
+    if (!forced.success())
+        say(fmt::format("systemctl --force reboot: {}", forced.text));
 }
 
 BootLoader& LocalActions::boot_loader() {
@@ -211,16 +219,21 @@ void LocalActions::set_boot_watch(const DeploymentRecord& record) {
 }
 
 void LocalActions::remove_boot_watch() noexcept {
-    try {
-        const BootWatch watch;
-        if (!watch.is_set() && !is_loaded(boot_watch_timer))
-            return;
-        systemctl({"stop", boot_watch_timer}); // of this boot
-        watch.remove();
-        systemctl({"daemon-reload"}); // forgets both units
-    } catch (const std::exception& error) {
-        say(fmt::format("the watch over the boot was not removed: {}", error.what()));
-    }
+    const BootWatch watch;
+    const auto part = [&](const auto& remove) {
+        try {
+            remove();
+        } catch (const std::exception& error) {
+            say(fmt::format("the watch over the boot was not removed: {}", error.what()));
+        }
+    };
+    bool needed = true;
+    part([&] { needed = watch.is_set() || unit_state(boot_watch_timer).loaded; }); // its file may be gone already
+    if (!needed)
+        return;
+    part([] { stop_unit(boot_watch_timer); }); // of this boot
+    part([&] { watch.remove(); });
+    part([] { daemon_reload(); }); // forgets both units
 }
 
 bool LocalActions::needs_reboot(const nix::StorePath& toplevel) {

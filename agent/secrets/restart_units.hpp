@@ -11,7 +11,7 @@
 
 namespace waggle::agent {
 
-// Of a unit that systemd knows: when it last began to start, of CLOCK_MONOTONIC; 0: never.
+// Of a unit that runs: when it last began to start, of CLOCK_MONOTONIC.
 using UnitStarts = std::map<std::string, std::chrono::microseconds>;
 
 struct RestartPlan {
@@ -21,13 +21,10 @@ struct RestartPlan {
 };
 
 // Each unit once. One that began to start after its secret had changed has read the new one; one that is to be
-// restarted is not reloaded as well; one that does not exist is nothing.
+// restarted is not reloaded as well; one that does not run is left alone.
 RestartPlan plan_restarts(const std::vector<UnitChange>& changes, const UnitStarts& starts);
 
-// What `systemctl show --property=Id,LoadState,InactiveExitTimestampMonotonic` prints of several units.
-UnitStarts parse_unit_starts(std::string_view text);
-
-// Asks systemd to restart and reload, all together, those that are running; does not wait. Never throws: a unit that
+// Asks systemd to restart and reload those that are running; does not wait. Never throws: a unit that
 // was not restarted is said.
 void restart_units(const std::vector<UnitChange>& changes, const std::function<void(std::string_view)>& say) noexcept;
 
