@@ -1,8 +1,8 @@
 # waggle_test(NAME SOURCES file… LIBS target… [LABEL unit|integration|system] [TIMEOUT seconds])
 #   a GoogleTest program; each of its tests is one ctest test with that label (unit).
 # waggle_script_test(NAME SCRIPT file [ARGS arg…] LABEL integration|system|soak [TIMEOUT seconds])
-#   a script that exits with 0, or with 77 when it skips and says why; it finds the built programs in $WAGGLE_BUILD_DIR. Tests
-#   with nodes run one at a time.
+#   a script that exits with 0, or with 77 when it skips and says why; it finds the built programs in $WAGGLE_BUILD_DIR. Those
+#   of soak run one at a time.
 
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -34,7 +34,7 @@ function(waggle_script_test name)
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
         ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")
-    if(arg_LABEL MATCHES "^(system|soak)$")
+    if(arg_LABEL STREQUAL soak)
         set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
     endif()
 endfunction()
