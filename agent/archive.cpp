@@ -4,6 +4,7 @@
 #include "shared/base/file.hpp"
 #include "shared/protocol/json.hpp"
 
+#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>

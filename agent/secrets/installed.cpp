@@ -5,6 +5,7 @@
 #include "shared/protocol/secret_bundle.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

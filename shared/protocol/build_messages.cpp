@@ -3,6 +3,8 @@
 #include "shared/protocol/document_fields.hpp"
 #include "shared/protocol/message_fields.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace waggle::protocol {
 
 Json to_json(const Build& build) {

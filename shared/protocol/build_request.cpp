@@ -4,6 +4,7 @@
 #include "shared/protocol/document_fields.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace waggle::protocol {
 

@@ -6,6 +6,7 @@
 #include "shared/protocol/name.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

@@ -1,6 +1,7 @@
 #include "shared/protocol/document_fields.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

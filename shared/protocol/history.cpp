@@ -3,6 +3,7 @@
 #include "shared/base/bytes.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace waggle::protocol {
 

@@ -4,6 +4,7 @@
 #include "shared/protocol/name.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <set>

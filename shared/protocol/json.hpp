@@ -4,7 +4,7 @@
 #include "shared/base/hash.hpp"
 #include "shared/base/time.hpp"
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
 #include <limits>

@@ -4,6 +4,7 @@
 #include "shared/protocol/message_fields.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

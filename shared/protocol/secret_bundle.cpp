@@ -4,6 +4,7 @@
 #include "shared/protocol/json.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>

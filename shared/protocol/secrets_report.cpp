@@ -3,6 +3,7 @@
 #include "shared/protocol/message_fields.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>

@@ -4,6 +4,7 @@
 #include "shared/ssh/sshsig.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

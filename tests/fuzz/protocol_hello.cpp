@@ -5,6 +5,8 @@
 #include "shared/ssh/sshsig.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 namespace ssh = waggle::ssh;

@@ -1,6 +1,8 @@
 #include "shared/protocol/signed_document.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 

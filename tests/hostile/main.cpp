@@ -17,6 +17,7 @@
 #include "tests/hostile/tongue.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <atomic>
 #include <cstdio>

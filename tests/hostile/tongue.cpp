@@ -4,6 +4,7 @@
 #include "shared/protocol/messages.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <array>
 #include <optional>

@@ -7,6 +7,7 @@
 #include "trigger/report/terminal.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdio>
 

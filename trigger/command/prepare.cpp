@@ -1,6 +1,7 @@
 #include "trigger/command/prepare.hpp"
 
 #include "trigger/build/realise.hpp"
+#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/eval_key.hpp"
 #include "trigger/hive/git_revision.hpp"
 #include "trigger/hive/memory.hpp"
@@ -86,8 +87,8 @@ Preparation::Preparation(const GlobalOptions& global, const SelectOptions& selec
     : select_options_(select), global_(global), interrupt_(interrupt), reporter_(reporter),
       source_(
           open_hive(global.config, global.nix, interrupt, [&reporter](std::string_view line) { reporter.note(line); })),
-      cache_(open_cache(source_, global.nix, select, interrupt)),
-      evaluator_({.source = source_, .nix = global.nix, .limits = evaluation_limits(select)}, cache_, interrupt,
+      cache_(std::make_unique<EvalCache>(open_cache(source_, global.nix, select, interrupt))),
+      evaluator_({.source = source_, .nix = global.nix, .limits = evaluation_limits(select)}, *cache_, interrupt,
                  [&reporter](std::string_view line) { reporter.note(line); }),
       builds_(build_store(global.nix)) {
     const Stopwatch watch(timings.evaluate);
@@ -105,7 +106,7 @@ std::optional<protocol::GitRevision> Preparation::git() const {
 }
 
 Preparation::~Preparation() {
-    cache_.save(); // also what was evaluated before something went wrong
+    cache_->save(); // also what was evaluated before something went wrong
 }
 
 std::vector<std::string> Preparation::select(bool all_allowed) {

@@ -3,7 +3,6 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
-#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/evaluate.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
@@ -11,6 +10,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -69,7 +69,7 @@ private:
     const Interrupt& interrupt_;
     Reporter& reporter_;
     HiveSource source_;
-    EvalCache cache_;
+    const std::unique_ptr<EvalCache> cache_;
     Evaluator evaluator_;
     HiveInfo info_;
     Store store_;      // with the hive's derivations

@@ -2,6 +2,8 @@
 
 #include "shared/protocol/json.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <optional>
 #include <string>

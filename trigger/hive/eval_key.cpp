@@ -6,6 +6,8 @@
 #include "shared/base/process.hpp"
 #include "shared/protocol/json.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <set>
 

@@ -2,9 +2,11 @@
 
 #include "shared/base/process.hpp"
 #include "shared/ssh/wipe.hpp"
+#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 

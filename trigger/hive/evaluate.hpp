@@ -3,7 +3,6 @@
 #include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
 #include "shared/protocol/json.hpp"
-#include "trigger/hive/eval_cache.hpp"
 #include "trigger/hive/hive.hpp"
 #include "trigger/hive/nix_options.hpp"
 #include "trigger/hive/schedule.hpp"
@@ -22,6 +21,8 @@
 #include <vector>
 
 namespace waggle::trigger {
+
+class EvalCache;
 
 // An evaluation that Nix ended with an error; the message is Nix's own, cut to what a person needs.
 class EvaluationError : public Error {

@@ -7,6 +7,7 @@
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace waggle::trigger {
 

@@ -2,6 +2,7 @@
 #include "trigger/hive/evaluate.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <limits>
 

@@ -5,6 +5,7 @@
 #include "trigger/hive/memory.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>

@@ -3,6 +3,7 @@
 #include "trigger/hive/eval_key.hpp"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <fstream>
 #include <iterator>

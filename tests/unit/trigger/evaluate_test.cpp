@@ -1,6 +1,7 @@
 #include "trigger/hive/evaluate.hpp"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace waggle::trigger {
 namespace {
