@@ -19,6 +19,7 @@ source "$here/checks.sh"
 
 source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
+agent_binary=${WAGGLE_NODE_AGENT:-$build_dir/agent/waggle-agent} # of nodes whose libraries are not this machine's
 agent_port=9244
 status=0 out=$run/out  # of the last waggle
 export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
@@ -52,7 +53,7 @@ fleet_make_operator() {
 # The store path with bin/waggle-agent that the hives name as the agent's package. Without debugging symbols: it travels.
 fleet_make_agent() {
     mkdir -p "$run/waggle-agent/bin"
-    strip -o "$run/waggle-agent/bin/waggle-agent" "$build_dir/agent/waggle-agent"
+    strip -o "$run/waggle-agent/bin/waggle-agent" "$agent_binary"
     fleet_take_sanitizers
     agent_package=$(nix-store --add "$run/waggle-agent")
 }
@@ -61,7 +62,7 @@ fleet_make_agent() {
 fleet_take_sanitizers() {
     local library
     sanitized=false
-    for library in $(ldd "$build_dir/agent/waggle-agent" | sed -nE 's/^\s*lib(asan|ubsan|tsan)\S* => (\S+) .*/\2/p'); do
+    for library in $(ldd "$agent_binary" | sed -nE 's/^\s*lib(asan|ubsan|tsan)\S* => (\S+) .*/\2/p'); do
         mkdir -p "$run/waggle-agent/lib"
         cp -L "$library" "$run/waggle-agent/lib/"
         sanitized=true

@@ -3,9 +3,9 @@
 #
 #     laptop_enter "$@"
 #
-# first thing. Mounts, network, processes and /nix are private from there on: nothing of the developer's machine
-# changes, two runs do not see each other, and when this process dies, even by SIGKILL, the kernel ends every process,
-# mount and network interface of the run.
+# first thing. Its nodes are of Debian bookworm, or of $WAGGLE_NODE_SUITE. Mounts, network, processes and /nix are private
+# from there on: nothing of the developer's machine changes, two runs do not see each other, and when this process dies,
+# even by SIGKILL, the kernel ends every process, mount and network interface of the run.
 #
 # Afterwards: $run is a folder in memory, gone at the end; $run_id differs from every other run's; /nix is a folder of the
 # cache, kept between runs, and Nix works in it without a daemon, sandbox and substituters; HOME is an empty folder.
@@ -20,8 +20,9 @@ laptop_enter() {
             command -v "$tool" >/dev/null || { echo "$0: '$tool' is not installed: run ./dev setup" >&2; exit 1; }
         done
         # Now, while there is a network.
-        WAGGLE_NODE_ROOT=$("$(dirname "${BASH_SOURCE[0]}")/roots.sh" node) || exit 1
-        export WAGGLE_NODE_ROOT WAGGLE_CACHE=$waggle_cache WAGGLE_INSIDE_LAPTOP=1
+        WAGGLE_NODE_SUITE=${WAGGLE_NODE_SUITE:-bookworm}
+        WAGGLE_NODE_ROOT=$("$(dirname "${BASH_SOURCE[0]}")/roots.sh" node "$WAGGLE_NODE_SUITE") || exit 1
+        export WAGGLE_NODE_ROOT WAGGLE_NODE_SUITE WAGGLE_CACHE=$waggle_cache WAGGLE_INSIDE_LAPTOP=1
         # Ctrl-C reaches the whole process group: unshare must outlive it, so that the script inside can clean up.
         exec env --ignore-signal=INT \
             unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
@@ -33,6 +34,7 @@ laptop_enter() {
     mkdir -p "$run"
     mount -t tmpfs -o mode=755 waggle-run "$run"
     ip link set lo up
+    laptop_mount_cgroups
     laptop_prune_store
     mkdir -p /run/netns /nix "$waggle_cache/host-nix/store" "$run/home/.ssh" "$run/nix-conf"
     mount -t tmpfs -o mode=755 waggle-netns /run/netns
@@ -41,6 +43,13 @@ laptop_enter() {
         >"$run/nix-conf/nix.conf"
     export HOME=$run/home NIX_CONF_DIR=$run/nix-conf
     unset NIX_REMOTE NIX_PATH XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME SSH_AUTH_SOCK
+}
+
+# Newer versions of systemd refuse to boot where the hierarchies of cgroup v1 are mounted besides that of v2.
+laptop_mount_cgroups() {
+    [[ $WAGGLE_NODE_SUITE != bookworm ]] || return 0
+    umount -R /sys/fs/cgroup
+    mount -t cgroup2 waggle-cgroups /sys/fs/cgroup
 }
 
 # Every build of the agent leaves a store path or two. Once they are many the store is begun anew, unless another run

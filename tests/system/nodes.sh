@@ -121,9 +121,14 @@ UNIT
 # systemd-nspawn mounts a boot id of the node's own over the kernel's, which a unit with a /proc of its own does not get
 # (ProtectProc=, ProtectKernelTunables=): the agent would see one boot for ever, and no line of this boot's journal.
 node_write_boot_id_fix() {
-    local dropins=$1/usr/lib/systemd/system/waggle-agent.service.d
+    local dropins=$1/usr/lib/systemd/system/waggle-agent.service.d settings
+    if [[ $WAGGLE_NODE_SUITE == bookworm ]]; then
+        settings=('BindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id')
+    else # newer versions of systemd cannot mount that there
+        settings=(ProtectProc=default ProtectKernelTunables=false)
+    fi
     mkdir -p "$dropins"
-    printf '%s\n' '[Service]' 'BindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id' >"$dropins/boot-id.conf"
+    printf '%s\n' '[Service]' "${settings[@]}" >"$dropins/boot-id.conf"
 }
 
 node_make_network() {

@@ -4,6 +4,7 @@
 #   roots.sh node [SUITE]   what a test node boots: bookworm or sid with systemd, Nix and the agent's libraries
 #   roots.sh nix SUITE      trixie or sid, with that suite's Nix (for nix-daemon --stdio in a chroot)
 #   roots.sh build SUITE    trixie or sid, with what package.nix names: for `./dev build --suite SUITE` and the package test
+#   roots.sh cross TARGET   bookworm with a cross compiler for aarch64 or armhf, that processor's libraries, and qemu to run programs
 #
 # Prints the root's path. Never write to that folder: put an overlay on it, or a private mount namespace.
 # Exits with 69 where the mirror cannot provide sid, which changes every day: whoever needs it skips then, and says so.
@@ -32,9 +33,23 @@ recipe() { # KIND SUITE: the packages, one per line
         build-trixie | build-sid)
             echo ccache
             "$here/../package/debian_packages.sh" ;;
+        cross-aarch64 | cross-armhf)
+            printf '%s\n' ccache qemu-user-static
+            # Debian 12's default version of Boost is too old.
+            "$here/../package/debian_packages.sh" --for "$(debian_architecture "$2")" |
+                sed 's/^libboost-dev:/libboost1.81-dev:/' ;;
         *)
-            die "no recipe for '$1 $2' (there are: node bookworm, node sid, nix trixie, nix sid, build trixie, build sid)" ;;
+            die "no recipe for '$1 $2' (there are: node bookworm, node sid, nix trixie, nix sid, build trixie, build sid," \
+                "cross aarch64, cross armhf)" ;;
     esac
+}
+
+suite_of() { # KIND SUITE|TARGET
+    if [[ $1 == cross ]]; then echo bookworm; else echo "$2"; fi
+}
+
+debian_architecture() { # TARGET
+    if [[ $1 == aarch64 ]]; then echo arm64; else echo "$1"; fi
 }
 
 # The agent is linked with the libraries of the suite it is built in, whose packages are named differently in each: they are
@@ -80,18 +95,20 @@ mirror() {
     } | sed -n 1p
 }
 
-make_root() { # KIND SUITE TARGET
-    local kind=$1 suite=$2 target=$3 uri packages log
+make_root() { # KIND SUITE|TARGET FOLDER
+    local kind=$1 variant=$2 target=$3 suite uri packages foreign log
+    suite=$(suite_of "$kind" "$variant")
     [[ $(id -u) = 0 ]] || die "making a root needs to run as root (debootstrap)"
     command -v debootstrap >/dev/null || die "debootstrap is not installed: run ./dev setup"
     [[ -r /usr/share/keyrings/debian-archive-keyring.gpg ]] ||
         die "package debian-archive-keyring is not installed: run ./dev setup"
     uri=$(mirror)
     [[ -n $uri ]] || die "no Debian mirror found in /etc/apt (set WAGGLE_DEBIAN_MIRROR to one)"
-    packages=$(recipe "$kind" "$suite" | paste -sd,)
+    packages=$(recipe "$kind" "$variant" | { grep -v : || true; } | paste -sd,)
+    mapfile -t foreign < <(recipe "$kind" "$variant" | { grep : || true; })
     log=$target.log
     mkdir -p "$cache/debs/$suite"
-    say "making the $kind root ($suite), about a minute; log: $log"
+    say "making the $kind root ($variant), about a minute; log: $log"
     # In a mount namespace of its own, so that no /proc stays mounted in a folder that may be deleted.
     # unsafe-io: a root that a power cut spoils is made again.
     if ! DPKG_FORCE=unsafe-io LC_ALL=C unshare -m --propagation private \
@@ -104,6 +121,11 @@ make_root() { # KIND SUITE TARGET
         say "SKIP  whatever needs the $kind root of sid: the mirror cannot provide it today"
         exit 69
     fi
+    if ((${#foreign[@]})) && ! add_foreign "$target" "${foreign[@]}" >>"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -rf "$target"
+        die "the mirror cannot provide the foreign packages of the $kind root ($variant), see above"
+    fi
     rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
     mkdir -p "$target/nix"  # to mount on: not every Nix makes it when it is installed
     # Booted copies make their own identity.
@@ -112,12 +134,26 @@ make_root() { # KIND SUITE TARGET
     rm -f "$log"
 }
 
+# debootstrap installs packages of one architecture only. Those that are the same for all, headers, go by their bare name.
+add_foreign() { # FOLDER PACKAGE:ARCHITECTURE…
+    # shellcheck disable=SC2016  # expands in the root
+    chroot "$1" env DEBIAN_FRONTEND=noninteractive DPKG_FORCE=unsafe-io LC_ALL=C bash -euc '
+        dpkg --add-architecture "${1#*:}"
+        apt-get -qq update
+        packages=()
+        for package in "$@"; do
+            apt-cache show "$package" >/dev/null 2>&1 || package=${package%:*}
+            packages+=("$package")
+        done
+        apt-get -qq install -y --no-install-recommends "${packages[@]}"' _ "${@:2}" </dev/null
+}
+
 main() {
     local kind=${1:-} suite=${2:-} stamp root
     case $kind in
         node) suite=${suite:-bookworm} ;;
-        nix | build) [[ -n $suite ]] || die "usage: roots.sh $kind SUITE" ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        nix | build | cross) [[ -n $suite ]] || die "usage: roots.sh $kind SUITE, or TARGET" ;;
+        *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     local packages; packages=$(recipe "$kind" "$suite")
     stamp=$(printf '%s\n' "$recipe_version" "$packages" | sha256sum | cut -c1-8)

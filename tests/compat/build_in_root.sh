@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# build_in_root.sh suite SUITE [TARGET…]: compiles everything, or these, with the compiler and libraries of another Debian.
+# build_in_root.sh target PROCESSOR [--test]: compiles everything for aarch64 or armhf; --test runs the unit tests in qemu.
+#
+# The checkout is mounted read-only into a root made for this; objects stay in the cache, so the next run is short. The
+# programs are then in $WAGGLE_CACHE/build-NAME/objects/build.
+set -euo pipefail
+
+kind=$1 name=$2
+shift 2
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
+run_tests=no pkg_config=
+case $kind-$name in
+suite-*) root=$("$source_dir/tests/system/roots.sh" build "$name") ;;
+target-aarch64) triplet=aarch64-linux-gnu emulator=qemu-aarch64-static quiet= ;;
+target-armhf) triplet=arm-linux-gnueabihf emulator=qemu-arm-static quiet=-Wno-psabi ;; # notes on older versions of g++
+*)
+    echo "build_in_root.sh: there is no $kind '$name' (the targets are aarch64 and armhf)" >&2
+    exit 2
+    ;;
+esac
+if [[ $kind == suite ]]; then
+    # Warnings of a newer compiler are shown, not fatal: they may be news, and they never stop a user's build.
+    cmake_flags=(-DWAGGLE_WERROR=OFF)
+else
+    root=$("$source_dir/tests/system/roots.sh" cross "$name")
+    cmake_flags=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$name" "-DCMAKE_CXX_COMPILER=$triplet-g++"
+        "-DCMAKE_CROSSCOMPILING_EMULATOR=/usr/bin/$emulator" "-DCMAKE_CXX_FLAGS=$quiet" -DWAGGLE_WERROR=ON)
+    pkg_config=/usr/lib/$triplet/pkgconfig:/usr/share/pkgconfig
+    if [[ ${1:-} == --test ]]; then run_tests=yes && shift; fi
+fi
+work=$cache/build-$name
+mkdir -p "$work"/{objects,upper,overlay-work,merged}
+printf '%s\n' "${cmake_flags[@]}" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-Og -g1 -D_GLIBCXX_ASSERTIONS" \
+    -DWAGGLE_FAULTS=ON >"$work/objects/cmake-flags"
+
+# In namespaces of its own: when the script ends, however it ends, nothing stays mounted and no process runs.
+exec unshare --mount --net --pid --fork --kill-child --propagation private \
+    bash -euo pipefail -s "$root" "$source_dir" "$work" "$run_tests" "$pkg_config" "$@" <<'INSIDE'
+root=$1 source_dir=$2 work=$3 merged=$3/merged run_tests=$4 pkg_config=$5
+shift 5
+
+ip link set lo up
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/overlay-work" "$merged"
+mkdir -p "$merged"/{source,objects}
+mount --bind "$source_dir" "$merged/source"
+mount -o remount,bind,ro "$merged/source"
+mount --bind "$work/objects" "$merged/objects"
+mount -t proc proc "$merged/proc"
+mount -t tmpfs -o mode=1777 tmpfs "$merged/dev/shm"
+
+chroot "$merged" env -i PATH=/usr/bin:/bin HOME=/objects CCACHE_DIR=/objects/ccache RUN_TESTS="$run_tests" \
+    ${pkg_config:+PKG_CONFIG_LIBDIR="$pkg_config"} bash -euo pipefail -c '
+    mapfile -t flags </objects/cmake-flags
+    cmake -G Ninja -S /source -B /objects/build --log-level=WARNING "${flags[@]}"
+    "$(sed -n "s/^CMAKE_CXX_COMPILER:[A-Z]*=//p" /objects/build/CMakeCache.txt)" --version | sed -n 1p
+    cmake --build /objects/build -- -k 0 ${1:+--target "$@"}
+    echo "${*:-everything} compiles"
+    [[ $RUN_TESTS == no ]] ||
+        ctest --test-dir /objects/build --output-on-failure --no-tests=error -j "$(nproc)" -L "^unit\$"' build "$@"
+INSIDE
