@@ -283,7 +283,7 @@ protocol::Message Deployments::reboot() {
 
 protocol::Message Deployments::history(std::uint64_t limit) {
     remember_end(); // somebody at the console may have taken the newest back
-    const auto most = std::min<std::uint64_t>(limit, protocol::max_history_entries);
+    const auto most = static_cast<size_t>(std::min<std::uint64_t>(limit, protocol::max_history_entries));
     return protocol::History{world_.archive == nullptr ? std::vector<protocol::HistoryEntry>{}
                                                        : world_.archive->history(most)};
 }

@@ -59,7 +59,7 @@ std::optional<EventLog::Item> EventLog::next(std::uint64_t after, std::stop_toke
         return std::nullopt;
     if (last_number_ > after && !events_.empty()) {
         const auto first = events_.front().number;
-        return events_[after < first ? 0 : after - first + 1];
+        return events_[after < first ? 0 : static_cast<size_t>(after - first + 1)];
     }
     return *result_;
 }

@@ -170,7 +170,7 @@ FetchProgress fetch_missing(const ClosureList& list, const FetchPlan& plan, cons
 
     Wants wants(plan.missing, feed);
     for (const auto index : plan.missing) {
-        wants.keep_ahead_of(progress.paths_done);
+        wants.keep_ahead_of(static_cast<size_t>(progress.paths_done));
         CheckedNar nar(list, index, feed, on_bytes);
         store.add_to_store(
             protocol::path_info(list, index), [&](std::span<std::byte> buffer) { return nar.read(buffer); },

@@ -19,6 +19,11 @@ else()
     set(WAGGLE_NIXOS_MODULE_DIR ${PROJECT_SOURCE_DIR}/nixos-module)
 endif()
 
+# With 32 bits, glibc knows files beyond 2 GiB and times after 2038 only where it is asked to.
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+    add_compile_definitions(_FILE_OFFSET_BITS=64 _TIME_BITS=64)
+endif()
+
 # A translation unit with Beast takes 1.4 GB to compile: never more than two of them at once.
 set_property(GLOBAL PROPERTY JOB_POOLS beast=2)
 

@@ -15,7 +15,11 @@ function(waggle_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 60) # seconds: slow machines and sanitizers included, a hang is not
     endif()
+    if(CMAKE_CROSSCOMPILING_EMULATOR)
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10") # it calculates hashes in software
+    endif()
     add_executable(${name} ${arg_SOURCES})
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>) # compiled once, and run once
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.

@@ -273,7 +273,8 @@ protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, co
     status.owner =
         fmt::format("{}:{}", world.accounts.name_of_user(about->st_uid), world.accounts.name_of_group(about->st_gid));
     status.mode = protocol::permissions_text(about->st_mode & 07777);
-    status.written = Time(std::chrono::milliseconds(about->st_mtim.tv_sec * 1000 + about->st_mtim.tv_nsec / 1'000'000));
+    status.written = Time(std::chrono::seconds(about->st_mtim.tv_sec) +
+                          std::chrono::milliseconds(about->st_mtim.tv_nsec / 1'000'000));
     const auto owner = ownership_of(file, world.accounts);
     if (!folder->has_content(name, secret.content))
         return set(State::differs, "its content is not what was deployed");

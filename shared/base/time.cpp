@@ -10,6 +10,8 @@
 
 namespace waggle {
 
+static_assert(sizeof(std::time_t) >= 8, "times after 2038 (cmake/settings.cmake)");
+
 int poll_timeout_ms(Deadline deadline) {
     using std::chrono::milliseconds;
     // Rounded up: a poll that returns before the deadline would spin.
@@ -17,8 +19,12 @@ int poll_timeout_ms(Deadline deadline) {
     return static_cast<int>(std::clamp(left, milliseconds{0}, milliseconds{std::chrono::hours{24}}).count());
 }
 
+// Not system_clock: where a libstdc++ has been compiled with a time_t of 32 bits, that ends in 2038.
 Time now() {
-    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    timespec time{};
+    ::clock_gettime(CLOCK_REALTIME, &time);
+    return Time(std::chrono::seconds(time.tv_sec)) +
+           std::chrono::floor<std::chrono::milliseconds>(std::chrono::nanoseconds(time.tv_nsec));
 }
 
 std::string to_rfc3339(Time time) {

@@ -83,7 +83,8 @@ private:
             throw SystemError(fmt::format("opening {}", path.string()));
         std::string buffer(buffer_bytes, '\0');
         for (std::uint64_t left = size; left > 0;) {
-            const auto count = ::read(fd.get(), buffer.data(), std::min<std::uint64_t>(left, buffer.size()));
+            const auto count =
+                ::read(fd.get(), buffer.data(), static_cast<size_t>(std::min<std::uint64_t>(left, buffer.size())));
             if (count < 0 && errno == EINTR)
                 continue;
             if (count <= 0)

@@ -55,7 +55,7 @@ chroot "$merged" env -i PATH=/usr/bin:/bin HOME=/objects CCACHE_DIR=/objects/cca
     mapfile -t flags </objects/cmake-flags
     cmake -G Ninja -S /source -B /objects/build --log-level=WARNING "${flags[@]}"
     "$(sed -n "s/^CMAKE_CXX_COMPILER:[A-Z]*=//p" /objects/build/CMakeCache.txt)" --version | sed -n 1p
-    cmake --build /objects/build -- -k 0 ${1:+--target "$@"}
+    cmake --build /objects/build ${1:+--target "$@"}
     echo "${*:-everything} compiles"
     [[ $RUN_TESTS == no ]] ||
         ctest --test-dir /objects/build --output-on-failure --no-tests=error -j "$(nproc)" -L "^unit\$"' build "$@"

@@ -1,9 +1,11 @@
 #include "agent/fetch.hpp"
+#include "shared/base/bytes.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace waggle::agent {
@@ -291,6 +293,69 @@ TEST(FetchOfManyPaths, AsksInSeveralMessagesAheadOfWhatHasArrived) {
     ASSERT_EQ(feed.wants.size(), 3);
     for (const auto& want : feed.wants)
         EXPECT_LE(want.size(), protocol::max_want_indices);
+}
+
+// On a board with 32 bits size_t ends at 4 GiB.
+constexpr std::uint64_t five_gib = std::uint64_t{5} << 30;
+
+// Counts what it is given, and keeps nothing.
+class CountingStore : public FakeStore {
+public:
+    using FakeStore::FakeStore;
+    void add_to_store(const nix::PathInfo&, const nix::NarSource& nar, bool) override {
+        std::vector<std::byte> buffer(protocol::data_piece_bytes);
+        while (const auto size = nar(buffer))
+            received += size;
+    }
+    std::uint64_t received = 0;
+};
+
+// A NAR of zeros without end.
+class ZerosFeed : public Feed {
+public:
+    std::string_view next_list_piece() override { throw net::ConnectionLost("the test has no list"); }
+    std::string_view next_bundle_piece() override { throw net::ConnectionLost("the test has no secrets"); }
+    void want(std::vector<std::uint32_t>) override {}
+    protocol::NarPiece next_nar_piece() override { return {0, piece_}; }
+
+private:
+    const std::string piece_ = std::string(protocol::data_piece_bytes, '\0');
+};
+
+TEST(FetchOfALargePath, CountsAndChecksAllOfItsBytes) {
+    // head -c 5G /dev/zero | sha256sum
+    Sha256Digest hash;
+    std::ranges::copy(from_hex("7f06c62352aebd8125b2a1841e2b9e1ffcbed602f381c3dcb3200200e383d1d5").value(),
+                      hash.begin());
+    const protocol::ClosureList list{{test_path('a', "large"), hash, five_gib, {}}};
+    FakeStoreContent content;
+    CountingStore store(content);
+    ZerosFeed feed;
+    const TemporaryFolder folder;
+    UnsyncedPaths unsynced(folder.path() / "unsynced", "boot-1");
+    const auto done =
+        fetch(list, store, feed, unsynced,
+              {.free_bytes = std::uint64_t{1} << 40, .on_progress = [](const FetchProgress&) {}, .on_note = {}});
+    EXPECT_EQ(store.received, five_gib);
+    EXPECT_EQ(done.bytes_done, five_gib);
+    EXPECT_EQ(done.bytes_total, five_gib);
+}
+
+TEST(FetchOfALargePath, IsRefusedWhereThereIsNoRoomForIt) {
+    const protocol::ClosureList list{{test_path('a', "large"), sha256("large"), five_gib, {}},
+                                     {test_path('b', "other"), sha256("other"), five_gib, {}}};
+    EXPECT_EQ(plan_fetch(list, {std::nullopt, std::nullopt}).missing_bytes, 2 * five_gib);
+    FakeStoreContent content;
+    FakeStore store(content);
+    ZerosFeed feed;
+    const TemporaryFolder folder;
+    UnsyncedPaths unsynced(folder.path() / "unsynced", "boot-1");
+    try {
+        fetch(list, store, feed, unsynced, {.free_bytes = 2 * five_gib - 1, .on_progress = {}, .on_note = {}});
+        FAIL() << "it was fetched";
+    } catch (const Stopped& error) {
+        EXPECT_THAT(error.what(), testing::HasSubstr("has 10239 MiB free, but 10241 MiB are missing"));
+    }
 }
 
 class ClosureListFetch : public testing::Test {

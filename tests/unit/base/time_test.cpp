@@ -7,7 +7,8 @@ namespace waggle {
 namespace {
 
 TEST(Rfc3339, RoundTrips) {
-    for (const char* text : {"1970-01-01T00:00:00.000Z", "2026-11-22T09:42:00.123Z", "2028-02-29T23:59:59.999Z"})
+    for (const char* text : {"1970-01-01T00:00:00.000Z", "2026-11-22T09:42:00.123Z", "2028-02-29T23:59:59.999Z",
+                             "2038-01-19T03:14:08.000Z", "2106-02-07T06:28:16.000Z", "9999-12-31T23:59:59.999Z"})
         EXPECT_EQ(to_rfc3339(parse_rfc3339(text)), text);
     EXPECT_EQ(to_rfc3339(parse_rfc3339("2026-11-22T09:42:00Z")), "2026-11-22T09:42:00.000Z");
     EXPECT_EQ(unix_ms(parse_rfc3339("1970-01-02T00:00:00.001Z")), 86'400'001);

@@ -62,8 +62,9 @@ Frames parse_frames(std::string_view frames) {
         std::uint64_t length = 0;
         std::memcpy(&length, frames.data(), 8); // little endian, as the machines the tests run on
         result.ended = length == 0;
-        result.content += frames.substr(8, length);
-        frames.remove_prefix(std::min<size_t>(frames.size(), 8 + length));
+        const auto content = frames.substr(8, static_cast<size_t>(length));
+        result.content += content;
+        frames.remove_prefix(8 + content.size());
     }
     return result;
 }
@@ -97,6 +98,62 @@ TEST(AddToStoreNar, SendsAllSizesAroundAFrame) {
         fake.connect().add_to_store_nar(info_of(nar), source_of(nar, size));
         EXPECT_TRUE(content_of(frames_in(fake.received())) == nar) << size;
     }
+}
+
+// On a board with 32 bits size_t ends at 4 GiB.
+constexpr std::uint64_t five_gib = std::uint64_t{5} << 30;
+constexpr std::chrono::minutes for_five_gib{5};
+
+TEST(AddToStoreNar, SendsANarOf5GiB) {
+    auto info = info_of("large");
+    info.nar_size = five_gib;
+    std::uint64_t received = 0;
+    FakeDaemon fake([&](const Fd& fd) {
+        write_all(fd, handshake(35), deadline_in(for_five_gib));
+        std::vector<std::byte> buffer(1 << 20);
+        std::string tail; // ends in a frame of no bytes
+        while (received < five_gib || tail != wire(0)) {
+            const size_t count = read_some(fd, buffer, deadline_in(for_five_gib));
+            if (count == 0)
+                return;
+            received += count;
+            tail += as_text(std::span<const std::byte>(buffer).first(count).last(std::min<size_t>(count, 8)));
+            tail.erase(0, tail.size() - std::min<size_t>(tail.size(), 8));
+        }
+        write_all(fd, last(), deadline_in(for_five_gib));
+    });
+    std::uint64_t left = five_gib;
+    fake.connect(for_five_gib).add_to_store_nar(info, [&](std::span<std::byte> buffer) {
+        const auto count = static_cast<size_t>(std::min<std::uint64_t>(left, buffer.size()));
+        std::memset(buffer.data(), 'x', count);
+        left -= count;
+        return count;
+    });
+    EXPECT_EQ(left, 0);
+    EXPECT_GT(received, five_gib);
+}
+
+TEST(NarFromPath, ReadsANarOf5GiB) {
+    const std::string end = wire(")");
+    FakeDaemon fake([&](const Fd& fd) {
+        write_all(fd, handshake(35) + last() + wire(1) + last(), deadline_in(for_five_gib));
+        const std::string zeros(1 << 20, '\0');
+        for (std::uint64_t left = five_gib - end.size(); left > 0;) {
+            const auto piece =
+                std::string_view(zeros).substr(0, static_cast<size_t>(std::min<std::uint64_t>(left, zeros.size())));
+            write_all(fd, piece, deadline_in(for_five_gib));
+            left -= piece.size();
+        }
+        write_all(fd, end, deadline_in(for_five_gib));
+        std::array<std::byte, 4096> buffer;
+        while (read_some(fd, buffer, deadline_in(for_five_gib)) > 0) {
+        }
+    });
+    std::uint64_t received = 0;
+    fake.connect(for_five_gib).nar_from_path(path, five_gib, [&](std::span<const std::byte> bytes) {
+        received += bytes.size();
+    });
+    EXPECT_EQ(received, five_gib);
 }
 
 // A daemon registers a path when it has all of its NAR, so the last bytes are held back until everything is known to be
@@ -225,7 +282,7 @@ TEST(NarFromPath, IsRefusedForAPathThatIsNotValid) {
 
 TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
     std::string nar = nar_of_file("some content");
-    for (std::uint64_t size : {nar.size() - 16, nar.size() - 8, std::uint64_t{0}}) {
+    for (size_t size : {nar.size() - 16, nar.size() - 8, size_t{0}}) {
         for (const std::string& said : {nar, nar.substr(0, size)}) { // the rest comes at once, or later
             FakeDaemon fake(handshake(35), valid + last() + said);
             Daemon daemon = fake.connect();

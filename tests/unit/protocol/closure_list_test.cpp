@@ -62,6 +62,15 @@ TEST(ClosureList, IsReadAsItWasWrittenInPiecesOfAnySize) {
         EXPECT_EQ(read(text, summary, piece), list) << piece;
 }
 
+TEST(ClosureList, HoldsSizesBeyond4GiB) {
+    auto closure = sample_closure();
+    closure.front().nar_size = 5'000'000'000;
+    const auto list = make_closure_list(closure);
+    const auto text = to_text(list);
+    EXPECT_THAT(text, testing::HasSubstr(" 5000000000 -\n"));
+    EXPECT_EQ(read(text, summary_of(text)).front().nar_size, 5'000'000'000U);
+}
+
 TEST(ClosureList, GivesBackWhatTheStoreSaid) {
     auto closure = sample_closure();
     auto list = make_closure_list(closure);

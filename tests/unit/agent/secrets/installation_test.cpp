@@ -5,11 +5,13 @@
 #include "shared/base/file.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -340,6 +342,15 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
     EXPECT_EQ(right.owner, "me:us");
     EXPECT_EQ(right.mode, "0600");
     EXPECT_EQ(right.changed, clock);
+}
+
+TEST_F(InstallSecrets, TellsWhenAFileWasWrittenAlsoAfter2038) {
+    install({secret("one", keys, "x")}, SecretStage::boot);
+    const auto time = parse_rfc3339("2100-01-01T00:00:00.250Z");
+    const timespec modified{.tv_sec = static_cast<std::time_t>(unix_ms(time) / 1000), .tv_nsec = 250'000'000};
+    const std::array times{modified, modified};
+    ASSERT_EQ(::utimensat(AT_FDCWD, (keys / "one").c_str(), times.data(), 0), 0);
+    EXPECT_EQ(look_at_secrets(bundle, scope(SecretStage::boot), world()).at(0).written, time);
 }
 
 TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
