@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# tidy.sh BUILD_DIR: clang-tidy over all our translation units, as many at a time as there are cores.
+# tidy.sh BUILD_DIR [FOLDER…]: clang-tidy over all our translation units, or those in these folders, as many at a time as there
+# are cores.
 # A file that passed is not checked again while it, our headers that it includes, the checks and clang-tidy itself stay
 # what they are: the cache has a stamp named by the hash of all that.
 # Files with Beast in them are checked like the rest; each takes some 20 s.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-export build_dir=$1 CLANG_TIDY=${CLANG_TIDY:-clang-tidy-19}
+export build_dir=$1
+shift
+export CLANG_TIDY=${CLANG_TIDY:-clang-tidy-19}
 export stamps=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}/lint
 
 # FILE and every file of ours that it includes, directly or not. Ours are included by full path, so text is enough.
@@ -49,6 +52,11 @@ export tidy_version
 ours=$(git ls-files --cached --others --exclude-standard -- '*.cpp' | sort)
 compiled=$(jq -r '.[].file' "$build_dir/compile_commands.json" | sed "s|^$PWD/||" | sort -u)
 uncompiled=$(comm -23 <(echo "$ours") <(echo "$compiled"))
+
+if (($#)); then
+    folders=$(IFS='|' && echo "$*")
+    compiled=$(grep -E "^($folders)/" <<<"$compiled")
+fi
 
 failed=0
 if [[ -n $uncompiled ]]; then
