@@ -21,7 +21,7 @@ std::filesystem::path BundleFiles::file_of(const protocol::DeploymentId& id) con
 BundleRef BundleFiles::receive(const protocol::DeploymentId& id, std::int64_t sequence,
                                const protocol::Secrets& summary, Feed& feed) const {
     std::string sealed;
-    sealed.reserve(summary.bytes); // at most max_secret_bundle_bytes, as signed
+    sealed.reserve(static_cast<size_t>(summary.bytes)); // at most max_secret_bundle_bytes, as signed
     while (sealed.size() < summary.bytes) {
         const auto piece = feed.next_bundle_piece();
         if (piece.size() > summary.bytes - sealed.size())
