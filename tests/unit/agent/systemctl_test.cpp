@@ -19,7 +19,7 @@ using testing::ThrowsMessage;
 class Systemctl : public testing::Test {
 protected:
     Systemctl() : path_(std::getenv("PATH")) { ::setenv("PATH", (folder_.path().string() + ":" + path_).c_str(), 1); }
-    ~Systemctl() override { ::setenv("PATH", path_.c_str(), 1); }
+    void TearDown() override { ::setenv("PATH", path_.c_str(), 1); }
 
     void answers(const std::string& script) const {
         write_file_atomically(folder_.path() / "systemctl",
