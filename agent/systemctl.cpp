@@ -1,5 +1,6 @@
 #include "agent/systemctl.hpp"
 
+#include "agent/line_splitter.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/process.hpp"
 
@@ -48,19 +49,15 @@ bool UnitState::is_running() const {
 std::vector<UnitState> parse_unit_states(std::string_view text) {
     std::vector<UnitState> states;
     bool inside = false;
-    while (!text.empty()) {
-        const auto line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
-        if (line.empty()) {
-            inside = false;
-            continue;
-        }
-        if (!inside)
+    LineSplitter lines([&](std::string_view line) {
+        if (!line.empty() && !inside)
             states.emplace_back();
-        inside = true;
+        inside = !line.empty();
         const auto equals = line.find('=');
+        if (equals == std::string_view::npos)
+            return;
         const auto key = line.substr(0, equals);
-        const auto value = equals == std::string_view::npos ? std::string_view() : line.substr(equals + 1);
+        const auto value = line.substr(equals + 1);
         if (key == "LoadState") {
             states.back().loaded = value == "loaded";
         } else if (key == "ActiveState") {
@@ -70,7 +67,8 @@ std::vector<UnitState> parse_unit_states(std::string_view text) {
             std::from_chars(value.data(), value.data() + value.size(), started);
             states.back().started = std::chrono::microseconds(started);
         }
-    }
+    });
+    lines.feed(text);
     return states;
 }
 

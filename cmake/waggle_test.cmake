@@ -16,7 +16,7 @@ function(waggle_test name)
         set(arg_TIMEOUT 60) # seconds: slow machines and sanitizers included, a hang is not
     endif()
     if(CMAKE_CROSSCOMPILING_EMULATOR)
-        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10") # it calculates hashes in software
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10") # an emulator calculates hashes in software
     endif()
     add_executable(${name} ${arg_SOURCES})
     target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>) # compiled once, and run once
