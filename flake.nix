@@ -77,11 +77,16 @@
           inherit (self.packages.${system}) waggle;
           # That a machine with the modules evaluates; it is not built.
           modules = pkgs.writeText "waggle-modules" (builtins.unsafeDiscardStringContext machine.config.system.build.toplevel.drvPath);
-        });
+        } // (
+          # Boots two virtual machines.
+          if pkgs ? testers.runNixOSTest then { vm-deploy = pkgs.testers.runNixOSTest ./nixos-module/tests/deploy.nix; } else { }
+        ));
 
       # Everything that ./dev needs to build, lint and run the unit tests. What boots machines needs Debian.
       devShells = eachSystem (pkgs:
-        let clang-tools = pkgs.llvmPackages_19.clang-tools or pkgs.clang-tools;
+        let
+          clang = pkgs.llvmPackages_19.clang or pkgs.clang;
+          clang-tools = pkgs.llvmPackages_19.clang-tools or pkgs.clang-tools;
         in {
           default = pkgs.mkShell {
             inputsFrom = [ self.packages.${pkgs.stdenv.hostPlatform.system}.waggle ];
@@ -89,6 +94,7 @@
             buildInputs = [ pkgs.gtest pkgs.zlib ];
             CLANG_FORMAT = "${clang-tools}/bin/clang-format";
             CLANG_TIDY = "${clang-tools}/bin/clang-tidy";
+            CLANGXX = "${clang}/bin/clang++"; # for the sanitizers and fuzzers
           };
         });
 

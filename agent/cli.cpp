@@ -1,11 +1,11 @@
 #include "agent/cli.hpp"
 
-#include "agent/console.hpp"
-#include "agent/daemon.hpp"
-#include "agent/health_unit.hpp"
-#include "agent/life_commands.hpp"
+#include "agent/activation/commands.hpp"
+#include "agent/console/console.hpp"
+#include "agent/console/status.hpp"
+#include "agent/daemon/daemon.hpp"
 #include "agent/secrets/commands.hpp"
-#include "agent/status.hpp"
+#include "agent/units/health_unit.hpp"
 #include "shared/base/error.hpp"
 
 #include <CLI/CLI.hpp>
@@ -35,11 +35,12 @@ public:
         add_rollback();
         add_disarm();
         add_reset_state();
+        add_reset_clock();
         add_adopt();
         add_secret_commands(app_, chosen_);
         add_unit("activate", run_activation);
         add_unit("commit", run_commit);
-        add_unit("take-up", take_up);
+        add_unit("take-up", resume_recovery);
         add_watch();
     }
 
@@ -54,13 +55,13 @@ public:
 
 private:
     void add_daemon() {
-        auto* command = app_.add_subcommand("daemon", "Serve this node's operators");
-        command->add_option("--config", config_, "JSON file, as services.waggle-agent writes it")->required();
+        auto* command = app_.add_subcommand("daemon", "Run the agent");
+        command->add_option("--config", config_, "JSON file written by services.waggle-agent")->required();
         command->callback([this] { chosen_ = [this] { return run_daemon(config_); }; });
     }
 
     void add_status() {
-        auto* command = app_.add_subcommand("status", "Say what this node is and what it was told last");
+        auto* command = app_.add_subcommand("status", "Show this node's state and its latest deployment");
         command->add_option("--config", config_, "the agent's configuration (default: the one its unit names)");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] {
@@ -72,7 +73,7 @@ private:
     }
 
     void add_history() {
-        auto* command = app_.add_subcommand("history", "Say what was deployed here, the newest last");
+        auto* command = app_.add_subcommand("history", "List the deployments to this node, the newest last");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] {
             chosen_ = [this] {
@@ -83,12 +84,12 @@ private:
     }
 
     void add_check_health() {
-        auto* command = app_.add_subcommand("check-health", "Run the health checks of the system that runs");
+        auto* command = app_.add_subcommand("check-health", "Run the health checks of the running system");
         command->callback([this] { chosen_ = [] { return check_health(); }; });
     }
 
     void add_rollback() {
-        auto* command = app_.add_subcommand("rollback", "Go back to the system of before, now and without any network");
+        auto* command = app_.add_subcommand("rollback", "Roll back to the previous system now (works offline)");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->add_option("--id", id_)->group("");
         command->add_option("--automatic", caller_)->group("");
@@ -96,7 +97,7 @@ private:
             chosen_ = [this] {
                 if (caller_.empty())
                     return roll_back_at_console(given(state_dir_));
-                const auto caller = parse_caller(caller_);
+                const auto caller = parse_recovery_cause(caller_);
                 if (!caller)
                     throw Error("--automatic: unknown caller");
                 return run_recovery(state_dir_, protocol::DeploymentId::parse(id_), *caller);
@@ -106,22 +107,28 @@ private:
 
     void add_disarm() {
         auto* command =
-            app_.add_subcommand("disarm", "Keep the system that runs until the next boot: stop the rollback timers");
+            app_.add_subcommand("disarm", "Stop the rollback timers and keep the running system until the next boot");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] { chosen_ = [this] { return disarm_at_console(given(state_dir_)); }; });
     }
 
     void add_reset_state() {
-        auto* command =
-            app_.add_subcommand("reset-state", "Put a record of deployments aside that cannot be read, to start anew");
+        auto* command = app_.add_subcommand("reset-state", "Set aside an unreadable state file and start fresh");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] { chosen_ = [this] { return reset_state_at_console(given(state_dir_)); }; });
     }
 
+    void add_reset_clock() {
+        auto* command = app_.add_subcommand(
+            "reset-clock", "Clear a lock-out by a deployment that is dated ahead of this node's clock");
+        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        command->callback([this] { chosen_ = [this] { return reset_clock_at_console(given(state_dir_)); }; });
+    }
+
     void add_adopt() {
         auto* command = app_.add_subcommand(
-            "adopt", "Make those in FILE, else those of the configuration that runs, this node's only operators");
-        command->add_option("FILE", operators_, "public keys, one a line of authorized_keys without options");
+            "adopt", "Replace the operators with the keys in FILE (default: those in the running configuration)");
+        command->add_option("FILE", operators_, "public keys, one per line, as in authorized_keys but without options");
         command->add_option("--config", config_, "the agent's configuration (default: the one its unit names)");
         command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
         command->callback([this] {

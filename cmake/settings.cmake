@@ -31,6 +31,14 @@ set_property(GLOBAL PROPERTY JOB_POOLS beast=2)
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
+    # The same precompiled headers are the same, whenever they were made, and no file of ours looks at __TIME__.
+    if(WAGGLE_PRECOMPILE)
+        list(INSERT CMAKE_CXX_COMPILER_LAUNCHER 1 CCACHE_SLOPPINESS=pch_defines,time_macros)
+    endif()
+endif()
+if(WAGGLE_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
+    set(CMAKE_PCH_INSTANTIATE_TEMPLATES OFF)
 endif()
 
 # An unused function of an archive takes no room in the program; an archive's symbols are not offered to shared libraries,
@@ -38,8 +46,8 @@ endif()
 if(NOT APPLE)
     add_compile_options(-ffunction-sections -fdata-sections)
     add_link_options(-Wl,--gc-sections)
-    # clang's address sanitizer is linked statically, and offers its allocator to libstdc++.
-    if(NOT WAGGLE_FUZZ)
+    # clang's sanitizers are linked statically, and offer their allocator to libstdc++.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         add_link_options(-Wl,--exclude-libs,ALL)
     endif()
 endif()

@@ -13,7 +13,10 @@ function(waggle_test name)
         set(arg_LABEL unit)
     endif()
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 60) # seconds: slow machines and sanitizers included, a hang is not
+        set(arg_TIMEOUT 60) # seconds: slow machines included, a hang is not
+    endif()
+    if(CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize")
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5") # a million lines take a minute where each byte is looked at, and nothing is optimized
     endif()
     if(CMAKE_CROSSCOMPILING_EMULATOR)
         math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10") # an emulator calculates hashes in software
@@ -21,6 +24,7 @@ function(waggle_test name)
     add_executable(${name} ${arg_SOURCES})
     target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>) # compiled once, and run once
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
+    waggle_precompile(${name} <gmock/gmock.h> <gtest/gtest.h>)
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX ${name}: PROPERTIES

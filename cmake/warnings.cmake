@@ -26,6 +26,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     )
 endif()
 
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    add_compile_options(
+        -Wno-deprecated-declarations # g++ 12's algorithms call what its <memory> calls deprecated
+        -Wno-cast-qual               # OpenSSL's macros cast const away, and clang takes them for ours
+    )
+endif()
+
 if(WAGGLE_WERROR)
     add_compile_options(-Werror)
 endif()

@@ -15,6 +15,14 @@ let
   sshdKeys = if sshd.enable then lib.filter (key: key.type == "ed25519") sshd.hostKeys else [ ];
   generatesKey = cfg.identityFile == ownKeyFile && lib.all (key: key.path != ownKeyFile) sshdKeys;
 
+  # The addresses in `listen`, which waggle-agent.socket has; the agent binds its sockets to interfaces itself.
+  addresses = lib.filter (entry: !check.isInterface entry) cfg.listen;
+  isIPv6 = lib.hasInfix ":";
+  listsIPv4 = lib.any (address: !isIPv6 address) addresses;
+  listenStream = address:
+    if address == "::" && !listsIPv4 then toString cfg.port # also where the kernel has no IPv6
+    else (if isIPv6 address then "[${address}]" else address) + ":${toString cfg.port}";
+
   # Where systemd makes the state directory itself; elsewhere tmpfiles does.
   inVarLib = lib.hasPrefix "/var/lib/" cfg.stateDir;
 
@@ -27,7 +35,7 @@ let
   } // lib.optionalAttrs (cfg.oldIdentityFiles != [ ]) { inherit (cfg) oldIdentityFiles; }
   // lib.optionalAttrs (cfg.secretMounts != [ ]) { inherit (cfg) secretMounts; }));
 
-  # Part of the system itself, so that each is held against its own: agent/health_check.hpp reads it.
+  # Part of the system itself, so that each is held against its own: agent/units/health_check.hpp reads it.
   healthChecks = config.deployment.healthChecks or { cmd = [ ]; http = [ ]; };
   healthCheckFile = pkgs.writeText "waggle-health-checks.json" (builtins.toJSON {
     v = 1;
@@ -44,6 +52,10 @@ let
       })
       healthChecks.http;
   });
+  # The same of how its units are judged: agent/activation/unit_rules.hpp.
+  rollback = config.deployment.rollback or { };
+  unitRules = { v = 1; ignoreUnits = rollback.ignoreUnits or [ ]; settleTime = rollback.settleTime or 5; };
+  unitRulesFile = pkgs.writeText "waggle-unit-rules.json" (builtins.toJSON unitRules);
   addToSystem = commands:
     if options.system ? extraSystemBuilderCmds then { extraSystemBuilderCmds = commands; }
     else { systemBuilderCommands = commands; };
@@ -188,6 +200,14 @@ in
             default = 8;
             description = "Connections at a time from one address.";
           };
+          storeTimeout = mkOption {
+            type = types.ints.between 1 86400;
+            default = 600;
+            description = ''
+              Seconds in which the Nix daemon must make progress with what a deployment asks for. It makes none while another
+              process holds the lock of a store path. After 30 s the operator is told what is waited for.
+            '';
+          };
         };
       };
     };
@@ -225,7 +245,9 @@ in
     # The running agent reads the first before it activates the system: who could deploy afterwards?
     system = addToSystem ("ln -s ${configFile} $out/waggle-agent.json\n"
       + lib.optionalString (healthChecks.cmd != [ ] || healthChecks.http != [ ])
-      "ln -s ${healthCheckFile} $out/waggle-health-checks.json\n");
+      "ln -s ${healthCheckFile} $out/waggle-health-checks.json\n"
+      + lib.optionalString (unitRules != { v = 1; ignoreUnits = [ ]; settleTime = 5; })
+      "ln -s ${unitRulesFile} $out/waggle-unit-rules.json\n");
 
     systemd.tmpfiles.rules = lib.optional (!inVarLib) "d ${cfg.stateDir} 0700 root root -";
 
@@ -235,10 +257,33 @@ in
       else { allowedTCPPorts = [ cfg.port ]; }
     );
 
+    # Holds the port while the agent is restarted, in emergency mode, and at boot before any user's process runs: no other
+    # process can take it.
+    systemd.sockets.waggle-agent = lib.mkIf (addresses != [ ]) {
+      description = "Waggle agent";
+      wantedBy = [ "sockets.target" ];
+      before = [ "sockets.target" "shutdown.target" ];
+      conflicts = [ "shutdown.target" ];
+      listenStreams = map listenStream addresses;
+      unitConfig = {
+        # Stays when a failed mount brings emergency.target.
+        DefaultDependencies = false;
+        StartLimitIntervalSec = 0;
+      };
+      socketConfig = {
+        BindIPv6Only = if listsIPv4 then "ipv6-only" else "both";
+        FreeBind = true; # addresses may come later
+        ReusePort = true; # for root's sockets only: while one is replaced by another
+        TriggerLimitIntervalSec = 0; # an agent that fails again and again must not close the port
+      };
+    };
+
     systemd.services.waggle-agent = {
       description = "Waggle agent";
       wantedBy = [ "multi-user.target" ];
-      wants = [ "network.target" ];
+      # The socket also here: an agent that had none is active when the new system's sockets are started, and systemd
+      # starts no socket whose service is.
+      wants = [ "network.target" ] ++ lib.optional (addresses != [ ]) "waggle-agent.socket";
       after = [
         "sysinit.target"
         "network.target"
@@ -269,19 +314,16 @@ in
         StartLimitIntervalSec = 0;
       };
 
-      serviceConfig = {
+      serviceConfig = import ./sandbox.nix // {
         Type = "notify";
         ExecStart = "${cfg.package}/bin/waggle-agent daemon --config ${configFile}";
         Restart = "always";
         RestartSec = "100ms";
-        LimitCORE = 0; # the node's private key is in its memory
+        FileDescriptorStoreMax = 64; # the sockets that are bound to interfaces, while it is restarted
 
         # Root, to own its state, to read the host key, to be believed by systemd. Root without any capability: it cannot
         # write what others own, nor mount, nor trace. What changes the system runs in units that it asks systemd to start.
         CapabilityBoundingSet = "";
-        AmbientCapabilities = "";
-        NoNewPrivileges = true;
-        UMask = "0077";
 
         # Everything is read-only but its state. Sockets stay reachable in read-only folders: the nix daemon's,
         # systemd's private one, D-Bus.
@@ -289,28 +331,10 @@ in
         ProtectHome = true;
         # Not PrivateTmp, with which the agent could not start where /tmp fails to mount.
         InaccessiblePaths = [ "-/tmp" "-/var/tmp" ];
-        # No PrivateUsers: systemd and the nix daemon must see root.
-        PrivateDevices = true;
-        ProtectClock = true;
-        ProtectControlGroups = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        # No ProcSubset=pid: /proc/sys/kernel/random/boot_id tells one boot from the next.
-        ProtectProc = "invisible";
 
         # AF_UNIX for the sockets above, AF_NETLINK for the addresses of interfaces.
         RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_NETLINK" "AF_UNIX" ];
-        RestrictNamespaces = true;
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        KeyringMode = "private";
-        LockPersonality = true;
-        MemoryDenyWriteExecute = true;
-        SystemCallArchitectures = "native";
         SystemCallFilter = [ "@system-service" "~@privileged @resources" ];
-        SystemCallErrorNumber = "EPERM";
       } // (if inVarLib then {
         StateDirectory = lib.removePrefix "/var/lib/" cfg.stateDir;
         StateDirectoryMode = "0700";

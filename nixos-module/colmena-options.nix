@@ -11,10 +11,14 @@ in
 
   options.deployment = {
     targetHost = mkOption {
-      type = types.nullOr types.str;
+      type = types.nullOr (types.either types.str (types.listOf types.str));
       default = nodeName;
       defaultText = "the node's name";
-      description = "Host name or address of the node. null: it cannot be reached, and is only built.";
+      example = [ "web.example.org" "10.0.0.7" ];
+      description = ''
+        Host name or address of the node, or several: the first that answers counts, also after a deployment that moves the
+        node from one to another. null: it cannot be reached, and is only built.
+      '';
     };
 
     targetPort = mkOption {

@@ -1,5 +1,5 @@
 # deployment.*: what the trigger wants to know of a node besides Colmena's options (colmena-options.nix). Of it only the health
-# checks become part of the system (agent.nix).
+# checks, rollback.ignoreUnits and rollback.settleTime become part of the system (agent.nix).
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -36,10 +36,14 @@ in
         description = "Whether the node is deployed by its agent.";
       };
       port = mkOption {
-        type = types.ints.between 1 65535;
+        type = types.either (types.ints.between 1 65535) (types.listOf (types.ints.between 1 65535));
         default = config.services.waggle-agent.port or 9244;
         defaultText = "config.services.waggle-agent.port";
-        description = "The port to reach its agent at; another than the agent's own where the way there is forwarded.";
+        example = [ 9300 9244 ];
+        description = ''
+          The port to reach its agent at; another than the agent's own where the way there is forwarded. Of several the first
+          that answers counts, also after a deployment that moves the agent from one to another.
+        '';
       };
       hostKey = mkOption {
         type = types.nullOr hostKey;
@@ -76,7 +80,24 @@ in
       onFailedUnits = mkOption {
         type = types.enum [ "rollback" "keep" ];
         default = "rollback";
-        description = "What becomes of a new system in which units failed that did not fail before.";
+        description = "What becomes of a new system in which units fail that the switch has started, restarted or changed.";
+      };
+      ignoreUnits = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "backup-*.service" ];
+        description = ''
+          Units whose failure is reported, but is no reason to roll back: names, in which * stands for any characters and ? for
+          one.
+        '';
+      };
+      settleTime = mkOption {
+        type = types.ints.between 0 3600;
+        default = 5;
+        description = ''
+          Seconds after the switch within which a service that it has started must not fail. A switch that starts no service
+          does not wait.
+        '';
       };
     };
 

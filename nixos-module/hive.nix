@@ -8,12 +8,15 @@
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
 #   .keys [ "a" … ]          by node, its deployment.keys without the text of those that are written in the hive
 #   .keyTexts [ "a" … ]      by node, those texts
+#   .common [ "a" … ]        what these nodes have in common with others: `nodes`, all that stand on it (none: [ ]), and `ready`, whose
+#                            evaluation fails where each of theirs would
 #   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
 #   .introspect f            what f makes of { pkgs, lib, nodes }
 #
 # Every node of a hive gets the modules beside this file, so services.waggle-agent and deployment are options of all of them,
 # and `modules` besides. Nodes that are made already have them as far as whoever made them imported them.
-{ path ? null, shown ? if path == null then "the hive" else toString path, hive ? import path, made ? null, modules ? [ ] }:
+{ path ? null, shown ? if path == null then "the hive" else toString path, hive ? import path, made ? null, modules ? [ ]
+, folder ? if path == null then "/" else dirOf path }:
 let
   inherit (builtins)
     addErrorContext attrNames concatStringsSep deepSeq elem filter foldl' functionArgs hasAttr head intersectAttrs isAttrs isFunction
@@ -30,7 +33,10 @@ let
     else if called ? __schema then fail "it is made already, by makeHive: give makeHive what that one was given."
     else called;
 
-  reserved = [ "meta" "network" "defaults" ];
+  isNetwork = raw ? network;
+  # What else is no node in morph's and NixOps' files.
+  ofNetworks = if isNetwork then [ "resources" "require" ] else [ ];
+  reserved = [ "meta" "network" "defaults" ] ++ ofNetworks;
   names =
     let
       all = if made != null then attrNames made.configurations else attrNames (removeAttrs raw reserved);
@@ -46,7 +52,11 @@ let
     if unknown == [ ] then wanted
     else fail "there is no node ${quoted unknown}; ${if names == [ ] then "the hive has none" else "there are ${quoted names}"}.";
 
-  meta = import ./meta.nix { raw = if made != null then { inherit (made) meta; } else raw; inherit fail warn; };
+  meta = import ./meta.nix {
+    raw = if made != null then { inherit (made) meta; } else raw;
+    ignored = filter (name: hasAttr name raw) ofNetworks;
+    inherit fail warn;
+  };
 
   packageSet = import ./package-set.nix { inherit fail; };
   hivePackages = packageSet "meta.nixpkgs" meta.nixpkgs;
@@ -85,6 +95,18 @@ let
         };
       };
 
+      # As there, so that a switch does not rename the machines.
+      networkDefaults = { lib, ... }: {
+        _file = "the network's node ${name}";
+        config = lib.optionalAttrs (match "[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?" name != null) {
+          networking.hostName = lib.mkDefault name;
+        };
+      };
+      networkModules =
+        if isNetwork then
+          [ networkDefaults (import ./network-options.nix { inherit folder; }) ]
+        else [ ];
+
       agentDefaults = { lib, ... }: {
         _file = "meta.name";
         config.services.waggle-agent.hive = lib.mkDefault meta.name;
@@ -93,7 +115,7 @@ let
     import (npkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (npkgs.stdenv.hostPlatform) system;
       specialArgs = { inherit name nodes; } // meta.specialArgs // meta.nodeSpecialArgs.${name} or { };
-      modules = [ nixpkgsModule ] ++ colmenaModules ++ ownModules ++ [ agentDefaults ] ++ modules
+      modules = [ nixpkgsModule ] ++ colmenaModules ++ ownModules ++ networkModules ++ [ agentDefaults ] ++ modules
         ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
     };
 
@@ -128,7 +150,9 @@ let
       when = condition: sentence: if condition then [ sentence ] else [ ];
       viaSsh = written.agent.via or "direct" == "ssh";
     in
-    when (written.sshOptions or [ ] != [ ])
+    when (written.notUsed or [ ] != [ ])
+      "${concatStringsSep ", " (map (name: "deployment.${name}") written.notUsed)}: set and not used; of morph's and NixOps' options these have no meaning here."
+    ++ when (written.sshOptions or [ ] != [ ])
       "deployment.sshOptions is set and not used: what a way through SSH needs belongs into ~/.ssh/config."
     ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
       "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config.";
@@ -143,6 +167,7 @@ let
       restartUnits = key.restartUnits or [ ];
       reloadUnits = key.reloadUnits or [ ];
       neededForUsers = key.neededForUsers or false;
+      allowEmpty = key.allowEmpty or false;
     })
     (config.deployment.keys or { });
 
@@ -169,6 +194,21 @@ in
   };
 
   inherit configurations;
+
+  common = wanted:
+    let
+      standing = if made != null then [ ] else filter (name: !(meta.nodeNixpkgs ? ${name})) names;
+      defaults = raw.defaults or null;
+    in
+    {
+      nodes = if builtins.any (name: elem name standing) wanted then standing else [ ];
+      ready = foldl' (_: part: builtins.seq part null) null [
+        hivePackages.path
+        hivePackages.lib
+        meta.specialArgs
+        (if builtins.typeOf defaults == "path" then import defaults else defaults)
+      ];
+    };
 
   deployments = forSelected (node: deployment node.config);
 

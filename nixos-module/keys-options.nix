@@ -19,6 +19,14 @@ in
       options = {
         restartUnits = units "Units that are restarted, if they run, when this secret has changed.";
         reloadUnits = units "Units that are reloaded (or restarted, where they cannot), if they run, when this secret has changed.";
+        allowEmpty = mkOption {
+          type = types.bool;
+          default = false;
+          description = ''
+            Whether a keyFile or the output of a keyCommand may be empty. Else that is an error: it is what a failure within a
+            pipe leaves, and would replace the secret that is there.
+          '';
+        };
         neededForUsers = mkOption {
           type = types.bool;
           default = false;
@@ -33,6 +41,8 @@ in
 
   # Not by a default: whoever declares the option with all it has, in a hive, declares that.
   config.deployment.keys = { };
+
+  config.warnings = import ./check-key-units.nix { inherit lib; } { inherit (config) systemd; keys = config.deployment.keys or { }; };
 
   config.assertions = map (sentence: { assertion = false; message = sentence; })
     (import ./check-keys.nix { inherit lib; } { inherit (config) users; keys = config.deployment.keys or { }; });

@@ -15,6 +15,30 @@ let
   holdsKeys = fs: lib.any (lib.hasPrefix "${fs.mountPoint}/") paths;
   lateMounts = map (fs: fs.mountPoint) (lib.filter (fs: isLate fs && holdsKeys fs) (lib.attrValues config.fileSystems));
 
+  lateOf = path: map (fs: fs.mountPoint) (lib.filter (fs: isLate fs && lib.hasPrefix "${fs.mountPoint}/" path) (lib.attrValues config.fileSystems));
+
+  # What no order of units can give: users are made before the disk with their secrets comes, and a disk that comes over the
+  # network cannot come before the network's secrets.
+  tooLate = lib.concatMap
+    (name: lib.optionals (keys.${name}.neededForUsers or false) (lib.concatMap
+      (needed: map
+        (mount: "deployment.keys.${name} has neededForUsers, and ${needed.what} is ${needed.path}, on ${mount}, which is mounted after users are made: "
+          + "set fileSystems.\"${mount}\".neededForBoot = true.")
+        (lateOf needed.path))
+      [
+        { what = "services.waggle-agent.stateDir"; path = agent.stateDir; }
+        { what = "services.waggle-agent.identityFile"; path = agent.identityFile; }
+        { what = "its path"; path = toString keys.${name}.path; }
+      ]))
+    (lib.attrNames keys)
+  ++ lib.concatMap
+    (needed: map (fs: "services.waggle-agent.${needed.what} is ${needed.path}, on ${fs.mountPoint}, a file system of the network: secrets are in place before the network is, and could not be opened.")
+      (lib.filter (fs: isLate fs && isRemote fs && lib.hasPrefix "${fs.mountPoint}/" needed.path) (lib.attrValues config.fileSystems)))
+    [ { what = "stateDir"; path = agent.stateDir; } { what = "identityFile"; path = agent.identityFile; } ];
+  # As systemd-fstab-generator and systemd.mount(5) know them.
+  isRemote = fs: lib.elem "_netdev" (fs.options or [ ])
+    || lib.elem (fs.fsType or "") [ "nfs" "nfs4" "cifs" "smb3" "smbfs" "ceph" "glusterfs" "gfs" "gfs2" "ocfs2" "lustre" "ncpfs" "sshfs" "fuse.sshfs" "davfs" "afs" "pvfs2" "orangefs" ];
+
   # As systemd-escape --path, for the characters that mount points have.
   escaped = path: lib.replaceStrings [ "-" "/" ] [ "\\x2d" "-" ] (lib.removePrefix "/" path);
   unitOfMount = mount: "waggle-secrets-${escaped mount}";
@@ -35,7 +59,17 @@ let
     stopIfChanged = false;
     # No limit on starts either: deployments may follow each other in seconds, and each starts some of these.
     unitConfig = { DefaultDependencies = false; StartLimitIntervalSec = 0; } // unit.unitConfig or { };
-    serviceConfig = { Type = "oneshot"; RemainAfterExit = true; LimitCORE = 0; UMask = "0077"; } // unit.serviceConfig;
+    serviceConfig = sandbox // { Type = "oneshot"; RemainAfterExit = true; } // unit.serviceConfig;
+  };
+  # What opens the bundle and writes files, as root.
+  sandbox = import ./sandbox.nix // {
+    # Files become their owners', in folders of these; memory is locked.
+    CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_IPC_LOCK";
+    # No ProtectSystem, ProtectHome and PrivateTmp: destDir may be anywhere.
+    PrivateNetwork = true;
+    # Names of users and groups come from nscd or systemd-userdbd.
+    RestrictAddressFamilies = "AF_UNIX";
+    SystemCallFilter = [ "@system-service" "~@resources @setuid @keyring" ];
   };
   # The state directory and the keys that open it; nothing else, or a disk that fails would keep all secrets away.
   own.RequiresMountsFor = [ agent.stateDir agent.identityFile ];
@@ -56,6 +90,8 @@ in
 
   config = mkIf agent.enable {
     services.waggle-agent.secretMounts = lateMounts;
+
+    assertions = map (sentence: { assertion = false; message = sentence; }) tooLate;
 
     systemd.services = {
       # Also where the configuration has no keys: the newest secrets come back in every generation.

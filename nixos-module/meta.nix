@@ -1,12 +1,12 @@
 # `meta` of a hive, checked, with its defaults; `network` is its name in morph's and NixOps' files. Not by way of the module
 # system, which comes with the nixpkgs that is named only here.
-{ raw, fail, warn }:
+{ raw, fail, warn, ignored ? [ ] }:
 let
-  inherit (builtins) all attrNames concatStringsSep elem filter foldl' isAttrs isBool isList isString mapAttrs removeAttrs substring toString typeOf;
+  inherit (builtins) all attrNames concatStringsSep elem filter isAttrs isBool isList isString mapAttrs removeAttrs substring toString typeOf;
 
   quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
   expect = what: test: name: value:
-    if test value then value else fail "meta.${name} must be ${what}, and is a ${typeOf value}.";
+    if test value then value else fail "${word}.${name} must be ${what}, and is a ${typeOf value}.";
   isAbsolute = value: (isString value || typeOf value == "path") && substring 0 1 (toString value) == "/";
 
   options = {
@@ -25,17 +25,22 @@ let
   };
 
   # What else morph and NixOps know there, which says how they work and nothing of the nodes.
-  ofOthers = [ "buildShell" "enableRollback" "lock" "ordering" "runGarbageCollection" "storage" ];
+  ofOthers = [
+    "buildShell" "enableRollback" "evalConfig" "lib" "lock" "locking" "nixConfig" "ordering" "runCommand" "runGarbageCollection" "storage"
+  ];
+  # The word that the file has for it.
+  word = if raw ? network then "network" else "meta";
 
   written =
     if raw ? network then
       let
         network = if isAttrs raw.network then raw.network else fail "network must be an attribute set, and is a ${typeOf raw.network}.";
-        ignored = filter (name: elem name ofOthers) (attrNames network);
+        unused = map (name: "network.${name}") (filter (name: elem name ofOthers) (attrNames network)) ++ ignored;
         # morph's name of it
         pkgs = if network ? pkgs && !(network ? nixpkgs) then { nixpkgs = network.pkgs; } else { };
       in
-      foldl' (rest: name: warn "network.${name} is not used." rest) (removeAttrs network (ofOthers ++ [ "pkgs" ]) // pkgs) ignored
+      (if unused == [ ] then written: written else warn "${concatStringsSep ", " unused} ${if builtins.length unused == 1 then "is" else "are"} not used.")
+        (removeAttrs network (ofOthers ++ [ "pkgs" ]) // pkgs)
     else raw.meta or { };
 
   unknown = filter (name: !(options ? ${name})) (attrNames written);
@@ -43,5 +48,5 @@ in
 if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names of the same: keep one."
 else if !isAttrs written then fail "meta must be an attribute set, and is a ${typeOf written}."
 else if unknown != [ ] then
-  fail "the option ${quoted (map (name: "meta.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
+  fail "the option ${quoted (map (name: "${word}.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."
 else mapAttrs (name: option: option.check name (written.${name} or option.default)) options

@@ -11,13 +11,15 @@
 , output ? null
 }:
 let
-  inherit (builtins) concatStringsSep elemAt filter foldl' hasAttr head intersectAttrs isAttrs isString length pathExists split substring typeOf;
+  inherit (builtins) concatStringsSep elem elemAt filter foldl' hasAttr head intersectAttrs isAttrs isString length pathExists split substring typeOf;
 
   fail = sentence: throw "${shown}: ${sentence}";
+  warn = builtins.warn or (sentence: builtins.trace "warning: ${sentence}");
 
-  known = [ "waggleHive" "colmenaHive" "colmena" "nixosConfigurations" ];
+  known = [ "waggleHive" "colmenaHive" "colmena" "deploy" "nixosConfigurations" ];
   outputs = flake.outputs or flake;
-  there = filter (name: hasAttr name outputs) known;
+  isHive = name: hasAttr name outputs && (name != "deploy" || outputs.deploy ? nodes);
+  there = filter isHive known;
   chosen =
     if output != null then output
     else if there != [ ] then head there
@@ -39,5 +41,7 @@ else if schema != null && substring 0 3 schema == "v0." && value ? nodes && valu
   # Of Colmena's makeHive. Its nodes have our modules as far as the hive imports them.
   made (intersectAttrs { name = null; description = null; machinesFile = null; allowApplyAll = null; } value.metaConfig) value.nodes
 else if schema != null then fail "its makeHive is of a version that this trigger does not know (${schema})."
+else if flake != null && elem chosen [ "deploy" "deploy.nodes" ] then
+  made { } (import ./deploy-rs.nix { inherit fail warn; } { inherit (outputs) deploy; nixosConfigurations = outputs.nixosConfigurations or { }; })
 else if flake != null && elemAt words (length words - 1) == "nixosConfigurations" then made { } value
-else import ./hive.nix { hive = value; inherit shown; }
+else import ./hive.nix { hive = value; folder = if flake != null then flake.outPath else dirOf path; inherit shown; }

@@ -14,8 +14,9 @@ int run_command_line(int argc, char** argv);
 // What a command line asks for.
 struct CommandLine {
     GlobalOptions global;
-    std::variant<ApplyOptions, BuildCommandOptions, StatusOptions, CheckHealthOptions, HistoryOptions, RebootOptions,
-                 RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions, UploadKeysOptions, KeysOptions>
+    std::variant<ApplyOptions, BuildCommandOptions, StatusOptions, CheckHealthOptions, ConfirmOptions, HistoryOptions,
+                 RebootOptions, RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions,
+                 UploadKeysOptions, KeysOptions>
         command;
 };
 

@@ -4,6 +4,7 @@
 #include <pwd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 namespace waggle::agent {
@@ -13,9 +14,10 @@ namespace {
 constexpr size_t first_buffer_bytes = 4096;
 constexpr size_t max_buffer_bytes = 1 << 20; // a group with very many members
 
-// The four functions of <pwd.h> and <grp.h> differ in types only. `what` is a member of the entry.
-template <class Entry, class Key, class What>
-std::optional<What> look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, What Entry::* what) {
+// The four functions of <pwd.h> and <grp.h> differ in types only. `read` takes what is wanted of the entry.
+template <class Entry, class Key, class Read>
+auto look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, const Read& read)
+    -> std::optional<decltype(read(std::declval<Entry&>()))> {
     std::vector<char> buffer(first_buffer_bytes);
     while (true) {
         Entry entry{};
@@ -25,7 +27,7 @@ std::optional<What> look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key
             buffer.resize(2 * buffer.size());
             continue;
         }
-        return found == nullptr ? std::nullopt : std::optional(found->*what);
+        return found == nullptr ? std::nullopt : std::optional(read(*found));
     }
 }
 
@@ -41,11 +43,17 @@ std::string name_of(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, ch
 } // namespace
 
 std::optional<uid_t> LocalAccounts::user(const std::string& name) const {
-    return look_up(::getpwnam_r, name.c_str(), &passwd::pw_uid);
+    return look_up(::getpwnam_r, name.c_str(), [](const passwd& entry) { return entry.pw_uid; });
 }
 
 std::optional<gid_t> LocalAccounts::group(const std::string& name) const {
-    return look_up(::getgrnam_r, name.c_str(), &::group::gr_gid);
+    return look_up(::getgrnam_r, name.c_str(), [](const ::group& entry) { return entry.gr_gid; });
+}
+
+std::optional<Home> LocalAccounts::home(const std::string& user) const {
+    return look_up(::getpwnam_r, user.c_str(), [](const passwd& entry) {
+        return Home{.folder = entry.pw_dir == nullptr ? "" : entry.pw_dir, .group = entry.pw_gid};
+    });
 }
 
 std::string LocalAccounts::name_of_user(uid_t id) const {

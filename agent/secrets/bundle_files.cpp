@@ -1,5 +1,6 @@
 #include "agent/secrets/bundle_files.hpp"
 
+#include "agent/state/not_activated.hpp"
 #include "shared/base/file.hpp"
 
 #include <fmt/format.h>
@@ -19,19 +20,20 @@ std::filesystem::path BundleFiles::file_of(const protocol::DeploymentId& id) con
 }
 
 BundleRef BundleFiles::receive(const protocol::DeploymentId& id, std::int64_t sequence,
-                               const protocol::Secrets& summary, Feed& feed) const {
+                               const protocol::Secrets& summary,
+                               const std::function<std::string_view()>& next_piece) const {
     std::string sealed;
     sealed.reserve(static_cast<size_t>(summary.bytes)); // at most max_secret_bundle_bytes, as signed
     while (sealed.size() < summary.bytes) {
-        const auto piece = feed.next_bundle_piece();
+        const auto piece = next_piece();
         if (piece.size() > summary.bytes - sealed.size())
-            throw Stopped(protocol::Outcome::failed_before_activation, "wrong-secrets",
-                          "more secrets came than the operator signed");
+            throw NotActivated(protocol::Outcome::failed_before_activation, "wrong-secrets",
+                               "more secrets came than the operator signed");
         sealed.append(piece);
     }
     if (sha256(sealed) != summary.sha256)
-        throw Stopped(protocol::Outcome::failed_before_activation, "wrong-secrets",
-                      "the secrets that came are not those that the operator signed");
+        throw NotActivated(protocol::Outcome::failed_before_activation, "wrong-secrets",
+                           "the secrets that came are not those that the operator signed");
     make_folders(folder_);
     std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
     write_file_atomically(file_of(id), sealed, 0600);
@@ -72,7 +74,8 @@ protocol::SecretBundle open_bundle(std::string_view sealed, const BundleRef& bun
         const auto plaintext = secret::open(sealed, unsealer.identities);
         auto opened = protocol::parse_secret_bundle(
             {reinterpret_cast<const char*>(plaintext.data()), plaintext.size()}); // NOLINT(*-reinterpret-cast)
-        protocol::require_same_target(opened, unsealer.hive, unsealer.node, bundle.sequence);
+        protocol::require_same_target(opened, bundle.hive.empty() ? unsealer.hive : bundle.hive,
+                                      bundle.node.empty() ? unsealer.node : bundle.node, bundle.sequence);
         return opened;
     } catch (const Error& error) {
         throw BundleRefused(

@@ -1,9 +1,9 @@
 #include "agent/secrets/commands.hpp"
 
-#include "agent/console.hpp"
-#include "agent/host.hpp"
-#include "agent/secrets/await_secret.hpp"
+#include "agent/node/config.hpp"
+#include "agent/node/host.hpp"
 #include "agent/secrets/node_secrets.hpp"
+#include "agent/secrets/wait_for_secret.hpp"
 #include "shared/base/error.hpp"
 
 #include <CLI/CLI.hpp>
@@ -120,7 +120,7 @@ int await(const Options& options) {
         }
         return found;
     };
-    await_secret(
+    wait_for_secret(
         options.name,
         {.is_switching =
              [&] { return is_switching(StateKeeper(secrets.config().state_dir).get(), LocalHost().boot_id()); },

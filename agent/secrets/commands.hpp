@@ -8,7 +8,7 @@ class App;
 
 namespace waggle::agent {
 
-// The subcommands that have to do with secrets; when one is parsed, `chosen` is what to do.
+// Adds the subcommands for secrets. Parsing one sets `chosen` to the function to run.
 void add_secret_commands(CLI::App& app, std::function<int()>& chosen);
 
 } // namespace waggle::agent

@@ -1,9 +1,9 @@
 #include "agent/secrets/deployment_secrets.hpp"
 
-#include "agent/console.hpp"
-#include "agent/host.hpp"
+#include "agent/node/config.hpp"
+#include "agent/node/host.hpp"
+#include "agent/secrets/bundle_in_force.hpp"
 #include "agent/secrets/restart_units.hpp"
-#include "agent/secrets/which_bundle.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/secrets/node_secrets.hpp"
-#include "agent/state.hpp"
+#include "agent/state/state.hpp"
 
 #include <functional>
 #include <string>
@@ -10,26 +10,25 @@
 
 namespace waggle::agent {
 
-// Where in a deployment, or on the way back, secrets are installed.
+// The steps of a deployment or a rollback that install secrets.
 enum class SecretsStep {
     before_activation, // those with uploadAt = "pre-activation"
-    after_activation,  // all, handed over to their owners; then units are restarted
-    back_before,       // the predecessor's, before its system is activated again
-    back_after,        // the same after it; then units are restarted
+    after_activation,  // all of them, with their owners; then restarts units
+    back_before,       // the previous secrets, before the previous system is activated again
+    back_after,        // the same afterwards; then restarts units
 };
 
-// The code of a deployment that is kept although a secret of before could not be removed.
+// The code of a deployment that is kept although a previous secret could not be removed.
 inline constexpr auto secrets_left = "secrets-left";
 
-// What the units of a deployment's life do with secrets. Remembers from one step to the next which units are to be
-// restarted.
+// Installs secrets during a deployment. Remembers from one step to the next which units must be restarted.
 class DeploymentSecrets {
 public:
     DeploymentSecrets(StateKeeper& state, std::function<void(std::string_view)> say)
         : state_(state), say_(std::move(say)) {}
 
-    // Whether a file was changed. Throws Error: before and after an activation nothing was changed then; on the way
-    // back all was done that can be.
+    // Returns whether a file was changed. Throws Error: before and after an activation with nothing changed, in a
+    // rollback after doing everything that is possible.
     bool carry_out(SecretsStep step);
 
 private:

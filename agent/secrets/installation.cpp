@@ -36,8 +36,8 @@ bool has(const protocol::SecretBundle& bundle, std::string_view path) {
 
 class Installation {
 public:
-    Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& world)
-        : bundle_(bundle), scope_(scope), world_(world), rules_(rules_of(scope.stage)), list_(load_list()),
+    Installation(const protocol::SecretBundle& bundle, const StageScope& scope, const InstallWorld& environment)
+        : bundle_(bundle), scope_(scope), environment_(environment), rules_(rules_of(scope.stage)), list_(load_list()),
           saved_(list_) {}
 
     InstallOutcome run() {
@@ -74,7 +74,7 @@ private:
     // One that cannot be read keeps no secret away; what it named and nobody wants any more stays where it is.
     InstalledList load_list() {
         try {
-            return InstalledList::load(world_.state_dir);
+            return InstalledList::load(environment_.state_dir);
         } catch (const Error& error) {
             list_problem_ = fmt::format("{}; begun anew, files of secrets that were removed may be left", error.what());
             return {};
@@ -84,7 +84,7 @@ private:
     // What was killed while it wrote the list; one installation runs at a time.
     void remove_cut_off_lists() const {
         try {
-            const auto file = InstalledList::file_in(world_.state_dir);
+            const auto file = InstalledList::file_in(environment_.state_dir);
             remove_leftovers(file.parent_path(), file.filename().string());
         } catch (const std::exception& error) {
             spdlog::debug("the next installation tries again: {}", error.what());
@@ -117,14 +117,20 @@ private:
             announce(file, list_); // or a hive without any secrets would think that there are none to remove
             return;
         }
-        const auto owner = ownership_of(file, world_.accounts);
+        const auto owner = ownership_of(file, environment_.accounts);
         if (!owner.missing.empty()) {
             const auto sentence = fmt::format("secret {}: this node has no {}", file.name, owner.missing);
             if (!rules_.unknown_owner_waits)
                 throw Error(fmt::format("this node has no {}", owner.missing));
+            if (!environment_.accounts.user(file.user) && !SecretFolder::open(folder_of(file.path))) {
+                // Whose the folder is to be is not known either.
+                outcome_.waiting.push_back(sentence + "; it and its folder are made when there is");
+                announce(file, list_);
+                return;
+            }
             outcome_.waiting.push_back(sentence + "; it is root's alone until then");
         }
-        auto& folder = folder_at(folder_of(file.path));
+        auto& folder = folder_at(folder_of(file.path), file.user);
         const auto name = file_name_of(file.path);
         const auto about = folder.look(name);
         const bool differs = !about || !folder.has_content(name, secret.content);
@@ -146,14 +152,16 @@ private:
         list_.put({.name = secret.file.name,
                    .path = secret.file.path,
                    .sequence = bundle_.sequence,
-                   .changed = known != nullptr ? known->changed : world_.clock()});
+                   .changed = known != nullptr ? known->changed : environment_.clock()});
     }
 
-    SecretFolder& folder_at(const std::string& path) {
-        const auto known = folders_.find(path);
+    // What may be on the way there depends on whose the secret is.
+    SecretFolder& folder_at(const std::string& path, const std::string& user) {
+        const auto key = std::pair(path, user);
+        const auto known = folders_.find(key);
         if (known != folders_.end())
             return known->second;
-        return folders_.emplace(path, SecretFolder::make(path, world_.accounts)).first->second;
+        return folders_.emplace(key, SecretFolder::make(path, user, environment_.accounts)).first->second;
     }
 
     // Everything that is about to be written is on the list first: a power cut leaves nothing that nobody knows of.
@@ -165,7 +173,7 @@ private:
     }
     void announce(const protocol::SecretFile& file, InstalledList& list) {
         if (list.find(file.path) == nullptr)
-            list.put({.name = file.name, .path = file.path, .sequence = 0, .changed = world_.clock()});
+            list.put({.name = file.name, .path = file.path, .sequence = 0, .changed = environment_.clock()});
     }
 
     void write_all_new() {
@@ -189,7 +197,7 @@ private:
         job.folder->put_in_place(name);
         outcome_.written.push_back(file.name);
         if (!same_content) {
-            const auto at = world_.monotonic();
+            const auto at = environment_.monotonic();
             for (const auto& unit : file.restart_units)
                 outcome_.units.push_back({.unit = unit, .reload = false, .at = at});
             for (const auto& unit : file.reload_units)
@@ -198,7 +206,7 @@ private:
         list_.put({.name = file.name,
                    .path = file.path,
                    .sequence = bundle_.sequence,
-                   .changed = same_content && known != nullptr ? known->changed : world_.clock()});
+                   .changed = same_content && known != nullptr ? known->changed : environment_.clock()});
     }
 
     void remove_unwanted() {
@@ -227,7 +235,7 @@ private:
         if (list == saved_)
             return;
         try {
-            list.save(world_.state_dir);
+            list.save(environment_.state_dir);
             saved_ = list;
         } catch (const std::exception& error) {
             // At boot secrets come back even where nothing can be written down.
@@ -239,17 +247,17 @@ private:
 
     const protocol::SecretBundle& bundle_;
     const StageScope& scope_;
-    const InstallWorld& world_;
+    const InstallWorld& environment_;
     const StageRules rules_;
     std::string list_problem_;
     InstalledList list_;
     InstalledList saved_;
-    std::map<std::string, SecretFolder> folders_;
+    std::map<std::pair<std::string, std::string>, SecretFolder> folders_;
     std::vector<Job> jobs_;
     InstallOutcome outcome_;
 };
 
-protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, const InstallWorld& world,
+protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, const InstallWorld& environment,
                                const InstalledList& list) {
     using State = protocol::SecretStatus::State;
     const auto& file = secret.file;
@@ -270,12 +278,12 @@ protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, co
     const auto about = folder ? folder->look(name) : std::nullopt;
     if (!about)
         return set(State::missing, "there is no such file");
-    status.owner =
-        fmt::format("{}:{}", world.accounts.name_of_user(about->st_uid), world.accounts.name_of_group(about->st_gid));
+    status.owner = fmt::format("{}:{}", environment.accounts.name_of_user(about->st_uid),
+                               environment.accounts.name_of_group(about->st_gid));
     status.mode = protocol::permissions_text(about->st_mode & 07777);
     status.written = Time(std::chrono::seconds(about->st_mtim.tv_sec) +
                           std::chrono::milliseconds(about->st_mtim.tv_nsec / 1'000'000));
-    const auto owner = ownership_of(file, world.accounts);
+    const auto owner = ownership_of(file, environment.accounts);
     if (!folder->has_content(name, secret.content))
         return set(State::differs, "its content is not what was deployed");
     if (!owner.missing.empty())
@@ -305,14 +313,14 @@ std::optional<protocol::SecretStatus> look_at_unwanted(const InstalledSecret& ol
 } // namespace
 
 InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
-                               const InstallWorld& world) {
-    return Installation(bundle, scope, world).run();
+                               const InstallWorld& environment) {
+    return Installation(bundle, scope, environment).run();
 }
 
 std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
-                                                    const InstallWorld& world) {
+                                                    const InstallWorld& environment) {
     std::vector<protocol::SecretStatus> report;
-    const auto list = InstalledList::load(world.state_dir);
+    const auto list = InstalledList::load(environment.state_dir);
     const auto unreadable = [&](const std::string& name, const std::string& path, const Error& error) {
         protocol::SecretStatus status;
         status.name = name;
@@ -323,7 +331,7 @@ std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle
     };
     for (const auto& secret : bundle.secrets) {
         try {
-            report.push_back(look_at(secret, scope, world, list));
+            report.push_back(look_at(secret, scope, environment, list));
         } catch (const Error& error) {
             unreadable(secret.file.name, secret.file.path, error);
         }

@@ -52,10 +52,10 @@ struct InstallWorld {
 // Makes the files of a stage what the bundle says: those that are right already are not touched, the others are written
 // beside their place and then put into it. Throws SecretsNotInstalled, HostilePath, SystemError.
 InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
-                               const InstallWorld& world);
+                               const InstallWorld& environment);
 
 // How each file of the bundle is, and which are still there that should not be; changes nothing.
 std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
-                                                    const InstallWorld& world);
+                                                    const InstallWorld& environment);
 
 } // namespace waggle::agent

@@ -11,21 +11,21 @@
 
 namespace waggle::agent {
 
-// A file that secrets were written to: what must be removed when it is no longer wanted, and since when its content is
-// what it is. Nothing of the content is kept, nor a hash of it.
+// A file that a secret was written to, so that it can be removed later, and when its content last changed. Holds
+// neither the content nor a hash of it.
 struct InstalledSecret {
     std::string name;
     std::string path;
-    std::int64_t sequence = 0; // of the bundle it was written from last
+    std::int64_t sequence = 0; // of the bundle that it was last written from
     Time changed;
     bool operator==(const InstalledSecret&) const = default;
 };
 
-// STATE-DIR/secrets/installed.json. It names a file before the file is written, and until it is removed.
+// STATE-DIR/secrets/installed.json. It lists a file from before it is written until after it is removed.
 class InstalledList {
 public:
     static std::filesystem::path file_in(const std::filesystem::path& state_dir);
-    // Empty when there is none. Throws protocol::BadDocument.
+    // Returns an empty list if there is no file. Throws protocol::BadDocument.
     static InstalledList load(const std::filesystem::path& state_dir);
     static InstalledList parse(std::string_view text, std::string_view name_for_errors);
 

@@ -1,7 +1,7 @@
 #include "agent/secrets/node_secrets.hpp"
 
-#include "agent/host.hpp"
-#include "agent/secrets/which_bundle.hpp"
+#include "agent/node/host.hpp"
+#include "agent/secrets/bundle_in_force.hpp"
 #include "shared/base/file.hpp"
 
 #include <fmt/format.h>
@@ -93,7 +93,7 @@ std::vector<std::string> NodeSecrets::absent_mounts() const {
     return absent;
 }
 
-InstallWorld NodeSecrets::world() const {
+InstallWorld NodeSecrets::environment() const {
     static const LocalAccounts accounts;
     return {.state_dir = config_.state_dir, .accounts = accounts, .clock = now, .monotonic = monotonic_now};
 }
@@ -103,7 +103,7 @@ InstallOutcome NodeSecrets::install(const std::optional<BundleRef>& bundle, Stag
         return {}; // this node never had any
     const auto lock = lock_file(config_.state_dir / "secrets.lock", deadline_in(lock_timeout));
     scope.absent_mounts = absent_mounts();
-    return install_secrets(open(bundle), scope, world());
+    return install_secrets(open(bundle), scope, environment());
 }
 
 protocol::SecretsReport NodeSecrets::report() const {
@@ -116,7 +116,7 @@ protocol::SecretsReport NodeSecrets::report() const {
         const auto lock = lock_file(config_.state_dir / "secrets.lock", deadline_in(lock_timeout));
         StageScope scope;
         scope.absent_mounts = absent_mounts();
-        report.secrets = look_at_secrets(open(bundle), scope, world());
+        report.secrets = look_at_secrets(open(bundle), scope, environment());
     } catch (const Error& error) {
         report.problem = error.what();
     }

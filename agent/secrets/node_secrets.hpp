@@ -1,10 +1,10 @@
 #pragma once
 
-#include "agent/config.hpp"
+#include "agent/node/config.hpp"
 #include "agent/secrets/bundle_files.hpp"
 #include "agent/secrets/install_plan.hpp"
 #include "agent/secrets/installation.hpp"
-#include "agent/state.hpp"
+#include "agent/state/state.hpp"
 #include "shared/protocol/messages.hpp"
 
 #include <filesystem>
@@ -15,19 +15,20 @@
 
 namespace waggle::agent {
 
-// No core file, no ptrace by others of the same user, no swap for this process: it is about to hold secrets in clear.
+// Disables core files, ptrace by the same user, and swap for this process, before it holds secrets in plain text.
 void guard_memory() noexcept;
 
-// The secrets of this node, with its keys and files: installed and looked at one process at a time (secrets.lock).
+// The secrets of this node, with its keys and files. One process at a time installs or inspects them (secrets.lock).
 class NodeSecrets {
 public:
-    // `config`: who the node is, where its state is, which keys it has, which file systems come late.
+    // `config` has the node's identity, state directory, keys and late mounts.
     explicit NodeSecrets(Config config);
 
-    // What is to be in place; `running_system` is what boots or runs. Throws Error when the state cannot be read.
+    // The bundle that belongs on the node; `running_system` is booting or running. Throws Error if the state is
+    // unreadable.
     std::optional<BundleRef> in_force(const std::optional<nix::StorePath>& running_system) const;
 
-    // Without a bundle: as if it held nothing. Throws BundleRefused, SecretsNotInstalled and the like.
+    // Treats a missing bundle as an empty one. Throws BundleRefused, SecretsNotInstalled and the like.
     InstallOutcome install(const std::optional<BundleRef>& bundle, StageScope scope) const;
 
     protocol::SecretsReport report() const;
@@ -38,12 +39,12 @@ private:
     protocol::SecretBundle open(const std::optional<BundleRef>& bundle) const;
     Unsealer unsealer() const;
     std::vector<std::string> absent_mounts() const;
-    InstallWorld world() const;
+    InstallWorld environment() const;
 
     Config config_;
 };
 
-// The mount points in the text of /proc/self/mountinfo.
+// Parses the mount points in the text of /proc/self/mountinfo.
 std::vector<std::string> parse_mount_points(std::string_view mountinfo);
 
 } // namespace waggle::agent

@@ -1,6 +1,6 @@
 #include "agent/secrets/restart_units.hpp"
 
-#include "agent/systemctl.hpp"
+#include "agent/node/systemctl.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -43,6 +43,14 @@ void clear_failed_boot_unit() noexcept {
     }
 }
 
+std::vector<UnitChange> with_own_names(std::vector<UnitChange> changes,
+                                       const std::map<std::string, std::string>& names) {
+    for (auto& change : changes)
+        if (const auto own = names.find(change.unit); own != names.end() && !own->second.empty())
+            change.unit = own->second;
+    return changes;
+}
+
 RestartPlan plan_restarts(const std::vector<UnitChange>& changes, const UnitStarts& starts) {
     std::set<std::string> restart;
     std::set<std::string> reload;
@@ -66,10 +74,16 @@ void restart_units(const std::vector<UnitChange>& changes, const std::function<v
         const std::vector<std::string> units(named.begin(), named.end());
         const auto states = unit_states(units);
         UnitStarts starts;
-        for (size_t i = 0; i < units.size(); ++i)
+        std::map<std::string, std::string> own_names;
+        for (size_t i = 0; i < units.size(); ++i) {
+            const auto& own = own_names[units[i]] = states[i].id.empty() ? units[i] : states[i].id;
             if (states[i].is_running())
-                starts[units[i]] = states[i].started;
-        const auto plan = plan_restarts(changes, starts);
+                starts[own] = states[i].started;
+            else if (!states[i].loaded)
+                say(fmt::format("{}, which was to be restarted because of a changed secret, is no unit of this system",
+                                units[i]));
+        }
+        const auto plan = plan_restarts(with_own_names(changes, own_names), starts);
         restart_each("try-restart", plan.restart, "restarting", say);
         restart_each("try-reload-or-restart", plan.reload, "reloading", say);
     } catch (const std::exception& error) {

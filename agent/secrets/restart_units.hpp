@@ -11,7 +11,7 @@
 
 namespace waggle::agent {
 
-// Of a unit that runs: when it last began to start, of CLOCK_MONOTONIC.
+// When each running unit last began to start (CLOCK_MONOTONIC).
 using UnitStarts = std::map<std::string, std::chrono::microseconds>;
 
 struct RestartPlan {
@@ -20,15 +20,19 @@ struct RestartPlan {
     bool operator==(const RestartPlan&) const = default;
 };
 
-// Each unit once. One that began to start after its secret had changed has read the new one; one that is to be
-// restarted is not reloaded as well; one that does not run is left alone.
+// Replaces aliases that the hive uses by the units' own names.
+std::vector<UnitChange> with_own_names(std::vector<UnitChange> changes,
+                                       const std::map<std::string, std::string>& names);
+
+// Lists each unit once. Leaves out units that do not run, and units that began to start after their secret had changed.
+// A restart makes a reload unnecessary.
 RestartPlan plan_restarts(const std::vector<UnitChange>& changes, const UnitStarts& starts);
 
-// Asks systemd to restart and reload those that are running; does not wait. Never throws: a unit that
-// was not restarted is said.
+// Asks systemd to restart and reload the running ones, without waiting. Does not throw: logs a unit that was not
+// restarted.
 void restart_units(const std::vector<UnitChange>& changes, const std::function<void(std::string_view)>& say) noexcept;
 
-// The unit that brings secrets back at boot, when it failed because of what has been mended now.
+// Clears the failure of the unit that restores secrets at boot, once its cause is fixed.
 void clear_failed_boot_unit() noexcept;
 
 } // namespace waggle::agent

@@ -40,18 +40,59 @@ Fd open_child(const Fd& folder, const std::filesystem::path& path, const std::st
     throw SystemError(fmt::format("opening {}", path.string()));
 }
 
-void refuse_open_to_all(const Fd& folder, const std::filesystem::path& path) {
+struct stat look_at(const Fd& folder, const std::filesystem::path& path) {
     struct stat about{};
     if (::fstat(folder.get(), &about) != 0)
         throw SystemError(fmt::format("looking at {}", path.string()));
+    return about;
+}
+
+// Of a folder that a secret is only removed from or compared in.
+void refuse_open_to_all(const Fd& folder, const std::filesystem::path& path) {
+    const auto about = look_at(folder, path);
     if ((about.st_mode & S_IWOTH) != 0 && (about.st_mode & S_ISVTX) == 0)
         throw HostilePath(
             fmt::format("{} is a folder that everybody can write to: no place for secrets", path.string()));
 }
 
-// Walks from /; `on_missing` makes a folder that is missing, or returns false.
-template <class OnMissing>
-std::optional<Fd> walk(const std::filesystem::path& path, const OnMissing& on_missing) {
+// Whose secret is written, and where folders are that user's own.
+struct Owner {
+    std::string name;
+    std::optional<uid_t> user;
+    std::optional<Home> home;
+
+    bool is(uid_t id) const { return user == id; }
+    bool has_home(const std::filesystem::path& path) const {
+        return home && (path == home->folder || path == std::filesystem::path("/home") / name);
+    }
+};
+
+Owner owner_named(const std::string& name, const Accounts& accounts) {
+    return {.name = name, .user = accounts.user(name), .home = accounts.home(name)};
+}
+
+bool is_ours(uid_t id) {
+    return id == 0 || id == ::geteuid();
+}
+
+void refuse_replaceable(const Fd& folder, const std::filesystem::path& path, const Owner& owner,
+                        const Accounts& accounts) {
+    const auto about = look_at(folder, path);
+    if (!is_ours(about.st_uid) && !owner.is(about.st_uid))
+        throw HostilePath(fmt::format("{} belongs to {}, who could replace the secret: it must belong to root{}",
+                                      path.string(), accounts.name_of_user(about.st_uid),
+                                      owner.name == "root" ? "" : " or to " + owner.name));
+    const bool sticky = (about.st_mode & S_ISVTX) != 0 && is_ours(about.st_uid);
+    const bool others_write = (about.st_mode & S_IWOTH) != 0 || ((about.st_mode & S_IWGRP) != 0 && about.st_gid != 0);
+    if (others_write && !sticky)
+        throw HostilePath(fmt::format("others than the owner of {} can write to it, and could replace the secret: "
+                                      "chmod go-w {}",
+                                      path.string(), path.string()));
+}
+
+// Walks from /; `check` is given each folder; `on_missing` makes a folder that is missing, or returns false.
+template <class Check, class OnMissing>
+std::optional<Fd> walk(const std::filesystem::path& path, const Check& check, const OnMissing& on_missing) {
     Fd folder(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder)
         throw SystemError("opening /");
@@ -70,7 +111,7 @@ std::optional<Fd> walk(const std::filesystem::path& path, const OnMissing& on_mi
                 throw SystemError(fmt::format("opening {}", at.string()), ENOENT);
         }
         folder = std::move(child);
-        refuse_open_to_all(folder, at);
+        check(folder, at);
     }
     return folder;
 }
@@ -89,8 +130,13 @@ void finish(const Fd& folder, const std::filesystem::path& path, FaultPoint& fau
     fault.at(Moment::after);
 }
 
+struct FolderOwner {
+    uid_t user = ::geteuid(); // the one that installs secrets: root
+    std::optional<gid_t> group = std::nullopt;
+};
+
 void make_folder(const Fd& parent, const std::filesystem::path& path, const std::string& name, mode_t mode,
-                 std::optional<gid_t> group) {
+                 const FolderOwner& owner) {
     FaultPoint fault(path);
     fault.at(Moment::before);
     fault.will_change(path);
@@ -98,8 +144,11 @@ void make_folder(const Fd& parent, const std::filesystem::path& path, const std:
     if (::mkdirat(parent.get(), name.c_str(), private_folder_mode) != 0 && errno != EEXIST)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     const Fd made(::openat(parent.get(), name.c_str(), folder_flags));
-    // Its owner is the user that installs secrets: root.
-    if (!made || (group && ::fchown(made.get(), ::geteuid(), *group) != 0) || ::fchmod(made.get(), mode) != 0)
+    if (!made)
+        throw SystemError(fmt::format("making the folder {}", path.string()));
+    if (!is_ours(look_at(made, path).st_uid)) // another user was faster
+        throw HostilePath(fmt::format("{} was made by another user at this moment", path.string()));
+    if ((owner.group && ::fchown(made.get(), owner.user, *owner.group) != 0) || ::fchmod(made.get(), mode) != 0)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     finish(parent, path.parent_path(), fault);
 }
@@ -107,20 +156,30 @@ void make_folder(const Fd& parent, const std::filesystem::path& path, const std:
 } // namespace
 
 std::optional<SecretFolder> SecretFolder::open(const std::filesystem::path& path) {
-    auto fd = walk(path, [](const Fd&, const auto&, const auto&) { return false; });
+    auto fd = walk(path, refuse_open_to_all, [](const Fd&, const auto&, const auto&) { return false; });
     return fd ? std::optional(SecretFolder(path, std::move(*fd))) : std::nullopt;
 }
 
-SecretFolder SecretFolder::make(const std::filesystem::path& path, const Accounts& accounts) {
-    auto fd = walk(path, [&](const Fd& parent, const std::filesystem::path& at, const std::string& name) {
-        if (at != path) {
-            make_folder(parent, at, name, parent_folder_mode, std::nullopt);
-            return true;
+SecretFolder SecretFolder::make(const std::filesystem::path& path, const std::string& user, const Accounts& accounts) {
+    const auto owner = owner_named(user, accounts);
+    bool at_home = false; // in the owner's home, or below it
+    const auto check = [&](const Fd& folder, const std::filesystem::path& at) {
+        refuse_replaceable(folder, at, owner, accounts);
+        const bool own = owner.is(look_at(folder, at).st_uid);
+        at_home = own && (at_home || owner.has_home(at) || !is_ours(*owner.user));
+    };
+    const auto make_missing = [&](const Fd& parent, const std::filesystem::path& at, const std::string& name) {
+        if (owner.user && owner.home && (at_home || owner.has_home(at))) {
+            make_folder(parent, at, name, private_folder_mode, {.user = *owner.user, .group = owner.home->group});
+        } else if (at != path) {
+            make_folder(parent, at, name, parent_folder_mode, {});
+        } else {
+            const auto keys = accounts.group("keys");
+            make_folder(parent, at, name, keys ? new_folder_mode : private_folder_mode, {.group = keys});
         }
-        const auto keys = accounts.group("keys");
-        make_folder(parent, at, name, keys ? new_folder_mode : private_folder_mode, keys);
         return true;
-    });
+    };
+    auto fd = walk(path, check, make_missing);
     return {path, std::move(*fd)};
 }
 

@@ -23,24 +23,6 @@ using Moment = FaultPoint::Moment;
 
 constexpr std::string_view temporary_suffix = ".tmp";
 
-std::string read_all(const Fd& fd, const std::filesystem::path& path, size_t cap_bytes) {
-    std::string content;
-    char buffer[16384];
-    for (;;) {
-        ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
-        if (count == 0)
-            return content;
-        if (count < 0) {
-            if (errno == EINTR)
-                continue;
-            throw SystemError(fmt::format("reading {}", path.string()));
-        }
-        content.append(buffer, static_cast<size_t>(count));
-        if (content.size() > cap_bytes)
-            throw Error(fmt::format("{} is larger than the {} bytes expected at most", path.string(), cap_bytes));
-    }
-}
-
 std::filesystem::path folder_of(const std::filesystem::path& path) {
     return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
@@ -68,6 +50,24 @@ void rename_and_sync(const std::filesystem::path& from, const std::filesystem::p
 }
 
 } // namespace
+
+std::string read_all(const Fd& fd, const std::filesystem::path& path, size_t cap_bytes) {
+    std::string content;
+    char buffer[16384];
+    for (;;) {
+        ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
+        if (count == 0)
+            return content;
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            throw SystemError(fmt::format("reading {}", path.string()));
+        }
+        content.append(buffer, static_cast<size_t>(count));
+        if (content.size() > cap_bytes)
+            throw Error(fmt::format("{} is larger than the {} bytes expected at most", path.string(), cap_bytes));
+    }
+}
 
 std::string read_file(const std::filesystem::path& path, size_t cap_bytes) {
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

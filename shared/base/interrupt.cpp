@@ -3,6 +3,7 @@
 #include "shared/base/error.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +26,12 @@ void Interrupt::request() noexcept {
 void Interrupt::check() const {
     if (requested())
         throw Interrupted("interrupted");
+}
+
+void Interrupt::wait(std::chrono::milliseconds duration) const {
+    pollfd entry{.fd = fd(), .events = POLLIN, .revents = 0};
+    ::poll(&entry, 1, static_cast<int>(duration.count()));
+    check();
 }
 
 } // namespace waggle

@@ -3,6 +3,7 @@
 #include "shared/base/fd.hpp"
 
 #include <atomic>
+#include <chrono>
 
 namespace waggle {
 
@@ -18,6 +19,8 @@ public:
 
     // Throws Interrupted when it was requested.
     void check() const;
+    // Waits until the time is over, or it is requested: then throws Interrupted.
+    void wait(std::chrono::milliseconds duration) const;
 
 private:
     std::atomic<bool> requested_ = false;

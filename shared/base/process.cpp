@@ -26,6 +26,7 @@ namespace waggle {
 namespace {
 
 constexpr size_t err_tail_bytes = 64 << 10;
+constexpr int exit_interval_ms = 50; // between two looks at a child whose pipes may stay open
 
 void check_spawn(int error_number, std::string_view what) {
     if (error_number != 0)
@@ -185,18 +186,24 @@ void Child::kill(int signal) {
         ::kill(pid_, signal);
 }
 
+std::optional<ExitStatus> Child::ended() {
+    int status = 0;
+    rusage usage{};
+    const pid_t ended = ::wait4(pid_, &status, WNOHANG, &usage);
+    if (ended == pid_) {
+        pid_ = -1;
+        return to_exit_status(status, usage);
+    }
+    if (ended < 0 && errno != EINTR)
+        throw SystemError("wait4");
+    return std::nullopt;
+}
+
 ExitStatus Child::wait(Deadline deadline) {
     // waitpid(2) has no timeout and pidfds are Linux only: look with a growing pause, 1 ms at first.
     for (int pause_ms = 1;; pause_ms = std::min(pause_ms * 2, 50)) {
-        int status = 0;
-        rusage usage{};
-        pid_t ended = ::wait4(pid_, &status, WNOHANG, &usage);
-        if (ended == pid_) {
-            pid_ = -1;
-            return to_exit_status(status, usage);
-        }
-        if (ended < 0 && errno != EINTR)
-            throw SystemError("wait4");
+        if (const auto status = ended())
+            return *status;
         int left_ms = poll_timeout_ms(deadline);
         if (left_ms == 0)
             throw TimedOut("timed out waiting for a child process");
@@ -247,6 +254,8 @@ private:
 
 // Lets a child that was asked to stop do so in order, before the destructor kills it.
 void terminate(Child& child) {
+    if (child.pid() < 0)
+        return; // it has ended
     child.kill(SIGTERM);
     try {
         child.wait(deadline_in(std::chrono::seconds(2)));
@@ -263,13 +272,24 @@ RunResult run(const Command& command, const RunOptions& options) {
     StderrLines err(options.on_stderr_line);
     std::array<char, 16384> buffer;
 
+    std::optional<ExitStatus> ended; // looked for while the pipes are open only where that is the end of the output
     while (child.stdout_pipe() || child.stderr_pipe()) {
+        if (options.until_exit && !ended)
+            ended = child.ended();
         std::array<pollfd, 3> entries{pollfd{child.stdout_pipe().get(), POLLIN, 0},
                                       pollfd{child.stderr_pipe().get(), POLLIN, 0},
                                       pollfd{options.interrupt ? options.interrupt->fd() : -1, POLLIN, 0}};
-        int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(options.deadline));
+        const int left_ms = poll_timeout_ms(options.deadline);
+        int wait_ms = left_ms;
+        if (options.until_exit)
+            wait_ms = ended ? 0 : std::min(left_ms, exit_interval_ms);
+        int ready = ::poll(entries.data(), entries.size(), wait_ms);
         if (ready < 0 && errno != EINTR)
             throw SystemError("poll");
+        if (ended && (ready == 0 || left_ms == 0))
+            break; // all that the child itself wrote has been read
+        if (ready == 0 && wait_ms != left_ms)
+            continue;
         if (ready == 0) {
             terminate(child);
             throw TimedOut(fmt::format("{} did not end in time and was stopped", command.argv[0]));
@@ -304,7 +324,7 @@ RunResult run(const Command& command, const RunOptions& options) {
         }
     }
     try {
-        result.status = child.wait(options.deadline);
+        result.status = ended ? *ended : child.wait(options.deadline);
     } catch (const TimedOut&) {
         terminate(child);
         throw TimedOut(fmt::format("{} did not end in time and was stopped", command.argv[0]));

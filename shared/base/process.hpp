@@ -63,6 +63,8 @@ public:
     void kill(int signal);
     // Throws TimedOut at the deadline; the child then still runs.
     ExitStatus wait(Deadline deadline);
+    // nullopt: it still runs.
+    std::optional<ExitStatus> ended();
 
 private:
     pid_t pid_ = -1;
@@ -78,6 +80,9 @@ struct RunOptions {
     std::function<void(std::string_view)> on_stdout = {};
     std::function<void(std::string_view)> on_stderr_line = {}; // called from this thread for each whole line
     const Interrupt* interrupt = nullptr;                      // when requested: SIGTERM, then Interrupted is thrown
+    // The end of the program is the end of its output: what it leaves behind may keep the pipes open. Else it is read
+    // until nothing holds them.
+    bool until_exit = false;
 };
 
 struct RunResult {

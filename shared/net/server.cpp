@@ -2,7 +2,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/net/link.hpp"
-#include "shared/net/socket.hpp"
+#include "shared/net/places.hpp"
 #include "shared/net/tls.hpp"
 #include "shared/protocol/messages.hpp"
 
@@ -26,6 +26,10 @@ namespace {
 // While no further connection can be accepted (too many open files), the next try comes after this.
 constexpr std::chrono::seconds accept_pause{1};
 
+// Connections without a session that have begun a handshake, for each place: some of them make room, but have time
+// left.
+constexpr size_t talking_per_place = 2;
+
 using Judgement = std::variant<protocol::Refused, Session>;
 
 protocol::Refused refusal(const std::string& peer, std::string code, std::string message) {
@@ -48,10 +52,52 @@ Judgement judge(const std::string& hello, const protocol::SessionExpectation& ex
 
 } // namespace
 
+// A connection that has not sent a byte yet: it costs a socket, and no TLS.
+class Silent : public std::enable_shared_from_this<Silent> {
+public:
+    Silent(asio::io_context& context, Accepted& accepted) : socket_(context), timer_(context) {
+        socket_.assign(accepted.peer.family() == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
+                       accepted.fd.get());
+        accepted.fd.release();
+    }
+
+    StreamSocket& socket() { return socket_; }
+
+    // Closes the socket then, unless the socket has moved on or this is called again before.
+    void close_at(Deadline deadline) {
+        timer_.expires_at(deadline);
+        timer_.async_wait([self = shared_from_this()](const error_code& error) {
+            if (!error && self->timer_.expiry() <= std::chrono::steady_clock::now())
+                self->close();
+        });
+    }
+    void close() {
+        error_code ignored;
+        timer_.cancel();
+        socket_.close(ignored);
+    }
+    Deadline deadline() const { return timer_.expiry(); }
+    // Whether a byte is there to be read: not so where the peer has closed.
+    bool has_spoken() {
+        char byte = 0;
+        return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }
+    // Ends the waiting for the deadline.
+    StreamSocket take_socket() {
+        timer_.cancel();
+        return std::move(socket_);
+    }
+
+private:
+    StreamSocket socket_;
+    asio::steady_timer timer_;
+};
+
 // Everything but the handlers is on the I/O thread.
 class Server::Impl {
 public:
-    Impl(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler);
+    Impl(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy,
+         Handler handler);
     ~Impl();
 
     std::uint16_t port() const { return port_; }
@@ -62,19 +108,27 @@ private:
         asio::steady_timer pause;
     };
     struct Connected {
-        std::shared_ptr<Link> link;
+        std::shared_ptr<Silent> silent; // until it has sent something
+        std::shared_ptr<Link> link;     // from then on
         std::string source;
+        std::chrono::steady_clock::time_point began;
         std::thread session;  // once there is one
         bool leaving = false; // has made room for another
+
+        void close_at(Deadline deadline) const { silent ? silent->close_at(deadline) : link->close_at(deadline); }
+        void abort() const { silent ? silent->close() : link->mailbox().abort(); }
         std::optional<asio::executor_work_guard<asio::io_context::executor_type>> until_joined;
     };
-    using Id = std::uint64_t;
+    using Id = ConnectionId;
 
     asio::awaitable<void> watch(Door& door);
     bool accept_one(Door& door);
     void admit(Accepted accepted);
-    bool make_room();
-    asio::awaitable<void> greet(Id id, std::shared_ptr<Link> link);
+    bool make_room_for(const std::string& source);
+    std::vector<Unproven> unproven(bool with_silent) const;
+    std::shared_ptr<Link> make_link(Id id, const std::string& peer);
+    asio::awaitable<void> serve(Id id, std::shared_ptr<Silent> silent, std::string peer);
+    asio::awaitable<bool> greet(Id id, std::shared_ptr<Link> link);
     protocol::Refused busy() const;
     bool begin_session(Id id, std::shared_ptr<Link> link, Session session);
     void run_handler(Id id, Session session) noexcept;
@@ -95,10 +149,10 @@ private:
     bool stopping_ = false;
 };
 
-Server::Impl::Impl(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler)
+Server::Impl::Impl(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key,
+                   SessionPolicy policy, Handler handler)
     : options_(std::move(options)), host_key_(host_key.public_key()), policy_(std::move(policy)),
       handler_(std::move(handler)), tls_(make_server_tls(host_key).release()) {
-    std::vector<Listener> listeners = listen_on(options_.listen, options_.port);
     port_ = listeners.front().endpoint.port();
     io_ = std::make_shared<IoThread>();
     for (Listener& listener : listeners) {
@@ -127,7 +181,7 @@ void Server::Impl::stop() {
         door.pause.cancel();
     }
     for (auto& [id, connected] : connected_)
-        connected.link->mailbox().abort();
+        connected.abort();
 }
 
 asio::awaitable<void> Server::Impl::watch(Door& door) {
@@ -163,41 +217,84 @@ bool Server::Impl::accept_one(Door& door) {
 
 void Server::Impl::admit(Accepted accepted) {
     std::string source = accepted.peer.source();
-    auto from_source = std::ranges::count_if(connected_, [&](const auto& it) { return it.second.source == source; });
-    if (static_cast<size_t>(from_source) >= options_.max_connections_per_address || !make_room()) {
-        spdlog::debug("closed {}: too many connections", accepted.peer.to_string());
+    std::string peer = accepted.peer.to_string();
+    if (!make_room_for(source)) {
+        spdlog::debug("closed {}: too many connections", peer);
         return;
     }
-    auto link = std::make_shared<Link>(io_, tls_, options_.keep_alive);
-    link->set_peer(accepted.peer.to_string());
-    auto protocol = accepted.peer.family() == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4();
-    link->socket().assign(protocol, accepted.fd.get());
-    accepted.fd.release();
+    auto silent = std::make_shared<Silent>(io_->context(), accepted);
+    silent->close_at(deadline_in(options_.hello_timeout));
     Id id = next_id_++;
-    connected_.emplace(id, Connected{link, std::move(source), {}, false, {}});
-    asio::co_spawn(io_->context(), greet(id, link), asio::detached);
+    connected_.emplace(id,
+                       Connected{silent, nullptr, std::move(source), std::chrono::steady_clock::now(), {}, false, {}});
+    asio::co_spawn(io_->context(), serve(id, std::move(silent), std::move(peer)), asio::detached);
 }
 
-// Where all places are taken, the connection that has gone longest without proving anything leaves: a flood of silent
-// ones cannot keep an operator out, whose proof takes milliseconds. False: all of them are sessions.
-bool Server::Impl::make_room() {
-    auto staying = std::ranges::count_if(connected_, [](const auto& it) { return !it.second.leaving; });
-    if (static_cast<size_t>(staying) < options_.max_connections)
-        return true;
-    for (auto& [id, connected] : connected_) { // ids grow: the oldest first
-        if (connected.leaving || connected.session.joinable())
-            continue;
+// False: there is none.
+bool Server::Impl::make_room_for(const std::string& source) {
+    const PlaceLimits limits{options_.max_connections, options_.max_connections_per_address, options_.max_leaving,
+                             options_.least_lifetime};
+    auto sessions = std::ranges::count_if(connected_, [](const auto& it) { return it.second.session.joinable(); });
+    const Room room =
+        make_room(unproven(true), static_cast<size_t>(sessions), source, limits, std::chrono::steady_clock::now());
+    for (const Room::Leave& leave : room.leaves) {
+        Connected& connected = connected_.at(leave.id);
         connected.leaving = true;
-        connected.link->close_at(std::chrono::steady_clock::now());
-        return true;
+        connected.close_at(std::min<Deadline>(leave.at, connected.began + options_.hello_timeout));
     }
-    return false;
+    return room.admitted;
 }
 
-asio::awaitable<void> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
+std::vector<Unproven> Server::Impl::unproven(bool with_silent) const {
+    std::vector<Unproven> found;
+    for (const auto& [id, connected] : connected_)
+        if (!connected.session.joinable() && (with_silent || connected.link))
+            found.push_back({id, connected.source, connected.began, connected.leaving});
+    return found;
+}
+
+// The connection has sent something. Null: there are too many of those that did, and its source has as many as others.
+std::shared_ptr<Link> Server::Impl::make_link(Id id, const std::string& peer) {
+    Connected& connected = connected_.at(id);
+    const std::vector<Unproven> talking = unproven(false);
+    if (talking.size() >= talking_per_place * options_.max_connections) {
+        const auto leaves = oldest_of_the_greediest(talking, connected.source);
+        if (!leaves)
+            return nullptr;
+        connected_.at(*leaves).leaving = true;
+        connected_.at(*leaves).close_at(std::chrono::steady_clock::now());
+    }
+    auto link = std::make_shared<Link>(io_, tls_, options_.keep_alive);
+    link->set_peer(peer);
+    link->close_at(connected.silent->deadline());
+    link->socket() = connected.silent->take_socket();
+    connected.link = link;
+    connected.silent.reset();
+    return link;
+}
+
+asio::awaitable<void> Server::Impl::serve(Id id, std::shared_ptr<Silent> silent, std::string peer) {
+    error_code error;
+    co_await silent->socket().async_wait(StreamSocket::wait_read, asio::redirect_error(asio::use_awaitable, error));
+    std::shared_ptr<Link> link;
+    if (!error && !stopping_ && silent->socket().is_open() && silent->has_spoken())
+        link = make_link(id, peer);
+    if (!link) {
+        spdlog::debug("dropped {}: it has said nothing in time, or others have said more", peer);
+        silent->close();
+        forget(id);
+        co_return;
+    }
+    silent.reset();
+    const bool in_session = co_await greet(id, link);
+    if (!in_session)
+        forget(id);
+}
+
+// Whether it has become a session.
+asio::awaitable<bool> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
     bool in_session = false;
     try {
-        link->close_at(deadline_in(options_.hello_timeout));
         link->socket().set_option(asio::ip::tcp::no_delay(true));
         co_await link->accept_tls();
         require_full_handshake(link->tls());
@@ -220,8 +317,7 @@ asio::awaitable<void> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
         spdlog::debug("dropped {}: {}", link->peer(),
                       link->deadline_passed() ? "it has not said hello in time" : error.what());
     }
-    if (!in_session)
-        forget(id);
+    co_return in_session;
 }
 
 protocol::Refused Server::Impl::busy() const {
@@ -265,7 +361,7 @@ void Server::Impl::forget(Id id) {
     if (found == connected_.end())
         return;
     bool had_session = found->second.session.joinable();
-    found->second.link->mailbox().abort();
+    found->second.abort();
     if (had_session)
         found->second.session.join(); // it has posted this as its last act
     connected_.erase(found);
@@ -276,7 +372,12 @@ void Server::Impl::forget(Id id) {
 }
 
 Server::Server(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler)
-    : impl_(std::make_unique<Impl>(std::move(options), host_key, std::move(policy), std::move(handler))) {}
+    : Server(listen_on(options.listen, options.port), options, host_key, std::move(policy), std::move(handler)) {}
+
+Server::Server(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key,
+               SessionPolicy policy, Handler handler)
+    : impl_(std::make_unique<Impl>(std::move(listeners), std::move(options), host_key, std::move(policy),
+                                   std::move(handler))) {}
 
 Server::~Server() = default;
 

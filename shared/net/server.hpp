@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/net/connection.hpp"
+#include "shared/net/socket.hpp"
 #include "shared/protocol/hello.hpp"
 #include "shared/ssh/key.hpp"
 
@@ -17,9 +18,11 @@ struct ServerOptions {
     std::vector<std::string> listen;               // addresses, or names of interfaces
     std::uint16_t port = 9244;                     // 0: any free one (tests)
     size_t max_connections = 64;                   // in all; when full, the oldest without a session makes room
-    size_t max_connections_per_address = 8;        // an IPv4 address or an IPv6 network of 64 bits
+    size_t max_connections_per_address = 8;        // without a session; an IPv4 address or an IPv6 network of 64 bits
     size_t max_sessions = 8;                       // authenticated ones; each has a thread
+    size_t max_leaving = 448;                      // that make room, but have some of least_lifetime left
     std::chrono::milliseconds hello_timeout{5000}; // for TCP, TLS, WebSocket and hello together
+    std::chrono::milliseconds least_lifetime{750}; // before a connection without a session makes room for another
     KeepAlive keep_alive;
 };
 
@@ -48,6 +51,9 @@ public:
 
     // Listens when it returns. Throws Error naming the address that cannot be listened on.
     Server(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler);
+    // The same on sockets that listen already; options.listen and port do not count.
+    Server(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key,
+           SessionPolicy policy, Handler handler);
     // Stops accepting, breaks all connections, joins all threads.
     ~Server();
 

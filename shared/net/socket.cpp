@@ -93,10 +93,19 @@ struct Wanted {
     Endpoint endpoint;
     std::string interface; // empty: all
     bool ipv6_only = false;
+    bool shared = false;
 };
 
+Endpoint local_endpoint(const Fd& fd) {
+    Endpoint endpoint;
+    endpoint.length = sizeof endpoint.storage;
+    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&endpoint.storage), &endpoint.length) != 0)
+        throw SystemError("asking for the address");
+    return endpoint;
+}
+
 Listener open_listener(const Wanted& wanted) {
-    Listener listener{open_tcp_socket(wanted.endpoint.family()), {}};
+    Listener listener{open_tcp_socket(wanted.endpoint.family()), {}, wanted.interface};
     const Fd& fd = listener.fd;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "setting SO_REUSEADDR");
     if (wanted.endpoint.family() == AF_INET6)
@@ -104,6 +113,8 @@ Listener open_listener(const Wanted& wanted) {
 #ifdef IP_FREEBIND
     set_option(fd, IPPROTO_IP, IP_FREEBIND, 1, "setting IP_FREEBIND");
 #endif
+    if (wanted.shared)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "setting SO_REUSEPORT");
     if (!wanted.interface.empty())
         bind_to_interface(fd, wanted.interface);
     const auto* address = reinterpret_cast<const sockaddr*>(&wanted.endpoint.storage);
@@ -111,10 +122,41 @@ Listener open_listener(const Wanted& wanted) {
         throw SystemError("binding");
     if (listen(fd.get(), SOMAXCONN) != 0)
         throw SystemError("listening");
-    listener.endpoint.length = sizeof listener.endpoint.storage;
-    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&listener.endpoint.storage), &listener.endpoint.length) != 0)
-        throw SystemError("asking for the address");
+    listener.endpoint = local_endpoint(fd);
     return listener;
+}
+
+bool is_any_address(const Endpoint& endpoint) {
+    if (endpoint.family() != AF_INET6)
+        return endpoint.address() == "0.0.0.0";
+    const sockaddr_in6 address = as_ipv6(endpoint);
+    return IN6_IS_ADDR_UNSPECIFIED(&address.sin6_addr);
+}
+
+// "::" is an IPv4 socket where the kernel has no IPv6.
+bool fits(const Listener& listener, const std::string& entry, std::uint16_t port) {
+    if (listener.endpoint.port() != port)
+        return false;
+    const auto address = parse_address(entry, port);
+    if (!address)
+        return listener.interface == entry;
+    if (!listener.interface.empty())
+        return false;
+    const bool any_ipv6 = address->family() == AF_INET6 && is_any_address(*address);
+    return listener.endpoint.address() == address->address() || (any_ipv6 && is_any_address(listener.endpoint));
+}
+
+// "" for all.
+std::string bound_interface(const Fd& fd) {
+#ifdef SO_BINDTODEVICE
+    std::array<char, IF_NAMESIZE> name{};
+    socklen_t length = name.size();
+    if (getsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(), &length) == 0 && length > 1)
+        return name.data();
+#else
+    static_cast<void>(fd);
+#endif
+    return "";
 }
 
 bool is_ipv6_missing(const SystemError& error) {
@@ -123,8 +165,7 @@ bool is_ipv6_missing(const SystemError& error) {
 
 // "::" also where the kernel has no IPv6: then every IPv4 address.
 Listener open_listener_or_ipv4(const Wanted& wanted) {
-    sockaddr_in6 address = as_ipv6(wanted.endpoint);
-    bool any = wanted.endpoint.family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.sin6_addr);
+    const bool any = wanted.endpoint.family() == AF_INET6 && is_any_address(wanted.endpoint);
     try {
         return open_listener(wanted);
     } catch (const SystemError& error) {
@@ -188,13 +229,25 @@ Fd open_tcp_socket(int family) {
 }
 
 std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::uint16_t port) {
-    bool ipv4_listed = std::any_of(entries.begin(), entries.end(), [](const std::string& entry) {
+    std::vector<Listener> listeners;
+    listen_on(entries, port, Sharing::none, listeners);
+    return listeners;
+}
+
+void listen_on(const std::vector<std::string>& entries, std::uint16_t port, Sharing sharing,
+               std::vector<Listener>& listeners) {
+    const bool ipv4_listed = std::any_of(entries.begin(), entries.end(), [](const std::string& entry) {
         auto address = parse_address(entry, 0);
         return address && address->family() == AF_INET;
     });
-    std::vector<Listener> listeners;
+    if (entries.empty())
+        throw Error("there is no address to listen on");
     for (const std::string& entry : entries) {
+        if (port != 0 && std::any_of(listeners.begin(), listeners.end(),
+                                     [&](const Listener& listener) { return fits(listener, entry, port); }))
+            continue;
         Wanted wanted;
+        wanted.shared = sharing == Sharing::same_user;
         if (auto address = parse_address(entry, port)) {
             wanted.endpoint = *address;
             wanted.ipv6_only = ipv4_listed;
@@ -210,11 +263,46 @@ std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::ui
         } catch (const Error& error) {
             throw Error(fmt::format("cannot listen on \"{}\", port {}: {}", entry, port, error.what()));
         }
-        port = listeners.front().endpoint.port();
+        port = listeners.back().endpoint.port();
     }
-    if (listeners.empty())
-        throw Error("there is no address to listen on");
-    return listeners;
+}
+
+std::optional<Listener> take_listener(Fd fd, const std::vector<std::string>& entries, std::uint16_t port) {
+    int listens = 0;
+    socklen_t length = sizeof listens;
+    if (getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 || listens == 0)
+        return std::nullopt;
+    Listener listener{std::move(fd), {}, {}};
+    listener.endpoint = local_endpoint(listener.fd);
+    const int family = listener.endpoint.family();
+    if (family != AF_INET && family != AF_INET6)
+        return std::nullopt;
+    listener.interface = bound_interface(listener.fd);
+    if (std::none_of(entries.begin(), entries.end(),
+                     [&](const std::string& entry) { return fits(listener, entry, port); }))
+        return std::nullopt;
+    return listener;
+}
+
+Fd hold_port(std::uint16_t port) {
+    const auto bind_any = [port](int family) {
+        Fd fd = open_tcp_socket(family);
+        // No SO_REUSEADDR, with which others could bind as long as this does not listen.
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "setting SO_REUSEPORT");
+        if (family == AF_INET6)
+            set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0, "setting IPV6_V6ONLY");
+        const Endpoint any = any_address(family, port);
+        if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&any.storage), any.length) != 0)
+            throw SystemError("binding");
+        return fd;
+    };
+    try {
+        return bind_any(AF_INET6);
+    } catch (const SystemError& error) {
+        if (!is_ipv6_missing(error))
+            throw;
+    }
+    return bind_any(AF_INET);
 }
 
 Accepted accept_from(int listening_fd) {

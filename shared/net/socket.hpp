@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,11 +30,26 @@ Fd open_tcp_socket(int family);
 struct Listener {
     Fd fd;
     Endpoint endpoint;
+    std::string interface = {}; // empty: all
 };
 
 // Listens on each entry: an address ("::" is IPv4 too, unless an IPv4 address is listed), or the name of an interface
 // (Linux). Addresses need not exist yet (Linux). Throws Error naming the entry that cannot be listened on.
 std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::uint16_t port);
+
+// Whether other sockets of this user that say so, too, may be bound to the same port (socket(7), SO_REUSEPORT).
+enum class Sharing { none, same_user };
+// Opens what is missing in `listeners`. What was opened before an error stays there.
+void listen_on(const std::vector<std::string>& entries, std::uint16_t port, Sharing sharing,
+               std::vector<Listener>& listeners);
+
+// A socket that another process has opened, as a listener on one of the entries; nullopt, and it is closed, when it is
+// none.
+std::optional<Listener> take_listener(Fd fd, const std::vector<std::string>& entries, std::uint16_t port);
+
+// Takes the port without listening on it, so that no process of another user gets it while sockets that listen are
+// replaced by others, all of them with Sharing::same_user. Throws SystemError when another process has the port.
+Fd hold_port(std::uint16_t port);
 
 struct Accepted {
     Fd fd; // none: nobody waits any more, or there was a problem

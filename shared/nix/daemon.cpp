@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* default_socket = "/nix/var/nix/daemon-socket/socket";
 constexpr size_t frame_bytes = 64 << 10;       // larger ones are not faster (measured)
+constexpr size_t max_missing = 1 << 20;        // paths; of a system with all its tools some 10 000
 constexpr size_t max_requests_in_flight = 128; // small ones: 128 of them fit any pipe
 constexpr std::string_view nar_end("\1\0\0\0\0\0\0\0)\0\0\0\0\0\0\0", 16);
 
@@ -83,12 +84,20 @@ public:
 
     const WorkerConnection& connection() const { return connection_; }
 
+    void set_wait_options(WaitOptions options) {
+        Watch watch{.interrupt = options.interrupt, .report_after = options.report_after, .report = {}};
+        if (options.on_wait)
+            watch.report = [this, on_wait = std::move(options.on_wait)] { on_wait(doing_); };
+        connection_.channel().set_watch(std::move(watch));
+    }
+
     // Runs one operation. `what` names it in errors; after any error the connection is closed, because the rest of an
     // answer or of a request may still be under way.
     template <typename Operation>
     auto run(const std::string& what, Operation operation) {
         if (!connection_.channel().is_open())
             throw DaemonError(what + ": the connection to the nix daemon was closed after an earlier error");
+        doing_ = what;
         try {
             return operation(connection_);
         } catch (const Stalled& error) {
@@ -124,6 +133,7 @@ public:
 
 private:
     WorkerConnection connection_;
+    std::string doing_;
 };
 
 Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -168,6 +178,10 @@ Daemon Daemon::open_default(std::chrono::milliseconds stall_timeout) {
     if (!fd) // then Nix opens the store itself, or says why it cannot
         return spawn({.argv = {"nix-daemon", "--stdio"}, .extra_environment = {}}, stall_timeout);
     return over(std::move(fd), socket, stall_timeout);
+}
+
+void Daemon::set_wait_options(WaitOptions options) {
+    impl_->set_wait_options(std::move(options));
 }
 
 unsigned Daemon::protocol_minor() const {
@@ -271,6 +285,25 @@ void Daemon::nar_from_path(const StorePath& path, std::uint64_t nar_size, const 
         // A NAR has no length of its own on the wire: what would be read as the next answer if this were not its end?
         if (tail != nar_end || connection.channel().has_input())
             throw DaemonError(fmt::format("its NAR does not end after {} bytes", nar_size));
+    });
+}
+
+std::set<StorePath> Daemon::query_will_build(std::span<const StorePath> derivations) {
+    return impl_->run("asking what is to be built", [&](WorkerConnection& connection) {
+        WireWriter request;
+        request.op(WorkerOp::query_missing);
+        request.number(derivations.size());
+        for (const StorePath& derivation : derivations)
+            request.string(derivation.absolute() + "!*"); // all outputs
+        connection.send(request.bytes());
+        connection.await_answer();
+        WireReader& reader = connection.reader();
+        std::vector<StorePath> to_build = reader.paths(max_missing);
+        reader.paths(max_missing); // to be substituted
+        reader.paths(max_missing); // of which nothing is known
+        reader.number();           // bytes to be fetched
+        reader.number();           // and what they unpack to
+        return std::set<StorePath>(to_build.begin(), to_build.end());
     });
 }
 

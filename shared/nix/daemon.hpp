@@ -45,6 +45,13 @@ struct BuildOptions {
 using NarSource = std::function<size_t(std::span<std::byte>)>;
 using NarSink = std::function<void(std::span<const std::byte>)>;
 
+// Waits for the daemon, which says nothing while it waits itself: for a lock that another process holds, for a disk.
+struct WaitOptions {
+    const Interrupt* interrupt = nullptr;            // asked for: what waits throws Interrupted
+    std::chrono::milliseconds report_after{0};       // without progress
+    std::function<void(const std::string&)> on_wait; // called once for each wait that lasts so long, with what is done
+};
+
 // One connection to a Nix store by the worker protocol (offered as 1.35, negotiated down to 1.32).
 // Temporary roots last as long as the connection. After an exception it is of no more use.
 class Daemon {
@@ -61,11 +68,17 @@ public:
     Daemon& operator=(Daemon&&) noexcept;
     ~Daemon();
 
+    // For every wait from now on; builds have a deadline and an interrupt of their own.
+    void set_wait_options(WaitOptions options);
+
     unsigned protocol_minor() const;        // 35 for 1.35
     const std::string& nix_version() const; // "" before protocol 1.33
 
     // Which of the paths are valid; substitutes nothing.
     std::set<StorePath> query_valid_paths(std::span<const StorePath> paths);
+    // The derivations that building all outputs of these would build: those that are neither valid nor to be had from a
+    // substituter.
+    std::set<StorePath> query_will_build(std::span<const StorePath> derivations);
     // In the order asked for, nullopt for a path that is not valid. Requests are pipelined.
     std::vector<std::optional<PathInfo>> query_path_infos(std::span<const StorePath> paths);
     // Keeps the paths (valid or not) from the garbage collector while this connection lives. Pipelined.

@@ -119,7 +119,7 @@ void DuplexChannel::pump(bool until_input) {
     if (in_ < 0)
         throw DaemonError("the connection to the nix daemon is closed");
     const Deadline deadline = patience_ ? patience_->deadline : deadline_in(stall_timeout_);
-    const Interrupt* interrupt = patience_ ? patience_->interrupt : nullptr;
+    const Interrupt* interrupt = patience_ ? patience_->interrupt : watch_.interrupt;
     for (;;) {
         if (at_end_ && (until_input || !peer_reads_))
             fail_closed();
@@ -127,15 +127,7 @@ void DuplexChannel::pump(bool until_input) {
         std::array<pollfd, 4> entries{pollfd{at_end_ ? -1 : in_, POLLIN, 0},
                                       pollfd{wants_output ? out_ : -1, POLLOUT, 0}, pollfd{err_, POLLIN, 0},
                                       pollfd{interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0}};
-        int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(deadline));
-        if (ready < 0 && errno != EINTR)
-            throw SystemError("poll");
-        if (ready == 0)
-            fail_stalled();
-        if (ready < 0)
-            continue;
-        if (interrupt != nullptr)
-            interrupt->check();
+        wait_for(entries, interrupt, deadline);
         if (patience_ && std::chrono::steady_clock::now() >= patience_->deadline)
             fail_stalled(); // however much it says
         if (entries[2].revents)
@@ -148,6 +140,28 @@ void DuplexChannel::pump(bool until_input) {
             if (at_end_ && until_input && !has_input())
                 fail_closed();
             return;
+        }
+    }
+}
+
+void DuplexChannel::wait_for(std::span<pollfd> entries, const Interrupt* interrupt, Deadline deadline) {
+    std::optional<Deadline> report_at;
+    if (watch_.report && !patience_)
+        report_at = std::min(deadline, deadline_in(watch_.report_after));
+    for (;;) {
+        const int ready = ::poll(entries.data(), entries.size(), poll_timeout_ms(report_at.value_or(deadline)));
+        if (ready < 0 && errno != EINTR)
+            throw SystemError("poll");
+        if (interrupt != nullptr)
+            interrupt->check();
+        if (ready > 0)
+            return;
+        const auto now = std::chrono::steady_clock::now();
+        if (ready == 0 && now >= deadline)
+            fail_stalled();
+        if (report_at && now >= *report_at) {
+            report_at.reset();
+            watch_.report();
         }
     }
 }

@@ -4,12 +4,16 @@
 #include "shared/base/process.hpp"
 #include "shared/nix/daemon.hpp"
 
+#include <poll.h>
+
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace waggle::nix {
 
@@ -17,6 +21,13 @@ namespace waggle::nix {
 class Stalled : public DaemonError {
 public:
     using DaemonError::DaemonError;
+};
+
+// What happens during every wait.
+struct Watch {
+    const Interrupt* interrupt = nullptr; // asked for: throws Interrupted
+    std::chrono::milliseconds report_after{0};
+    std::function<void()> report; // called once where a wait makes no progress for so long; may be empty
 };
 
 // A wait that may be long.
@@ -39,6 +50,8 @@ public:
 
     // From now on, waits without progress end by this instead: Stalled at its deadline, Interrupted when asked for.
     void set_patience(std::optional<Patience> patience) { patience_ = patience; }
+    // Where no patience is set.
+    void set_watch(Watch watch) { watch_ = std::move(watch); }
 
     void write(std::string_view bytes);
     // Sends all that is queued. Returns early when the peer reads no more but has said something: see has_input.
@@ -57,6 +70,8 @@ public:
 private:
     void set_up();
     void pump(bool until_input);
+    // Waits until one of them is ready. Throws Stalled, and Interrupted.
+    void wait_for(std::span<pollfd> entries, const Interrupt* interrupt, Deadline deadline);
     void receive();
     void send();
     void drain_stderr();
@@ -65,6 +80,7 @@ private:
 
     std::chrono::milliseconds stall_timeout_;
     std::optional<Patience> patience_;
+    Watch watch_;
     Fd socket_;
     std::optional<Child> child_;
     int in_ = -1;

@@ -22,6 +22,7 @@ enum class WorkerOp : std::uint64_t {
     query_valid_paths = 31,
     nar_from_path = 38,
     add_to_store_nar = 39,
+    query_missing = 40,
 };
 
 // How the worker protocol writes values: numbers as 64-bit little endian; strings as length, bytes, zeros up to the

@@ -239,6 +239,8 @@ std::string to_payload(const Deployment& deployment) {
         json["parent"] = deployment.parent->to_string();
     if (deployment.reset_state) // agents of the version before do not know it
         json["resetState"] = true;
+    if (deployment.install_boot_loader) // the same
+        json["installBootLoader"] = true;
     if (deployment.git)
         json["git"] = {{"rev", deployment.git->rev}, {"dirty", deployment.git->dirty}};
     return dump_json(json);
@@ -275,6 +277,8 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.retry = fields.boolean("retry");
     if (fields.has("resetState"))
         deployment.reset_state = fields.boolean("resetState");
+    if (fields.has("installBootLoader"))
+        deployment.install_boot_loader = fields.boolean("installBootLoader");
     deployment.git = read_git(fields);
     deployment.specialisation = read_specialisation(fields);
     deployment.boot_files = read_boot_files(fields);

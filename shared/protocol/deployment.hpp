@@ -98,7 +98,8 @@ struct Deployment {
     bool remove_agent = false;
     LocalContent local_content = LocalContent::trust_node;
     bool retry = false;
-    bool reset_state = false; // forget a record of earlier deployments that the node cannot read
+    bool reset_state = false;         // forget a record of earlier deployments that the node cannot read
+    bool install_boot_loader = false; // itself, as well as its menu
     std::optional<GitRevision> git;
     // Of the system, to be switched to: nullopt: the one that runs now, if the new system has it; "": none.
     std::optional<std::string> specialisation;

@@ -26,7 +26,7 @@ struct HistoryEntry {
     std::optional<std::uint64_t> generation; // of the system profile
     bool operator==(const HistoryEntry&) const = default;
 };
-inline constexpr size_t max_history_entries = 200; // in one message
+inline constexpr size_t max_history_entries = 500; // in one message: all that a node keeps
 inline constexpr size_t max_history_message_bytes = 500;
 
 // Longer messages are cut.

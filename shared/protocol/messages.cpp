@@ -83,8 +83,11 @@ Json to_json(const Facts& facts) {
         {"awaitsConfirmation", nullptr},
         {"bootId", cut(facts.boot_id, max_word_bytes)},
         {"holdsSecrets", facts.holds_secrets},
+        {"failedUnits", Json::array()},
         {"time", to_rfc3339(facts.time)},
     };
+    for (size_t i = 0; i < std::min(facts.failed_units.size(), max_failed_units); ++i)
+        json["failedUnits"].push_back(cut(facts.failed_units[i], max_word_bytes));
     if (facts.awaits_confirmation)
         json["awaitsConfirmation"] = facts.awaits_confirmation->to_string();
     if (facts.last_admitted)
@@ -118,6 +121,11 @@ Message read_facts(Fields& fields) {
         facts.awaits_confirmation = id(fields, "awaitsConfirmation");
     facts.boot_id = text(fields, "bootId", max_word_bytes);
     facts.holds_secrets = fields.boolean("holdsSecrets");
+    for (const auto& item : fields.array("failedUnits", max_failed_units)) {
+        if (!item.is_string() || item.get_ref<const std::string&>().size() > max_word_bytes)
+            fields.fail("failedUnits", "has an item that is not the name of a unit");
+        facts.failed_units.push_back(item.get<std::string>());
+    }
     facts.time = fields.time("time");
     return facts;
 }

@@ -67,8 +67,10 @@ struct Facts {
     std::optional<DeploymentId> awaits_confirmation;
     std::string boot_id;        // of the node's current boot
     bool holds_secrets = false; // a bundle with at least one secret is installed: a hive without any has to remove it
+    std::vector<std::string> failed_units; // of the running system, the first of them
     Time time;
 };
+inline constexpr size_t max_failed_units = 32;
 
 // agent → trigger: this session or this deployment is refused, with its code and a sentence.
 struct Refused {

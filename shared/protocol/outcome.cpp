@@ -21,6 +21,8 @@ constexpr std::array rows = {
     Row{Outcome::reboot_needed, "reboot-needed", 9},
     Row{Outcome::ok_units_failed, "ok-units-failed", 4},
     Row{Outcome::hive_error, "hive-error", 2},
+    Row{Outcome::build_failed, "build-failed", 3},
+    Row{Outcome::secret_not_read, "secret-not-read", 10},
     Row{Outcome::refused, "refused", 5},
     Row{Outcome::unreachable, "unreachable", 8},
     Row{Outcome::failed_before_activation, "failed-before-activation", 7},

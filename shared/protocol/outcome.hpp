@@ -14,8 +14,10 @@ enum class Outcome {
     rolled_back,
     failed_before_activation, // nothing was changed but verified paths in the store
     unreachable,
-    unknown,    // lost after activation began
-    hive_error, // the node could not be evaluated or built
+    unknown,         // lost after activation began
+    hive_error,      // the node could not be evaluated
+    build_failed,    // its system could not be built
+    secret_not_read, // on the operator's machine
     reboot_needed,
     interrupted, // stopped by the operator before activation
 };

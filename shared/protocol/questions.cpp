@@ -1,9 +1,12 @@
 #include "shared/protocol/questions.hpp"
 
 #include "shared/protocol/message_fields.hpp"
+#include "shared/protocol/messages.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <utility>
 
 namespace waggle::protocol {
 
@@ -50,9 +53,17 @@ GetHistory GetHistory::from(Fields& fields) {
 Json to_json(const History& history) {
     if (history.entries.size() > max_history_entries)
         throw Error(fmt::format("a history message takes {} entries at most", max_history_entries));
+    // What is in a message's text may take six bytes for one. The oldest do without a place then.
+    constexpr size_t most_bytes = max_message_bytes - (64 << 10);
     Json entries = Json::array();
-    for (const auto& entry : history.entries)
-        entries.push_back(protocol::to_json(entry));
+    size_t bytes = 0;
+    for (const auto& entry : history.entries) {
+        auto json = protocol::to_json(entry);
+        bytes += dump_json(json).size() + 1;
+        if (bytes > most_bytes)
+            break;
+        entries.push_back(std::move(json));
+    }
     return {{"type", "history"}, {"entries", entries}};
 }
 

@@ -89,6 +89,7 @@ void require_valid(const SecretBundle& bundle) {
     if (bundle.secrets.size() > max_secrets)
         throw BadDocument(fmt::format("{}: it holds more than {} secrets", what, max_secrets));
     size_t total = 0;
+    const Secret* largest = nullptr;
     std::vector<std::string_view> paths;
     for (size_t i = 0; i < bundle.secrets.size(); ++i) {
         const Secret& secret = bundle.secrets[i];
@@ -100,11 +101,14 @@ void require_valid(const SecretBundle& bundle) {
         if (secret.content.size() > max_secret_bytes)
             throw BadDocument(fmt::format("secret {}: it is longer than {} bytes", name, max_secret_bytes));
         total += secret.content.size();
+        if (largest == nullptr || secret.content.size() > largest->content.size())
+            largest = &secret;
         paths.push_back(secret.file.path);
     }
     if (total > max_secret_content_bytes)
-        throw BadDocument(
-            fmt::format("{}: the secrets are longer than {} bytes together", what, max_secret_content_bytes));
+        throw BadDocument(fmt::format("{}: the secrets have {} bytes together, more than {}; the largest is {} with {}",
+                                      what, total, max_secret_content_bytes, in_quotes(largest->file.name),
+                                      largest->content.size()));
     // Neither the same file twice nor one below another.
     std::ranges::sort(paths);
     for (size_t i = 0; i < paths.size(); ++i) {

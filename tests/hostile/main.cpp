@@ -14,7 +14,7 @@
 #include "shared/net/client.hpp"
 #include "shared/net/socket.hpp"
 #include "shared/protocol/json.hpp"
-#include "tests/hostile/tongue.hpp"
+#include "tests/hostile/messages.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -23,6 +23,17 @@ protected:
                  script + "\" ]; }"});
         return StorePath::parse_absolute(drv.substr(0, drv.find('\n')));
     }
+    // One that needs another: its own derivation first.
+    std::pair<StorePath, StorePath> instantiate_two() const {
+        const std::string drvs = nix->run({"nix-instantiate", "-E",
+                                           "let make = name: script: derivation { inherit name; system = "
+                                           "builtins.currentSystem; builder = \"/bin/sh\"; "
+                                           "args = [ \"-c\" script ]; }; part = make \"part\" \"echo part > $out\"; "
+                                           "in [ (make \"whole\" \"echo ${part} > $out\") part ]"});
+        const size_t end = drvs.find('\n');
+        return {StorePath::parse_absolute(drvs.substr(0, end)),
+                StorePath::parse_absolute(drvs.substr(end + 1, drvs.find('\n', end + 1) - end - 1))};
+    }
     void build(const StorePath& drv) {
         daemon().build(drv, {.deadline = deadline_in(seconds(60)), .interrupt = interrupt, .on_line = [&](auto line) {
                                  lines.emplace_back(line);
@@ -63,6 +74,15 @@ TEST_P(RealBuild, TellsWhyItFailed) {
         EXPECT_THAT(failure.what(), AllOf(HasSubstr(drv.absolute()), HasSubstr("exit code 3")));
     }
     EXPECT_THAT(lines, Contains("it> oh no"));
+}
+
+TEST_P(RealBuild, IsForetoldWithAllThatItNeeds) {
+    const auto [whole, part] = instantiate_two();
+    EXPECT_EQ(daemon().query_will_build(std::array{whole}), (std::set{whole, part}));
+    build(part);
+    EXPECT_EQ(daemon().query_will_build(std::array{whole}), std::set{whole});
+    build(whole);
+    EXPECT_EQ(daemon().query_will_build(std::array{whole, part}), std::set<StorePath>{});
 }
 
 TEST_P(RealBuild, IsGivenUp) {

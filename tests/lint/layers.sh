@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Who may include whom. Arrows point down only: agent and trigger → shared; inside shared
-# protocol → secret → ssh → base, protocol → nix → base; net may use all of shared; only net includes Asio and Beast, only the trigger libgit2.
+# Who may include whom: docs/architecture.md has the drawing. Arrows point down only, and no files include each other in a circle.
+# Only shared/net includes Asio and Beast, only the trigger libgit2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# Folder, and the folders that it may include besides itself.
+# Folder, and the folders that its files may include besides their own.
 allowed() {
     case $1 in
     shared/base) echo ;;
@@ -12,8 +12,16 @@ allowed() {
     shared/secret) echo shared/base shared/ssh ;;
     shared/protocol) echo shared/base shared/ssh shared/secret shared/nix ;;
     shared/net) echo shared/base shared/ssh shared/secret shared/nix shared/protocol ;;
-    agent | trigger) echo shared ;;
-    tests) echo shared agent trigger tests ;;
+    agent/state) echo shared ;;
+    agent/node) echo shared agent/state ;;
+    agent/units | agent/secrets) echo shared agent/state agent/node ;;
+    # Two processes: the daemon writes nothing but its state; what activates changes the system, in units of its own.
+    agent/daemon | agent/activation) echo shared agent/state agent/node agent/units agent/secrets ;;
+    agent/console) echo shared agent/state agent/node agent/activation ;;
+    agent) echo shared agent ;;
+    trigger*) echo shared trigger ;;
+    tests*) echo shared agent trigger tests ;;
+    *) return 1 ;;
     esac
 }
 
@@ -29,13 +37,20 @@ finding() {
     findings=1
 }
 
-for folder in shared/* agent trigger tests; do
-    [[ -d $folder ]] || continue
-    allowed_pattern="^($(echo "$folder $(allowed "$folder")" | sed 's/ *$//; s/ /|/g'))/"
-    while IFS=: read -r file line include; do
-        [[ $include =~ $allowed_pattern ]] || finding "$file:$line: $folder must not include \"$include\""
-    done < <(grep -rnoP --include='*.[ch]pp' '^\s*#\s*include\s*"\K[^"]+' "$folder" || true)
-done
+# Every include of ours, as "file:line:included".
+includes() {
+    grep -rnoP --include='*.[ch]pp' '^\s*#\s*include\s*"\K[^"]+' "$@"
+}
+
+while IFS=: read -r file line include; do
+    folder=${file%/*}
+    others=$(allowed "$folder") || { finding "$folder: this folder has no rule"; continue; }
+    [[ $include =~ ^("${folder}"|${others// /|})/ ]] || finding "$file:$line: $folder must not include \"$include\""
+done < <(includes shared agent trigger tests)
+
+# A unit is a file with its header: "agent/cli" is agent/cli.hpp and agent/cli.cpp.
+circle=$(includes agent | sed -E 's/\.[ch]pp:[0-9]+:/ /; s/\.[ch]pp$//' | awk '$1 != $2' | tsort 2>&1 >/dev/null) ||
+    finding "files of agent include each other in a circle: $(sed -n 's/^tsort: agent/agent/p' <<<"$circle" | paste -sd ' ')"
 
 for rule in "${reserved[@]}"; do
     read -r pattern owner <<<"$rule"

@@ -29,7 +29,6 @@ described() {
     nix-instantiate --eval --strict --json -E \
         "(import $WAGGLE_NIXOS_MODULE/hive.nix { path = $run/hive/hive.nix; }).nodes [ \"$1\" ]" | jq -r '.[].toplevel'
 }
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 is_here() { [[ -e $1 ]]; }
 is_on() { node_run "$1" test -e "$2"; } # NODE PATH
 collect_garbage() { node_run "$1" nix-store --gc >/dev/null 2>&1; }
@@ -80,8 +79,8 @@ section "a build that fails"
 describe alpha three 'echo "compiling hard"; echo "oh no" >&2; exit 3' "$there"
 describe beta three 'echo three > $out'
 waggle apply
-check "the exit code is that of a hive that cannot be built" equal "$status" 2
-check "alpha is to blame" equal "$(outcome alpha)" hive-error
+check "the exit code says that a build failed" equal "$status" 3
+check "alpha is to blame" equal "$(outcome alpha)" build-failed
 check "the derivation is named" says "word-three-$run_id.drv"
 check "and what became of its builder" says 'builder.* failed with exit code 3'
 check "and the end of its log shown" says 'oh no'

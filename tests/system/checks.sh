@@ -14,12 +14,13 @@ unexpected_end() { # EXIT-CODE COMMAND
     for ((i = 1; i < ${#FUNCNAME[@]}; ++i)); do
         printf '      %s line %s\n' "${BASH_SOURCE[i]}" "${BASH_LINENO[i - 1]}"
     done
-    fail_with_logs
+    fail_with_logs "this ended with $code: $command"
 }
 set -o errtrace
 trap 'unexpected_end "$?" "$BASH_COMMAND"' ERR
 
-section() { printf '\n== %s\n' "$*"; }
+current_section=
+section() { current_section=$*; printf '\n== %s\n' "$*"; }
 
 # check "what must hold" COMMAND…
 check() {
@@ -28,7 +29,7 @@ check() {
         printf 'ok    %s\n' "$what"
     else
         printf 'FAIL  %s\n      not true: %s\n' "$what" "$*"
-        fail_with_logs
+        fail_with_logs "$what: not true: $*"
     fi
 }
 
@@ -38,7 +39,8 @@ at_most() { (($1 <= $2)) || { echo "      $1 is more than $2"; return 1; }; }
 at_least() { (($1 >= $2)) || { echo "      $1 is less than $2"; return 1; }; }
 no() { ! "$@"; }
 
-fail_with_logs() {
+# The failure stands at the end once more: who shortens long output leaves out its middle.
+fail_with_logs() { # FAILURE
     local name
     if [[ -s ${out:-} ]]; then
         echo "--- the last waggle (exit ${status:-?}):"
@@ -48,5 +50,6 @@ fail_with_logs() {
         echo "--- journal of $name:"
         node_journal "$name" -n 25 -u waggle-agent -u waggle-activation -u nix-daemon 2>&1 || tail -n 5 "$run/nodes/$name/console"
     done
+    printf -- '--- FAIL in "%s": %s\n' "$current_section" "$1"
     exit 1
 }

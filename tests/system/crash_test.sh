@@ -11,6 +11,8 @@ laptop_enter "$@"
 source "$here/fleet.sh"
 # shellcheck source=SCRIPTDIR/faults.sh
 source "$here/faults.sh"
+# shellcheck source=SCRIPTDIR/port_taker.sh
+source "$here/port_taker.sh"
 
 table=${CRASH_TABLE:-$source_dir/docs/crash-table.md}
 nodes=() # a row each, at the same time
@@ -28,6 +30,7 @@ describe() { # NODE KIND SECONDS-TO-CONFIRM
     kept | rebooted | next-boot | tested | dry) ;;
     menu-fails) more='{ system.preSwitchChecks.menu = "[ \"$2\" != boot ]"; }' ;;
     unit-fails) more='{ systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; }; }' ;;
+    moved) more="{ services.waggle-agent.listen = [ \"$(node_address "$1")\" \"127.0.0.1\" \"127.0.1.$number\" ]; }" ;;
     unconfirmed) more='{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }' ;;
     secrets) more="{ deployment.keys = lib.genAttrs [ \"one\" \"only-$number\" ] (name: { text = \"$(word)\"; destDir = \"/var/lib/kept\"; }); }" ;;
     *) echo "docs/crash-table.md: no such deployment: $2" >&2; exit 1 ;;
@@ -181,9 +184,14 @@ run_round() { # SECONDS-TO-CONFIRM ROW…
     wait_until 150 "round $number has ended" round_is_over || true
     waggle_wait
     for i in "${!rows[@]}"; do check_row "${nodes[i]}" "${rows[i]}"; done
-    if [[ $kind == tested ]]; then # their profiles are older
-        boot_anew "${here_now[@]}"
-        fleet_wait "${here_now[@]}"
+    # The next round takes what runs for what boots. It is not after goal test, nor where a boot was cut off.
+    local differing=()
+    for node in "${here_now[@]}"; do
+        [[ $(node_system "$node") == "$(node_profile "$node")" ]] || differing+=("$node")
+    done
+    if ((${#differing[@]})); then
+        boot_anew "${differing[@]}"
+        fleet_wait "${differing[@]}"
     fi
 }
 
@@ -236,6 +244,7 @@ check_row() { # NODE ROW
         found=$(fault_states "$node")
         found="${found:--} | $(runs "$node" "$kind") | $(boots "$node" "$kind") | $(told "$node")"
     fi
+    ! port_was_taken "$node" || found+=" | another process has had the port"
     expected="$states | $runs | $boots | $told"
     if [[ -n ${CRASH_RECORD:-} ]]; then
         echo "| $name | $found |"
@@ -252,6 +261,8 @@ check_row() { # NODE ROW
 
 fleet_start "${nodes[@]}"
 faults_allow "${nodes[@]}"
+port_taker_install "${nodes[@]}"
+port_taker_start "${nodes[@]}"
 
 # Rows of one kind that wait for one timeout run together.
 is_wanted() { # KIND, then the arguments

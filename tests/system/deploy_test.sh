@@ -20,7 +20,6 @@ describe() { # NODE WORD
 }
 NIX
 }
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 
 section "the first deployment, to all three at once"
 for name in alpha beta gamma; do describe "$name" one; done
@@ -76,7 +75,26 @@ section "goal dry-activate: says what would happen"
 waggle apply dry-activate --on gamma
 check "it succeeds" equal "$status" 0
 check "it shows what switch-to-configuration says" says 'would (re)?(start|stop|activate)'
+check "as the node's answer, below the table" grep -qx 'gamma:' "$out"
 check "gamma runs what it ran" equal "$(word gamma)" one
+
+section "failed units are in the status"
+node_run gamma systemd-run -q --unit=ill false
+is_ill() { [[ $(node_run gamma systemctl is-failed ill) == failed ]]; }
+wait_until 20 "a unit has failed" is_ill
+waggle status --on gamma,beta
+check "it succeeds" equal "$status" 0
+check "gamma's is named, below the table" grep -qzP '\n\ngamma:\n    failed units: ill.service\n' "$out"
+node_run gamma systemctl reset-failed ill
+
+section "--install-bootloader, of a system that runs already"
+waggle apply --on beta
+check "without it there is nothing to do" equal "$(outcome beta)" unchanged
+waggle apply --install-bootloader --on beta
+check "it succeeds" equal "$(outcome beta)" ok
+check "the boot loader is installed" says 'installing the stand-in boot loader'
+waggle apply test --install-bootloader --on beta
+check "with a goal that boots nothing it is a usage error" equal "$status" 2
 
 section "goal test: until the next boot"
 old=$(node_profile gamma)

@@ -14,7 +14,6 @@ source "$here/../integration/trigger/builder.sh"
 fleet_start alpha beta gamma
 
 describe() { change "$1" <<<"{ environment.etc.word.text = \"$2\"; }"; }
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 has_word() { [[ $(word "$1") == "$2" ]]; }
 said() { grep -q "$1" "$run/out"; }
 # Its evaluation waits for a writer of the pipe, until there is a file `go`.
@@ -28,6 +27,15 @@ block() {
 }
 NIX
 }
+
+section "a limit of the address space"
+if [[ $sanitized == true ]]; then
+    echo "not checked with sanitizers, which reserve more than any limit allows"
+else
+    (ulimit -v 1500000; exec_waggle build --dry-run --eval-workers 2 >"$run/limited" 2>"$run/limited.err") || true
+    check "is obeyed: all nodes are evaluated" equal "$(wc -l <"$run/limited")" 3
+    check "by processes that can start" no grep -q heap "$run/limited.err"
+fi
 
 section "one node's evaluation takes its time"
 describe alpha one

@@ -18,7 +18,6 @@ describe() { # NODE WORD [further module text]
 }
 NIX
 }
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 
 section "one node down, one node broken, one node well"
 node_poweroff alpha
@@ -62,6 +61,25 @@ check "beta runs the old system" equal "$(word beta)" two
 check "and boots it" equal "$(node_profile beta)" "$before"
 describe beta two
 
+section "a local user who writes to the journal in the activation's name"
+describe beta forged 'system.activationScripts.slow.text = "echo before the forgery >&2; for i in $(seq 600); do test -e /run/go-on && break; sleep 0.1; done; echo after the forgery >&2; exit 1";'
+waggle_in_background apply --on beta
+before_the_forgery() { node_run beta journalctl -q -o cat -t waggle-activation | grep -q 'before the forgery'; }
+wait_until 60 "the activation is under way" before_the_forgery
+id=$(jq -r .deployment.id "$run/nodes/beta/root/var/lib/waggle-agent/state.json")
+for words in 'words of somebody else' "waggle-activation $id ends"; do
+    node_run beta setpriv --reuid=65534 --regid=65534 --clear-groups logger -t waggle-activation "$words"
+done
+forged() { node_run beta journalctl -q -o cat -t waggle-activation | grep -q "waggle-activation $id ends"; }
+wait_until 20 "the forged words are in the journal" forged
+node_run beta touch /run/go-on
+waggle_wait
+check "the deployment is rolled back" equal "$(outcome beta)" rolled-back
+check "what came before the forgery is shown" says 'before the forgery'
+check "so is what came after it" says 'after the forgery'
+check "the forged words are not shown" no says 'words of somebody else'
+describe beta two
+
 section "a system without the agent"
 describe gamma two 'services.waggle-agent.enable = lib.mkForce false;'
 waggle apply --on gamma
@@ -73,7 +91,7 @@ describe gamma one
 section "the port closed"
 node_boot alpha
 fleet_wait alpha
-node_run alpha systemctl stop waggle-agent.service
+node_run alpha systemctl stop waggle-agent.socket waggle-agent.service
 waggle apply --on alpha
 check "the exit code says unreachable" equal "$status" 8
 check "so does the table" equal "$(outcome alpha)" unreachable
@@ -102,6 +120,27 @@ waggle apply --on beta,gamma
 check "the exit code says unreachable" equal "$status" 8
 check "gamma is unreachable in the table" equal "$(outcome gamma)" unreachable
 check "beta is deployed" equal "$(word beta)" five
+
+section "ten nodes that do not answer, and a living one behind them"
+describe beta six
+cp "$run/hive/fleet.json" "$run/fleet.json"
+for i in {0..9}; do
+    ssh-keygen -q -t ed25519 -N '' -C '' -f "$run/dead$i"
+    jq --arg name "a-dead-$i" --arg address "$(node_address gamma)" --rawfile key "$run/dead$i.pub" \
+        '.nodes[$name] = {address: $address, hostKey: ($key | rtrimstr("\n") | rtrimstr(" "))}' "$run/hive/fleet.json" >"$run/fleet.json.new"
+    mv "$run/fleet.json.new" "$run/hive/fleet.json"
+done
+node_known_hosts beta >"$run/known_beta" # gamma's key is at the address of all these
+known_hosts=$run/known_beta
+line_of() { grep -nE -- "$1" "$out" | head -n 1 | cut -d: -f1; }
+waggle apply --parallel 1 --on 'a-dead-*,beta'
+check "it is deployed" equal "$(word beta)" six
+check "the others are unreachable" equal "$(grep -cE '^a-dead-[0-9] +unreachable ' "$out")" 10
+check "it was done before any of them was given up" at_most "$(line_of '^beta +\| ok')" "$(line_of '^a-dead-[0-9] +\| unreachable')"
+mv "$run/fleet.json" "$run/hive/fleet.json"
+known_hosts=
+
+section "a node that is heard of again"
 node_heal_network gamma
 waggle apply --on gamma
 check "healed, gamma is deployed" equal "$(word gamma)" five

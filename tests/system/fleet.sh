@@ -54,19 +54,9 @@ fleet_make_operator() {
 fleet_make_agent() {
     mkdir -p "$run/waggle-agent/bin"
     strip -o "$run/waggle-agent/bin/waggle-agent" "$agent_binary"
-    fleet_take_sanitizers
-    agent_package=$(nix-store --add "$run/waggle-agent")
-}
-
-# Where the agent was built with sanitizers their libraries travel with it: the nodes have none.
-fleet_take_sanitizers() {
-    local library
     sanitized=false
-    for library in $(ldd "$agent_binary" | sed -nE 's/^\s*lib(asan|ubsan|tsan)\S* => (\S+) .*/\2/p'); do
-        mkdir -p "$run/waggle-agent/lib"
-        cp -L "$library" "$run/waggle-agent/lib/"
-        sanitized=true
-    done
+    ! grep -qE '__(asan|tsan)_init' "$agent_binary" || sanitized=true
+    agent_package=$(nix-store --add "$run/waggle-agent")
 }
 
 fleet_write() {
@@ -96,7 +86,13 @@ build_system() {
 change() { cat >"$run/hive/changes/$1.nix"; }
 change_back() { rm -f "$run/hive/changes"/*.nix; }
 
-agent_listens() { (: <>"/dev/tcp/$(node_address "$1")/$agent_port") 2>/dev/null; }
+# What `environment.etc.word.text` of the system that runs is: tests tell systems apart by it.
+word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
+
+# The port alone says little: systemd holds it while the agent is not there.
+agent_listens() {
+    (: <>"/dev/tcp/$(node_address "$1")/$agent_port") 2>/dev/null && node_run "$1" systemctl is-active -q waggle-agent
+}
 
 # --- the trigger ---
 
@@ -145,7 +141,7 @@ outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }
 # Of a deployment; the agent's own unit and those of secrets stay.
 no_unit_is_left() {
     ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
-        grep -qvE '^waggle-(agent|test-boot|secrets|secrets-.*)\.service'
+        grep -qvE '^waggle-((agent|test-boot|secrets|secrets-.*)\.service|agent\.socket)'
 }
 
 store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }

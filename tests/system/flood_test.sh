@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A minute of 500 connections that never say hello, from 64 addresses, again and again: the agent stays small and a deployment
-# succeeds meanwhile. Then a flood of TLS handshakes, on a node with one core.
+# succeeds meanwhile. The same from the operator's own address. Then a flood of TLS handshakes, on a node with one core.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -10,12 +10,11 @@ laptop_enter "$@"
 source "$here/fleet.sh"
 
 fleet_start alpha
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 change alpha <<<'{ environment.etc.word.text = "one"; }'
 
 flood_seconds=${WAGGLE_FLOOD_SECONDS:-60}
 sources=64
-per_source=8 # more from one address are closed at once
+per_source=8 # of more from one address, the oldest make room
 
 index=$(cat "$run/nodes/alpha/index")
 address=$(node_address alpha)
@@ -77,6 +76,32 @@ else
 fi
 waggle status --on alpha
 check "afterwards all is as before" equal "$status" 0
+
+section "silent connections from the operator's own address"
+# Twice as many as there are places for one source, and a new one for each that makes room.
+crowd() {
+    local i fds=() fd
+    for ((i = 0; ; i = (i + 1) % (2 * per_source))); do
+        if [[ -n ${fds[i]:-} ]]; then fd=${fds[i]} && exec {fd}>&-; fi
+        if { exec {fd}<>"/dev/tcp/$address/$agent_port"; } 2>/dev/null; then fds[i]=$fd; fi
+        echo >>"$run/crowd"
+        sleep 0.05
+    done
+}
+ip route replace "$address/32" dev "node$index" # the source is the operator's again
+crowd &
+crowder=$!
+many_in_the_crowd() { (($(wc -l 2>/dev/null <"$run/crowd" || echo 0) > 2 * per_source)); }
+wait_until 60 "its places are taken" many_in_the_crowd
+waggle status --on alpha
+check "the operator gets through from the same address" equal "$status" 0
+change alpha <<<'{ environment.etc.word.text = "beside"; }'
+waggle apply --on alpha
+check "and deploys" equal "$status" 0
+check "alpha is deployed" equal "$(word alpha)" beside
+check "the crowd was there all the time" kill -0 "$crowder"
+kill "$crowder"
+wait "$crowder" || true
 
 section "a flood of handshakes on a node with one core"
 taskset -acp 0 "$(node_leader alpha)" >/dev/null # and whatever it starts from now on

@@ -10,8 +10,6 @@ source "$here/fleet.sh"
 
 fleet_start alpha beta
 
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
-
 # A system whose activation waits until the test lets it go on (touch /run/go on the node).
 describe_slow() { # NODE WORD
     change "$1" <<NIX
@@ -73,16 +71,40 @@ for name in alpha beta; do
 done
 check "the trigger came back to both and saw the end" equal "$status" 0
 
-section "Ctrl-C while the activation runs: it ends, and goes back when nobody confirms it"
+section "Ctrl-C, or a closed terminal, while the activation runs: the trigger stays for its end"
+for signal in INT HUP; do
+    node_run alpha rm -f /run/go
+    describe_slow alpha "after-$signal"
+    waggle_in_background apply --on alpha
+    wait_until 60 "the activation waits" activation_waits alpha
+    kill "-$signal" "$waggle_pid"
+    finishing() { grep -q 'finishing 1 node; press again to leave' "$out"; }
+    wait_until 20 "the trigger says that it stays" finishing
+    if [[ $signal == HUP ]]; then kill -HUP "$waggle_pid"; fi # the kernel and the shell both send it
+    check "the activation is still running" activation_waits alpha
+    node_run alpha touch /run/go
+    waggle_wait
+    check "the deployment is confirmed" equal "$status" 0
+    check "alpha keeps the new system" equal "$(word alpha)" "after-$signal"
+done
+
+leave_activation() { # Ctrl-C twice while alpha is activated
+    waggle_in_background apply --on alpha
+    wait_until 60 "the activation waits" activation_waits alpha
+    kill -INT "$waggle_pid"
+    wait_until 20 "the trigger says that it stays" finishing
+    kill -INT "$waggle_pid"
+    waggle_wait
+}
+
+section "Ctrl-C twice while the activation runs: it ends, and goes back when nobody confirms it"
 node_run alpha rm /run/go
 old=$(node_system alpha)
 confirm_timeout=3 describe_slow alpha two
-waggle_in_background apply --on alpha
-wait_until 60 "the activation waits" activation_waits alpha
-kill -INT "$waggle_pid"
-waggle_wait
+leave_activation
 check "the trigger ends, not with success" differ "$status" 0
-check "it says what becomes of alpha" says alpha
+check "it says what becomes of alpha" says 'unconfirmed, and rolls back 3 s after its end'
+check "and how to keep it" says 'waggle confirm --on alpha'
 check "the activation is still running" activation_waits alpha
 node_run alpha touch /run/go
 wait_until 30 "the activation is over" activation_is_over alpha
@@ -100,6 +122,22 @@ check "with somebody to confirm it, it is kept" equal "$status" 0
 check "alpha runs the new system" equal "$(word alpha)" two
 check "and boots it" equal_profile_and_system alpha
 
+section "Ctrl-C twice while the activation runs, and then waggle confirm"
+node_run alpha rm /run/go
+confirm_timeout=60 describe_slow alpha confirmed
+leave_activation
+waggle confirm --on alpha
+check "there is nothing to confirm while it runs" differ "$status" 0
+node_run alpha touch /run/go
+is_unconfirmed() { waggle status --on alpha; says 'unconfirmed, rolls back in [0-9]+ s'; }
+wait_until 30 "alpha waits for a confirmation" is_unconfirmed
+confirms() { waggle confirm --on alpha; [[ $status == 0 ]]; }
+wait_until 20 "it is confirmed, to the agent that the new system has started" confirms
+wait_until 20 "alpha boots it" equal_profile_and_system alpha
+check "alpha keeps the new system" equal "$(word alpha)" confirmed
+waggle confirm --on alpha
+check "there is nothing more to confirm" says 'it awaits no confirmation'
+
 section "Ctrl-C while paths travel"
 change_back
 waggle apply
@@ -115,6 +153,31 @@ check "the trigger says interrupted" equal "$status" 130
 check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
 check "and boots it" equal "$(node_profile alpha)" "$before"
 check "its store is sound" store_is_sound alpha
+
+section "another process holds the lock of a store path"
+change alpha <<'NIX'
+{ pkgs, ... }: { environment.etc = { word.text = "locked"; mark.source = pkgs.runCommand "mark" { } "head -c 1000 /dev/urandom > $out"; }; }
+NIX
+mark=$(nix-store -qR "$(toplevel alpha)" | grep -- '-mark$')
+node_run alpha systemd-run -q --unit=holder sh -c "exec 9>'$mark.lock'; flock 9; sleep 900"
+node_run alpha sh -c "until ! flock -n '$mark.lock' true; do sleep 0.1; done"
+speed_up alpha
+waggle_in_background apply --on alpha
+lock_is_told() { grep -qF "another process holds the lock $mark.lock" "$out"; }
+wait_until 60 "the operator is told of the lock" lock_is_told
+kill -INT "$waggle_pid"
+waggle_wait
+check "Ctrl-C ends the wait" equal "$(outcome alpha)" interrupted
+check "on the node, too" says 'stopped by the operator before the activation'
+check "alpha runs what it ran" equal "$(node_system alpha)" "$before"
+waggle_in_background apply --on alpha
+node_run alpha systemctl stop holder
+waggle_wait
+check "when the lock is free the deployment goes on" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" locked
+describe_large alpha three
+before=$(node_system alpha)
+slow_down alpha
 
 section "the network goes while paths travel"
 waggle_in_background apply --on alpha

@@ -10,7 +10,6 @@ laptop_enter "$@"
 source "$here/fleet.sh"
 
 fleet_start alpha
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 ssh-keygen -q -t ed25519 -N '' -C colleague -f "$run/colleague"
 say_word() { change alpha <<<"{ environment.etc.word.text = \"$1\"; }"; }
 operators_are() { # KEY FILE…

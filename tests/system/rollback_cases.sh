@@ -10,8 +10,6 @@
 # shellcheck source=SCRIPTDIR/fleet.sh
 [[ -v agent_port ]] || source "$(dirname "${BASH_SOURCE[0]}")/fleet.sh"
 
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
-
 # A system that says `word` and has what else is given. Good ones are given all the time that a busy machine needs; bad
 # ones go back after 5 s.
 describe() { # NODE WORD [MODULE TEXT]
@@ -32,14 +30,14 @@ good() { confirm_timeout=60 describe "$1" "$2"; }
 # shellcheck disable=SC2034  # for those who source this
 rollback_cases=(network exits hangs absent mount endless)
 # What the trigger says of each. A mount that fails brings emergency mode, which stops nearly everything: what is noticed
-# first differs.
+# first differs, and the mount is named in any case.
 # shellcheck disable=SC2034
 declare -A reason=(
     [network]='not confirmed'
     [exits]='not confirmed'
     [hangs]='not confirmed'
     [absent]='agent could not be started'
-    [mount]='data.mount|not confirmed|could not be started'
+    [mount]='data\.mount'
     [endless]='did not end within 4 s'
 )
 

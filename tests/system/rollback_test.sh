@@ -27,8 +27,20 @@ done
 
 section "the same mount again: that it failed before is no excuse"
 bad_mount alpha again
+boot=$(node_boot_id alpha)
 waggle apply --on alpha
 check_came_back alpha "${reason[mount]}"
+# The previous system's script works without the bus as little as NixOS's does.
+check "emergency mode is left without a reboot" equal "$(node_boot_id alpha)" "$boot"
+check "nothing of it is left" no node_run alpha systemctl --quiet is-active emergency.target
+check "the system bus is there again" node_run alpha busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.DBus.Peer Ping
+
+for code in 0 4; do
+    section "switch-to-configuration activates nothing and exits with $code"
+    describe alpha "errno-$code" "{ system.fixture.leftoverErrno = $code; system.preSwitchChecks.never = \"[ \$2 != test ]\"; }"
+    waggle apply --on alpha
+    check_came_back alpha "ended with exit code $code, but the current system is"
+done
 
 section "systemd itself is replaced while the timers wait"
 describe alpha reexec '{

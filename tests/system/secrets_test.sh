@@ -171,13 +171,13 @@ before=$(bundle_of alpha)
 new_secret one
 describe alpha 'vault = { keyCommand = [ "sh" "-c" "echo part-of-it; echo the vault is closed >&2; exit 3" ]; };'
 deploy apply --on alpha
-check "a command that fails: exit code 2" equal "$status" 2
+check "a command that fails: exit code 10" equal "$status" 10
 check "it is named, with what it said" says 'deployment\.keys\.vault: keyCommand .* ended with exit code 3'
 check "on standard error" says 'the vault is closed'
 check "and not what it began to tell" no says '^ *part-of-it'
 describe alpha "gone = { keyFile = \"$secrets/gone\"; };"
 deploy upload-keys --on alpha
-check "a file that is not there: exit code 2" equal "$status" 2
+check "a file that is not there: exit code 10" equal "$status" 10
 check "it is named" says "deployment\.keys\.gone: keyFile $secrets/gone: No such file"
 describe alpha 'typo = { text = "x"; user = "wbe"; };'
 for command in apply upload-keys; do
@@ -252,6 +252,37 @@ check "an activation that makes it hands it what it waits for" all_in_place alph
 node_run alpha systemctl start uses-two
 deploy apply --on alpha
 check "the deployment before is what it was" equal "$(outcome alpha)" unchanged
+
+section "folders that another user could change"
+node_run alpha su -s /bin/sh web -c 'mkdir /tmp/app-keys'
+describe alpha "app = { keyFile = \"$secrets/one\"; destDir = \"/tmp/app-keys\"; };"
+deploy apply --on alpha
+check "the exit code says failed before activation" equal "$status" 7
+check "the folder and its owner are named" says '/tmp/app-keys belongs to web, who could replace the secret'
+check "nothing was written into it" no node_run alpha test -e /tmp/app-keys/app
+node_run alpha rm -r /tmp/app-keys
+
+section "folders in a home, of a user that is there and of one that this activation makes"
+describe alpha "ssh = { keyFile = \"$secrets/one\"; destDir = \"/home/web/.ssh\"; user = \"web\"; group = \"web\"; };
+    fresh = { keyFile = \"$secrets/one\"; destDir = \"/home/fresh/deeper/keys\"; user = \"fresh\"; group = \"web\"; };" \
+    '{ users.users.fresh = { isSystemUser = true; group = "fresh"; }; users.groups.fresh = { }; }'
+deploy apply --on alpha
+check "it succeeds" equal "$status" 0
+for folder in /home/web /home/web/.ssh; do check "$folder is its owner's" equal "$(is alpha $folder)" "web:web 700"; done
+for folder in /home/fresh /home/fresh/deeper /home/fresh/deeper/keys; do check "$folder is its owner's" equal "$(is alpha $folder)" "fresh:fresh 700"; done
+check "who reads the secret" node_run alpha su -s /bin/sh web -c 'cat /home/web/.ssh/ssh >/dev/null'
+check "as the other does" node_run alpha su -s /bin/sh fresh -c 'cat /home/fresh/deeper/keys/fresh >/dev/null'
+describe alpha
+deploy apply --on alpha
+check "they are removed from there as from anywhere" no node_run alpha test -e /home/web/.ssh/ssh
+
+section "a command that fails within a pipe replaces nothing"
+describe alpha "" '{ deployment.keys.two.keyCommand = lib.mkForce [ "sh" "-c" "false | tr -d x" ]; }'
+deploy apply --on alpha
+check "the exit code says that a secret could not be read" equal "$status" 10
+check "the secret and the reason are named" says 'deployment.keys.two: the output of keyCommand .* is empty'
+check "the node has what it had" all_in_place alpha
+describe alpha
 
 section "a reboot without network; a folder on a disk that was deleted, an owner that was changed"
 node_run alpha rm -r /var/lib/kept
@@ -352,7 +383,8 @@ node_run alpha systemctl --no-block reboot || true
 rebooted() { local id; id=$(node_boot_id alpha 2>/dev/null) && [[ $id != "$boot" ]] && agent_listens alpha; }
 wait_until 60 "alpha has rebooted, with units that wait" rebooted
 check "after a reboot, too, what is on the disk stays" holds alpha disk /var/lib/kept/keys/disk
-check "the unit says why" node_run alpha sh -c 'journalctl -q -b -u waggle-secrets | grep -q "changed or replaced"'
+says_why() { node_run alpha sh -c 'journalctl -q -b -u waggle-secrets | grep -q "changed or replaced"'; }
+check "the unit says why" wait_until 20 "the journal has it" says_why # which is flushed to the disk about now
 check "what needs the others waits" no is_active alpha uses-one
 node_run alpha systemctl --no-block start late-key
 deploy upload-keys --on alpha

@@ -11,7 +11,6 @@ source "$here/fleet.sh"
 fleet_start alpha beta
 
 change alpha <<<'{ environment.etc.word.text = "one"; }'
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 # Everything of a node that a refused deployment might have touched.
 snapshot() {
     node_run "$1" sh -c 'readlink /nix/var/nix/profiles/system /run/current-system; ls /nix/store; cd /var/lib/waggle-agent && find . -type f | sort'

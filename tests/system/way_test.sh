@@ -10,7 +10,6 @@ laptop_enter "$@"
 source "$here/fleet.sh"
 
 fleet_start alpha beta
-word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 describe() { change "$1" <<<"{ environment.etc.word.text = \"$2\"; }"; }
 
 ssh-keygen -q -t ed25519 -N '' -C login -f "$run/login"
@@ -26,7 +25,8 @@ export SSH_CONFIG_FILE=$run/ssh_config
 cp "$run/base_config" "$SSH_CONFIG_FILE"
 
 # The node's SSH server, in its network: the nodes themselves have none.
-start_sshd() { # NODE
+declare -A sshd_pid
+start_sshd() { # NODE [SETTING]
     mkdir -p /run/sshd
     cat >"$run/sshd-$1" <<CONFIG
 ListenAddress $(node_address "$1")
@@ -35,10 +35,13 @@ AuthorizedKeysFile $run/authorized
 StrictModes no
 UsePAM no
 PidFile none
+${2:-}
 CONFIG
     ip netns exec "waggle-$1" /usr/sbin/sshd -D -e -f "$run/sshd-$1" 2>"$run/sshd-$1.log" &
+    sshd_pid[$1]=$!
     wait_until 20 "sshd of $1 listens" sshd_listens "$1"
 }
+restart_sshd() { kill "${sshd_pid[$1]}" && wait "${sshd_pid[$1]}" || true; start_sshd "$@"; }
 sshd_listens() { (: <>"/dev/tcp/$(node_address "$1")/22") 2>/dev/null; }
 close_port() { # NODE: from outside; the node reaches itself
     ip netns exec "waggle-$1" nft -f - <<RULES
@@ -89,6 +92,19 @@ waggle status --on alpha --via ssh
 check "without a login there is no way" equal "$status" 8
 check "ssh's own words say why" says 'permission denied'
 cp "$run/login.pub" "$run/authorized"
+
+for reason in AllowTcpForwarding "the agent"; do
+    if [[ $reason == AllowTcpForwarding ]]; then restrict='AllowTcpForwarding no'; else restrict=; node_run alpha systemctl stop waggle-agent.socket waggle-agent; fi
+    restart_sshd alpha "$restrict"
+    waggle status --on alpha --via ssh
+    check "where $reason is in the way, there is none" equal "$status" 8
+    if [[ $reason == AllowTcpForwarding ]]; then
+        check "that is the reason" says 'ssh leads to no agent: administratively prohibited.*AllowTcpForwarding'
+    else
+        check "that is the reason" says 'ssh leads to no agent: connect failed.*systemctl status waggle-agent'
+        node_run alpha systemctl start waggle-agent.socket waggle-agent
+    fi
+done
 
 section "behind a jump host"
 # Nothing of alpha is open to the laptop but what comes by way of beta.

@@ -1,5 +1,7 @@
 #include "trigger/build/failure.hpp"
 
+#include "shared/nix/disk_full.hpp"
+
 #include <algorithm>
 
 namespace waggle::trigger {
@@ -80,6 +82,8 @@ Explanation explain_failure(const std::vector<BuildError>& errors, const std::se
         found = join(errors, [](const auto&) { return true; });
     if (found.text.empty())
         found.text = "nix-store --realise failed without a word about this node";
+    if (nix::says_disk_is_full(found.text))
+        found.text += "\nA disk is full where it is built: make room there, as with nix-collect-garbage.";
     return found;
 }
 

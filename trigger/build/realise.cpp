@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <deque>
+#include <optional>
 #include <sstream>
 
 namespace waggle::trigger {
@@ -74,19 +76,27 @@ void send_derivations(const std::vector<const EvaluatedNode*>& nodes, const std:
     }
 }
 
-// Runs one nix-store for all of them.
+// Where a line that Nix prints for these nodes goes. Which of several it is for, the line does not say: it is shown
+// with the only one, else with the run.
+BuildOutputs::Print printer(const std::vector<const EvaluatedNode*>& nodes, Reporter& reporter) {
+    if (nodes.size() == 1)
+        return [&reporter, name = nodes.front()->name](std::string_view line) { reporter.line(name, line); };
+    return [&reporter](std::string_view line) { reporter.activity(line); };
+}
+
+// Runs one nix-store for all of them, when no other build needs what they need.
 RunResult build(const std::vector<const EvaluatedNode*>& nodes, const std::vector<std::string>& nix_arguments,
-                const Store& store, const Interrupt& interrupt, Reporter& reporter) {
+                Store& store, const Interrupt& interrupt, Reporter& reporter) {
     Command command = store.other() ? store.other()->nix_store() : Command{.argv = {"nix-store"}};
     command.argv.insert(command.argv.end(), {"--realise", "--keep-going", "--no-gc-warning"});
     add_words(command, nix_arguments, nodes);
-    // A line of Nix's does not say for which node it builds: it is shown with the only one, else with the run.
-    const auto on_line = [&](std::string_view line) {
-        if (nodes.size() == 1)
-            reporter.line(nodes.front()->name, line);
-        else
-            reporter.activity(line);
-    };
+
+    const BuildTurns::Turn turn = store.turn_to_build(drvs_of(nodes), interrupt);
+    const BuildOutputs::Print print = printer(nodes, reporter);
+    std::optional<BuildOutputs::Output> output;
+    if (reporter.prints_lines())
+        output.emplace(store.build_outputs(), print);
+    const auto on_line = [&](std::string_view line) { output ? output->line(line) : print(line); };
     RunResult result =
         run(command, {.deadline = deadline_in(build_time), .on_stderr_line = on_line, .interrupt = &interrupt});
     reporter.activity("");
@@ -133,34 +143,37 @@ std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes
         send_derivations(to_build, nix_arguments, store, interrupt, reporter);
     }
 
+    // Nix may give up all of a process for one derivation: for one that no machine can build, or that comes from a
+    // builder which is down; and it does not tell a store behind SSH to keep going. So nodes that were given up for
+    // another's failure are tried again, and one by one where nobody can say whose failure it was.
     std::map<std::string, BuildFailure> failures;
-    while (!to_build.empty()) {
-        const RunResult result = build(to_build, nix_arguments, store, interrupt, reporter);
+    std::deque<std::vector<const EvaluatedNode*>> parts;
+    if (!to_build.empty())
+        parts.push_back(std::move(to_build));
+    while (!parts.empty()) {
+        const std::vector<const EvaluatedNode*> part = std::move(parts.front());
+        parts.pop_front();
+        const RunResult result = build(part, nix_arguments, store, interrupt, reporter);
         const std::vector<BuildError> errors = build_errors(result.err_tail);
         const std::set<nix::StorePath> built = store.valid(toplevels);
         std::vector<const EvaluatedNode*> given_up;
-        std::map<std::string, BuildFailure> strangers; // failures of those, if it was not for another node
-        for (const EvaluatedNode* node : to_build) {
+        for (const EvaluatedNode* node : part) {
             if (built.contains(node->toplevel)) {
                 reporter.step(node->name, Step::built);
                 continue;
             }
             const Explanation why = explain_failure(errors, needed_derivations(node->drv, interrupt));
-            BuildFailure failure = failure_of(result.status, why, store, interrupt);
-            if (store.other() && !why.is_its_own) {
+            if (why.is_its_own || part.size() == 1)
+                failures.emplace(node->name, failure_of(result.status, why, store, interrupt));
+            else
                 given_up.push_back(node);
-                strangers.emplace(node->name, std::move(failure));
-            } else {
-                failures.emplace(node->name, std::move(failure));
-            }
         }
-        // Nix does not tell a store behind SSH to keep going: what it gave up for another node's failure is tried
-        // again.
-        if (given_up.size() == to_build.size()) {
-            failures.merge(strangers);
-            break;
+        if (given_up.size() == part.size()) {
+            for (const EvaluatedNode* node : given_up)
+                parts.push_back({node});
+        } else if (!given_up.empty()) {
+            parts.push_back(std::move(given_up));
         }
-        to_build = std::move(given_up);
     }
     return failures;
 }

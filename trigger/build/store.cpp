@@ -56,6 +56,22 @@ std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
     return known;
 }
 
+std::optional<std::set<nix::StorePath>> Store::will_build(std::span<const nix::StorePath> drvs) {
+    const std::scoped_lock lock(asking_);
+    try {
+        if (!questioner_)
+            questioner_.emplace(open_store(other_));
+        return questioner_->query_will_build(drvs);
+    } catch (const nix::DaemonError&) { // the build will say what is wrong
+        questioner_.reset();
+        return std::nullopt;
+    }
+}
+
+BuildTurns::Turn Store::turn_to_build(std::span<const nix::StorePath> drvs, const Interrupt& interrupt) {
+    return turns_.take([&] { return will_build(drvs); }, interrupt);
+}
+
 void Store::add_root(const std::filesystem::path& link, const nix::StorePath& path) {
     namespace fs = std::filesystem;
     fs::create_directories(link.parent_path());

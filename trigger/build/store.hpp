@@ -3,6 +3,7 @@
 #include "shared/nix/daemon.hpp"
 #include "shared/protocol/closure_list.hpp"
 #include "trigger/build/build_store.hpp"
+#include "trigger/build/build_turns.hpp"
 
 #include <functional>
 #include <map>
@@ -43,6 +44,9 @@ public:
     std::shared_ptr<const Closure> closure(const nix::StorePath& toplevel);
     // Held by who copies to another store: see send_derivations.
     [[nodiscard]] std::unique_lock<std::mutex> turn_to_copy() { return std::unique_lock(copying_); }
+    // Held by who builds the derivations. Returns when no other build of this run would build one of them, too.
+    [[nodiscard]] BuildTurns::Turn turn_to_build(std::span<const nix::StorePath> drvs, const Interrupt& interrupt);
+    BuildOutputs& build_outputs() { return outputs_; }
     // Makes `link` a symbolic link to the path and a GC root.
     void add_root(const std::filesystem::path& link, const nix::StorePath& path);
 
@@ -50,11 +54,18 @@ public:
     ReadNar nar_reader() const;
 
 private:
+    static constexpr size_t builds = 4; // one that takes hours must not hold up all others; Nix has limits of its own
+
     nix::Daemon& daemon();
+    std::optional<std::set<nix::StorePath>> will_build(std::span<const nix::StorePath> drvs);
 
     std::optional<BuildStore> other_;
     std::mutex copying_;
-    std::mutex mutex_; // the rest
+    BuildTurns turns_{builds};
+    BuildOutputs outputs_;
+    std::mutex asking_;                     // questioner_
+    std::optional<nix::Daemon> questioner_; // its answers may take a while, where substituters are asked
+    std::mutex mutex_;                      // the rest
     std::optional<nix::Daemon> daemon_;
     std::map<nix::StorePath, std::shared_ptr<const Closure>> closures_;
 };

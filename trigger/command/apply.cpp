@@ -18,16 +18,25 @@
 
 namespace waggle::trigger {
 
+using protocol::Outcome;
+
 namespace {
 
 // Leaves out the nodes that no agent is asked to deploy, says so, and adds them to `skipped`.
-void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Reporter& reporter, std::set<std::string>& skipped) {
+// One that is asked for by its name has failed.
+void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Preparation& preparation, Reporter& reporter,
+                            std::set<std::string>& skipped) {
     std::erase_if(nodes, [&](const EvaluatedNode& node) {
         const bool no_host = !node.deployment.target_host;
         if (!no_host && node.deployment.agent_enable)
             return false;
-        reporter.note(fmt::format("{} is skipped: deployment.{}", node.name,
-                                  no_host ? "targetHost is null" : "agent.enable is false"));
+        const std::string reason = no_host ? "deployment.targetHost is null" : "deployment.agent.enable is false";
+        if (preparation.is_named(node.name))
+            preparation.fail(
+                node.name, Outcome::hive_error,
+                fmt::format("it cannot be deployed: {}; `waggle build --on {}` builds it", reason, node.name));
+        else
+            reporter.note(fmt::format("{} is skipped: {}", node.name, reason));
         skipped.insert(node.name);
         return true;
     });
@@ -78,18 +87,20 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     if (sends_secrets)
         disable_core_dumps();
     const std::vector<std::string> names = preparation.select(false);
+    require_fitting(options.connect.reach, names.size());
     Rollout rollout({.intent = {.goal = options.goal,
                                 .force = options.force,
                                 .remove_agent = options.remove_agent,
                                 .no_rollback = options.no_rollback,
                                 .replace_unknown_profiles = options.replace_unknown_profiles,
                                 .reset_state = options.reset_state,
+                                .install_boot_loader = options.install_boot_loader,
                                 .reboot = options.reboot             ? protocol::Reboot::always
                                           : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                      : protocol::Reboot::never,
                                 .git = preparation.git()},
                      .parallel = options.connect.parallel,
-                     .via_ssh = options.connect.via_ssh},
+                     .reach = options.connect.reach},
                     known_hosts, preparation.store(), *identity.signer, interrupt, *reporter);
     std::set<std::string> skipped;
     bool stopped = false;
@@ -98,7 +109,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
         preparation.evaluate_and_build(
             names,
             [&](std::vector<EvaluatedNode>& chunk) {
-                leave_out_undeployable(chunk, *reporter, skipped);
+                leave_out_undeployable(chunk, preparation, *reporter, skipped);
                 choose_builders(chunk, options.build.on_target);
             },
             [&](std::vector<EvaluatedNode> built) {

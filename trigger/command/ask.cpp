@@ -27,7 +27,7 @@ NodeReport ended(const std::string& node, Outcome outcome, const std::string& me
     return report;
 }
 
-NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Asked&)>& ask) {
+NodeReport ask_one(const NodeQuery& asked, const std::function<NodeReport(const NodeQuery&)>& ask) {
     const std::string& node = asked.address.name;
     try {
         NodeReport report = ask(asked);
@@ -48,20 +48,21 @@ NodeReport ask_one(const Asked& asked, const std::function<NodeReport(const Aske
 
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                  const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find) {
-    return ask_nodes_as(load_identity(connect.identity, IdentityPlaces::of_this_process()), global, select, connect,
-                        interrupt, all_allowed, ask, find);
+                                  const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find) {
+    return query_nodes(load_identity(connect.identity, IdentityPlaces::of_this_process()), global, select, connect,
+                       interrupt, all_allowed, ask, find);
 }
 
-std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
-                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                     const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find) {
+std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
+                                    const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                    const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find) {
     KnownHostsFiles known_hosts(connect.known_hosts);
     std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, select, interrupt, *reporter);
     const std::vector<std::string> names = preparation.select(all_allowed);
+    require_fitting(connect.reach, names.size());
     std::vector<NodeAddress> nodes = find ? find(preparation, names) : preparation.addresses(names);
     std::erase_if(nodes, [&](const NodeAddress& node) {
         const bool skipped = !node.deployment.target_host || !node.deployment.agent_enable || node.node.empty();
@@ -71,7 +72,7 @@ std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptio
     });
     std::map<std::string, DeploymentOptions> targets;
     for (NodeAddress& node : nodes) {
-        node.deployment.agent_via_ssh = connect.via_ssh.value_or(node.deployment.agent_via_ssh);
+        set_reach(connect.reach, node);
         targets[node.name] = node.deployment;
     }
     const Pins pins = find_pins(targets, known_hosts);
@@ -84,7 +85,7 @@ std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptio
             if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
                 reports[i] = ended(node.name, Outcome::refused, dialer.with_line_to_add(refusal->second, node, pins));
             } else {
-                const Dialer::Talk talk(dialer);
+                const Dialer::ActiveNode talk(dialer);
                 reports[i] = ask_one({.address = node,
                                       .connect = dialer.connector(node, pins.nodes.at(node.name)),
                                       .identity = *identity.signer,

@@ -14,7 +14,7 @@
 namespace waggle::trigger {
 
 // One node that is asked something.
-struct Asked {
+struct NodeQuery {
     const NodeAddress& address;
     Connect connect;
     const ssh::Signer& identity;
@@ -29,12 +29,12 @@ using FindNodes = std::function<std::vector<NodeAddress>(Preparation&, const std
 // Nodes without an agent are left out, and it is said. In the order of the nodes.
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                  const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find = {});
+                                  const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find = {});
 
 // The same, as somebody who was asked for already.
-std::vector<NodeReport> ask_nodes_as(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
-                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
-                                     const std::function<NodeReport(const Asked&)>& ask, const FindNodes& find = {});
+std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
+                                    const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
+                                    const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find = {});
 
 // The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
 template <class Answer>

@@ -1,6 +1,6 @@
 #include "trigger/command/build.hpp"
 
-#include "trigger/command/build_there.hpp"
+#include "trigger/command/build_on_nodes.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"

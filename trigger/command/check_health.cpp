@@ -17,7 +17,7 @@ constexpr auto send_time = std::chrono::seconds(10);
 
 } // namespace
 
-protocol::HealthReport ask_for_health(const Asked& asked) {
+protocol::HealthReport ask_for_health(const NodeQuery& asked) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
     asked.reporter.step(asked.address.name, Step::activating);
     session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
@@ -37,7 +37,7 @@ NodeReport report_of(const protocol::HealthReport& health) {
 int check_health(const GlobalOptions& global, const CheckHealthOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
     std::map<std::string, protocol::HealthReport> health;
-    const auto ask = [&](const Asked& asked) {
+    const auto ask = [&](const NodeQuery& asked) {
         const auto answer = ask_for_health(asked);
         const std::lock_guard lock(mutex);
         health[asked.address.name] = answer;

@@ -7,7 +7,7 @@
 namespace waggle::trigger {
 
 // Has one node run its health checks. Throws what open_session throws.
-protocol::HealthReport ask_for_health(const Asked& asked);
+protocol::HealthReport ask_for_health(const NodeQuery& asked);
 // What they make of the run.
 NodeReport report_of(const protocol::HealthReport& health);
 

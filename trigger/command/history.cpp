@@ -31,7 +31,7 @@ std::vector<std::string> history_row(const std::string& node, const protocol::Hi
             printable(entry.message)};
 }
 
-std::vector<protocol::HistoryEntry> ask_for_history(const Asked& asked, size_t limit) {
+std::vector<protocol::HistoryEntry> ask_for_history(const NodeQuery& asked, size_t limit) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
     session.link.connection->send(protocol::encode(protocol::GetHistory{limit}), deadline_in(answer_time));
     auto answer = receive_answer<protocol::History>(session, deadline_in(answer_time));
@@ -42,7 +42,7 @@ std::vector<protocol::HistoryEntry> ask_for_history(const Asked& asked, size_t l
 int history(const GlobalOptions& global, const HistoryOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
     std::map<std::string, std::vector<protocol::HistoryEntry>> entries;
-    const auto ask = [&](const Asked& asked) {
+    const auto ask = [&](const NodeQuery& asked) {
         auto answer = ask_for_history(asked, options.limit);
         const std::lock_guard lock(mutex);
         entries[asked.address.name] = std::move(answer);

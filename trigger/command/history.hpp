@@ -10,7 +10,7 @@
 namespace waggle::trigger {
 
 // What one node remembers, the newest first. Throws what open_session throws.
-std::vector<protocol::HistoryEntry> ask_for_history(const Asked& asked, size_t limit);
+std::vector<protocol::HistoryEntry> ask_for_history(const NodeQuery& asked, size_t limit);
 // A line of the table, safe to print.
 std::vector<std::string> history_row(const std::string& node, const protocol::HistoryEntry& entry);
 

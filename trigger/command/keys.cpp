@@ -59,7 +59,7 @@ NodeReport judge(const SecretsReport& answer) {
 int keys(const GlobalOptions& global, const KeysOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
     std::map<std::string, SecretsReport> answers;
-    const auto ask = [&](const Asked& asked) {
+    const auto ask = [&](const NodeQuery& asked) {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
         session.link.connection->send(protocol::encode(protocol::GetSecrets{}), deadline_in(answer_time));
         auto answer = receive_answer<SecretsReport>(session, deadline_in(answer_time));

@@ -47,8 +47,10 @@ int nodes(const GlobalOptions& global, const NodesOptions& options, const Interr
         for (const NodeAddress& node : found) {
             const std::string tags =
                 node.deployment.tags.empty() ? "-" : fmt::format("{}", fmt::join(node.deployment.tags, " "));
-            rows.push_back({printable(node.name), printable(tags), printable(node.deployment.target_host.value_or("-")),
-                            printable(node.system)});
+            std::string hosts = node.deployment.target_host.value_or("-");
+            for (const std::string& other : node.deployment.other_hosts)
+                hosts += ", " + other;
+            rows.push_back({printable(node.name), printable(tags), printable(hosts), printable(node.system)});
         }
         fmt::print("{}", format_table({{"NODE"}, {"TAGS"}, {"HOST"}, {"SYSTEM"}}, rows));
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/protocol/deployment.hpp"
+#include "trigger/deploy/reach.hpp"
 #include "trigger/hive/nix_options.hpp"
 #include "trigger/report/style.hpp"
 
@@ -39,7 +40,7 @@ struct ConnectOptions {
     size_t parallel = 10; // 0: all nodes at once
     std::optional<std::filesystem::path> identity;
     std::vector<std::filesystem::path> known_hosts;
-    std::optional<bool> via_ssh; // instead of deployment.agent.via
+    Reach reach;
 };
 
 // `waggle build`: connects where a node builds its system itself.
@@ -56,6 +57,7 @@ struct ApplyOptions {
     bool remove_agent = false;
     bool no_rollback = false;
     bool reset_state = false;
+    bool install_boot_loader = false;
     bool reboot = false;
     bool reboot_if_needed = false;
     bool replace_unknown_profiles = false;
@@ -97,6 +99,11 @@ struct WhoamiOptions {
 };
 
 struct CheckHealthOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+};
+
+struct ConfirmOptions {
     SelectOptions select;
     ConnectOptions connect;
 };

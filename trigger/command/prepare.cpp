@@ -44,10 +44,11 @@ std::vector<std::string> names_of(std::span<const EvaluatedNode> nodes) {
 
 EvalCache open_cache(const HiveSource& source, const NixOptions& nix, const SelectOptions& select,
                      const Interrupt& interrupt) {
-    if (!source.lock || !select.eval_cache)
+    const std::optional<std::filesystem::path> folder = eval_cache_folder();
+    if (!source.lock || !select.eval_cache || !folder)
         return {};
     const std::optional<std::string> key = eval_key(*source.lock, nix, nixos_module_folder(), interrupt);
-    return key ? EvalCache(eval_cache_folder(), *key) : EvalCache();
+    return key ? EvalCache(*folder, *key) : EvalCache();
 }
 
 } // namespace
@@ -65,6 +66,8 @@ EvaluationLimits evaluation_limits(const SelectOptions& options) {
         options.eval_workers > 0 ? options.eval_workers : std::max(1U, std::thread::hardware_concurrency());
     const std::uint64_t available = available_memory_bytes().value_or(memory_without_knowledge);
     limits.memory_bytes = static_cast<double>(parse_memory_size(options.eval_memory, available));
+    if (const std::optional<std::uint64_t> limit = address_space_limit())
+        limits.process_bytes = static_cast<double>(*limit);
     if (options.eval_node_limit == "auto")
         return limits;
     size_t limit = 0;
@@ -128,10 +131,14 @@ std::vector<std::string> Preparation::select(bool all_allowed) {
     return selected;
 }
 
-void Preparation::fail(const std::string& node, const std::string& message, LogTail log) {
+bool Preparation::is_named(const std::string& node) const {
+    return select_options_.on && Selector::parse(*select_options_.on).names(node);
+}
+
+void Preparation::fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log) {
     NodeReport report;
     report.node = node;
-    report.outcome = protocol::Outcome::hive_error;
+    report.outcome = outcome;
     report.message = message;
     report.log = std::move(log);
     reporter_.ended(node, report.outcome, message.substr(0, message.find('\n')));
@@ -200,8 +207,8 @@ Preparation::Nodes Preparation::evaluate(const std::vector<std::string>& names,
 void Preparation::evaluate_and_build(const std::vector<std::string>& names,
                                      const std::function<void(Nodes&)>& leave_out,
                                      const std::function<void(Nodes)>& built) {
-    builds_.open();              // or minutes of evaluating would be for nothing
-    constexpr size_t builds = 4; // one that takes hours must not hold up all others; Nix has limits of its own
+    builds_.open();               // or minutes of evaluating would be for nothing
+    constexpr size_t chunks = 16; // the store lets fewer build at a time; others wait for what those build as well
     const auto build_chunk = [&](Nodes chunk) {
         std::vector<std::string> at_stake = names_of(chunk);
         try {
@@ -216,7 +223,7 @@ void Preparation::evaluate_and_build(const std::vector<std::string>& names,
                 fail(name, error.what());
         }
     };
-    WorkQueue queue(builds);
+    WorkQueue queue(chunks);
     evaluate(names, [&](Nodes chunk) {
         leave_out(chunk);
         const auto there = std::ranges::stable_partition(
@@ -236,7 +243,7 @@ Preparation::Nodes Preparation::build(Nodes nodes) {
     std::map<std::string, BuildFailure> failures =
         realise(nodes, arguments(global_.nix, info_.machines_file), builds_, interrupt_, reporter_);
     for (auto& [node, failure] : failures)
-        fail(node, failure.message, std::move(failure.log));
+        fail(node, protocol::Outcome::build_failed, failure.message, std::move(failure.log));
     std::erase_if(nodes, [&](const EvaluatedNode& node) { return failures.contains(node.name); });
     const std::scoped_lock lock(mutex_);
     timings.build = std::max(timings.build, Clock::now() - began);

@@ -33,6 +33,8 @@ public:
     const HiveInfo& info() const { return info_; }
     // What is checked out where the hive is.
     std::optional<protocol::GitRevision> git() const;
+    // Whether --on names the node, and not only by a glob or a tag.
+    bool is_named(const std::string& node) const;
     // The nodes that --on means; without --on all, unless that is refused (`all_allowed`).
     std::vector<std::string> select(bool all_allowed);
 
@@ -52,6 +54,9 @@ public:
     // their nodes built.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
+    // Reports the node as failed.
+    void fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log = {});
+
     // In which systems are built.
     Store& store() { return builds_; }
     Evaluator& evaluator() { return evaluator_; }
@@ -62,7 +67,9 @@ public:
 private:
     Nodes evaluate(const std::vector<std::string>& names, const std::function<void(Nodes)>& chunk_ended);
     Nodes build(Nodes nodes);
-    void fail(const std::string& node, const std::string& message, LogTail log = {});
+    void fail(const std::string& node, const std::string& message) {
+        fail(node, protocol::Outcome::hive_error, message);
+    }
 
     const SelectOptions& select_options_;
     const GlobalOptions& global_;

@@ -11,7 +11,7 @@ constexpr auto pause_between = std::chrono::milliseconds(500);
 
 } // namespace
 
-NodeReport reboot_node(const Asked& asked, std::chrono::seconds timeout) {
+NodeReport reboot_node(const NodeQuery& asked, std::chrono::seconds timeout) {
     const auto open = [&] { return open_session(asked.connect, asked.address, asked.identity, asked.interrupt); };
     const auto give_up = deadline_in(timeout);
     std::string before;
@@ -24,7 +24,7 @@ NodeReport reboot_node(const Asked& asked, std::chrono::seconds timeout) {
     NodeReport report;
     std::string problem = "it still answers from the boot before";
     while (std::chrono::steady_clock::now() < give_up) {
-        pause(pause_between, asked.interrupt);
+        asked.interrupt.wait(pause_between);
         try {
             Session session = open();
             session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
@@ -46,7 +46,7 @@ NodeReport reboot_node(const Asked& asked, std::chrono::seconds timeout) {
 }
 
 int reboot(const GlobalOptions& global, const RebootOptions& options, const Interrupt& interrupt) {
-    const auto ask = [&](const Asked& asked) { return reboot_node(asked, std::chrono::seconds(options.timeout)); };
+    const auto ask = [&](const NodeQuery& asked) { return reboot_node(asked, std::chrono::seconds(options.timeout)); };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, ask);
     for (const NodeReport& report : reports)
         if (report.outcome == protocol::Outcome::ok)

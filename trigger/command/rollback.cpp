@@ -15,6 +15,7 @@ namespace waggle::trigger {
 namespace {
 
 constexpr auto answer_time = std::chrono::seconds(60);
+constexpr std::uint64_t newest_entries = 20; // of the history: among them is what runs
 
 // What a node gave back, held to its signature.
 struct Recollection {
@@ -22,6 +23,7 @@ struct Recollection {
     std::shared_ptr<const Closure> closure;
     std::uint64_t generation = 0;
     std::string signer;
+    std::string from; // what the node has now
 };
 
 std::shared_ptr<const Closure> receive_closure(Session& session, const protocol::Deployment& deployment,
@@ -46,7 +48,7 @@ std::shared_ptr<const Closure> receive_closure(Session& session, const protocol:
 }
 
 // A node could give back what somebody else has signed, or nobody: it must be one of those who may deploy there now.
-std::string operator_who_signed(const protocol::SignedDocument& document, const Asked& asked) {
+std::string operator_who_signed(const protocol::SignedDocument& document, const NodeQuery& asked) {
     const auto signers = protocol::valid_signers(document);
     if (signers.empty())
         throw RefusedByNode(
@@ -64,14 +66,27 @@ std::string operator_who_signed(const protocol::SignedDocument& document, const 
                                      signers.front().fingerprint(), asked.address.name)});
 }
 
-Recollection recall(Session& session, const Asked& asked, std::optional<size_t> generation) {
+// The generation as far as the node's history knows it: somebody else may have made it.
+std::string describe_profile(Session& session) {
+    auto system = session.facts.profile.value_or("no system");
+    session.link.connection->send(protocol::encode(protocol::GetHistory{newest_entries}), deadline_in(answer_time));
+    for (const auto& entry : receive_answer<protocol::History>(session, deadline_in(answer_time)).entries)
+        if (entry.generation && entry.toplevel == system)
+            return fmt::format("generation {}, {}", *entry.generation, system);
+    return system;
+}
+
+Recollection recall(Session& session, const NodeQuery& asked, std::optional<size_t> generation) {
     session.link.connection->send(protocol::encode(protocol::Recall{generation}), deadline_in(answer_time));
     const auto recalled = receive_answer<protocol::Recalled>(session, deadline_in(answer_time));
     Recollection found;
     found.generation = recalled.generation;
     found.deployment = protocol::parse_deployment(recalled.document.payload);
     found.signer = operator_who_signed(recalled.document, asked);
-    if (found.deployment.hive != asked.address.hive || found.deployment.node != asked.address.node)
+    const AgentName of{found.deployment.hive, found.deployment.node};
+    const auto& former = asked.address.former_names;
+    if (of != session.name && of != AgentName{asked.address.hive, asked.address.node} &&
+        std::ranges::find(former, of) == former.end())
         throw RefusedByNode({"other-node", fmt::format("the node gave back a deployment for {} of {}: it is not "
                                                        "deployed again",
                                                        found.deployment.node, found.deployment.hive)});
@@ -83,41 +98,45 @@ Recollection recall(Session& session, const Asked& asked, std::optional<size_t> 
 
 } // namespace
 
-NodeReport roll_back_node(const Asked& asked, const RollbackOptions& options, const Store& store) {
+NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options, const Store& store) {
     Recollection old;
     {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
         old = recall(session, asked, options.generation);
+        old.from = describe_profile(session);
         session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
     }
-    asked.reporter.line(asked.address.name,
-                        fmt::format("back to generation {}, {}, which {} had signed", old.generation,
-                                    old.deployment.toplevel->absolute(), old.signer));
+    const auto what = fmt::format("from {} back to generation {}, {}, which {} had signed", old.from, old.generation,
+                                  old.deployment.toplevel->absolute(), old.signer);
+    asked.reporter.line(asked.address.name, what);
     // It had an agent, or it would not have been asked; there is no derivation to speak of.
     DeployedNode node{asked.address, true};
     node.system = old.deployment.system;
     node.deployment.rollback = old.deployment.rollback;
     node.deployment.local_content = old.deployment.local_content;
     node.deployment.specialisation = old.deployment.specialisation;
-    return deploy_node(node,
-                       {.goal = protocol::Goal::switch_,
-                        .force = options.force,
-                        .remove_agent = old.deployment.remove_agent,
-                        .git = old.deployment.git},
-                       {.connect = asked.connect,
-                        .toplevel = old.deployment.toplevel,
-                        .closure = [&] { return old.closure; },
-                        .nar_reader = [&] { return store.nar_reader(); },
-                        .identity = asked.identity,
-                        .interrupt = asked.interrupt,
-                        .reporter = asked.reporter,
-                        .patience = {}});
+    NodeReport report = deploy_node(node,
+                                    {.goal = protocol::Goal::switch_,
+                                     .force = options.force,
+                                     .remove_agent = old.deployment.remove_agent,
+                                     .git = old.deployment.git},
+                                    {.connect = asked.connect,
+                                     .toplevel = old.deployment.toplevel,
+                                     .closure = [&] { return old.closure; },
+                                     .nar_reader = [&] { return store.nar_reader(); },
+                                     .identity = asked.identity,
+                                     .interrupt = asked.interrupt,
+                                     .reporter = asked.reporter,
+                                     .limits = {}});
+    if (protocol::exit_code(report.outcome) == 0)
+        report.answer = {what};
+    return report;
 }
 
 int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt) {
     const Store store(build_store(global.nix));
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
-                                   [&](const Asked& asked) { return roll_back_node(asked, options, store); });
+                                   [&](const NodeQuery& asked) { return roll_back_node(asked, options, store); });
     fmt::print("{}", format_summary(reports, false));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(reports));

@@ -6,8 +6,10 @@
 #include "trigger/report/terminal.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -17,9 +19,15 @@ using protocol::Facts;
 
 namespace {
 
-std::string running_text(const Facts& facts) {
+// `confirm_timeout` as the hive has it: what the deployment was signed with, unless the hive has changed since.
+std::string running_text(const Facts& facts, std::chrono::seconds confirm_timeout) {
     if (!facts.running)
         return "-";
+    if (facts.running->state == protocol::DeploymentState::activated) {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(facts.running->since + confirm_timeout - facts.time);
+        return fmt::format("{} unconfirmed, rolls back in {} s", facts.running->id.brief(),
+                           std::clamp<std::int64_t>(left.count(), 0, confirm_timeout.count()));
+    }
     return fmt::format("{} {} since {}", facts.running->id.brief(), protocol::to_string(facts.running->state),
                        to_rfc3339(facts.running->since));
 }
@@ -49,30 +57,39 @@ std::string booted_text(const std::string& node, const Facts& facts, bool brief)
     return system_text(node, facts.booted_system, brief);
 }
 
-std::vector<std::string> row(const NodeReport& report, const std::map<std::string, Facts>& known, bool brief) {
+struct Known {
+    Facts facts;
+    std::chrono::seconds confirm_timeout{};
+};
+
+std::vector<std::string> row(const NodeReport& report, const std::map<std::string, Known>& known, bool brief) {
     const auto found = known.find(report.node);
     if (found == known.end())
         return {report.node, std::string(protocol::to_string(report.outcome)), "-", "-", "-", "-"};
-    const Facts& facts = found->second;
+    const Facts& facts = found->second.facts;
     return {report.node,
             "reachable",
             printable(facts.agent_version),
             system_text(report.node, facts.current_system, brief),
             booted_text(report.node, facts, brief),
-            printable(running_text(facts))};
+            printable(running_text(facts, found->second.confirm_timeout))};
 }
 
 } // namespace
 
 int status(const GlobalOptions& global, const StatusOptions& options, const Interrupt& interrupt) {
     std::mutex mutex;
-    std::map<std::string, Facts> known;
-    const auto ask = [&](const Asked& asked) {
+    std::map<std::string, Known> known;
+    const auto ask = [&](const NodeQuery& asked) {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
         session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        NodeReport report;
+        if (const auto& failed = session.facts.failed_units; !failed.empty())
+            report.answer = {fmt::format("failed units: {}{}", fmt::join(failed, ", "),
+                                         failed.size() < protocol::max_failed_units ? "" : " …")};
         const std::lock_guard lock(mutex);
-        known[asked.address.name] = std::move(session.facts);
-        return NodeReport{};
+        known[asked.address.name] = {std::move(session.facts), asked.address.deployment.rollback.confirm_timeout};
+        return report;
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
 
@@ -80,9 +97,9 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     std::vector<std::vector<std::string>> rows;
     for (const NodeReport& report : reports)
         rows.push_back(row(report, known, brief));
-    fmt::print(
-        "{}{}", stderr_is_terminal() ? "\n" : "",
-        format_table({{"NODE"}, {"STATE"}, {"AGENT"}, {"CURRENT SYSTEM"}, {"BOOTED SYSTEM"}, {"RUNNING"}}, rows));
+    fmt::print("{}{}{}", stderr_is_terminal() ? "\n" : "",
+               format_table({{"NODE"}, {"STATE"}, {"AGENT"}, {"CURRENT SYSTEM"}, {"BOOTED SYSTEM"}, {"RUNNING"}}, rows),
+               format_answers(reports));
     return conclude(global, reports);
 }
 

@@ -32,7 +32,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
         git = preparation.git();
         return addresses;
     };
-    const auto upload = [&](const Asked& asked) {
+    const auto upload = [&](const NodeQuery& asked) {
         DeployedNode node = nodes.at(asked.address.name);
         node.deployment = asked.address.deployment;
         return deploy_node(node, {.goal = protocol::Goal::upload_keys, .force = options.force, .git = git},
@@ -43,7 +43,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
                             .identity = asked.identity,
                             .interrupt = asked.interrupt,
                             .reporter = asked.reporter,
-                            .patience = {},
+                            .limits = {},
                             .secrets = [&] { return (*reader)(node); }});
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, upload, find);

@@ -15,7 +15,7 @@ using protocol::Outcome;
 namespace {
 
 // A session opens for operators only, so that it opens is the answer.
-NodeReport ask_whether_admitted(const Asked& asked) {
+NodeReport ask_whether_admitted(const NodeQuery& asked) {
     const Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
     session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
     return {};
@@ -36,7 +36,7 @@ int whoami(const GlobalOptions& global, const WhoamiOptions& options, const Inte
     std::fflush(stdout);
 
     const auto reports =
-        ask_nodes_as(identity, global, options.select, options.connect, interrupt, true, ask_whether_admitted);
+        query_nodes(identity, global, options.select, options.connect, interrupt, true, ask_whether_admitted);
     std::vector<std::vector<std::string>> rows;
     for (const NodeReport& report : reports)
         rows.push_back({report.node, std::string(in_words(report))});

@@ -22,12 +22,12 @@ constexpr auto look_around = std::chrono::milliseconds(100);
 
 class TargetBuild {
 public:
-    TargetBuild(const DeployedNode& node, Session& session, const Surroundings& surroundings,
-                DeploymentProgress& progress)
-        : node_(node), session_(session), surroundings_(surroundings), progress_(progress),
-          derivations_(surroundings.build_there->derivations()), request_(request()),
-          document_(protocol::sign(request_, surroundings.identity)), bytes_sent_before_(progress.bytes_sent),
-          outbox_(*session.link.connection, derivations_->list, surroundings.build_there->nar_reader()) {}
+    TargetBuild(const DeployedNode& node, Session& session, const DeployContext& context, DeploymentProgress& progress)
+        : node_(node), session_(session), context_(context), progress_(progress),
+          derivations_(context.remote_build->derivations()), request_(request()),
+          document_(protocol::sign(request_, context.identity)), bytes_sent_before_(progress.bytes_sent),
+          end_(deadline_in(build_limit())), outbox_(*session.link.connection, derivations_->list,
+                                                    context.remote_build->nar_reader(), progress.derivations_wanted) {}
 
     std::shared_ptr<const Closure> run() {
         progress_.asked_to_build = true;
@@ -35,10 +35,10 @@ public:
         const std::string_view text = derivations_->text;
         for (size_t begin = 0; begin < text.size(); begin += protocol::data_piece_bytes)
             outbox_.say(protocol::encode_closure_list_piece(text.substr(begin, protocol::data_piece_bytes)));
-        be_patient_for(surroundings_.patience.silence);
+        be_patient_for(context_.limits.silence);
         while (!complete()) {
             handle_interrupt();
-            if (!surroundings_.interrupt.requested())
+            if (!context_.interrupt.requested())
                 check_outbox(outbox_);
             try {
                 receive_one();
@@ -46,6 +46,8 @@ public:
                 if (Clock::now() >= deadline_)
                     throw net::ConnectionLost("the node has been silent for too long");
             }
+            if (Clock::now() >= end_)
+                throw Error("the node has not come to an end of its build in the time that it is given");
             progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
         }
         return closure();
@@ -53,14 +55,19 @@ public:
 
 private:
     BuildRequest request() const {
-        return {.hive = node_.hive,
-                .node = node_.node,
+        return {.hive = session_.name.hive,
+                .node = session_.name.node,
                 .node_keys = {session_.link.node_key},
                 .system = node_.system,
-                .drv = surroundings_.build_there->drv,
-                .toplevel = surroundings_.toplevel.value(),
+                .drv = context_.remote_build->drv,
+                .toplevel = context_.toplevel.value(),
                 .derivations = derivations_->summary,
                 .exporter = session_.link.exporter};
+    }
+
+    // Signs of life do not extend it.
+    std::chrono::milliseconds build_limit() const {
+        return fetch_limit(context_.limits, derivations_->list) + request_.timeout;
     }
 
     void be_patient_for(std::chrono::milliseconds time) { deadline_ = deadline_in(time); }
@@ -79,10 +86,11 @@ private:
         const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
         if (!bytes)
             throw net::ConnectionLost("the agent closed the connection before the build's end");
+        count_message(context_, progress_);
         const protocol::Incoming incoming = protocol::decode(*bytes);
         if (const auto* piece = std::get_if<protocol::ClosureListPiece>(&incoming); piece != nullptr && list_) {
             list_->update(piece->text);
-            be_patient_for(surroundings_.patience.silence);
+            be_patient_for(context_.limits.silence);
             return;
         }
         const auto* message = std::get_if<protocol::Message>(&incoming);
@@ -106,31 +114,30 @@ private:
 
     void on(const protocol::BuildProgress& moved) {
         if (moved.paths_done < moved.paths_total) {
-            be_patient_for(surroundings_.patience.silence);
+            be_patient_for(context_.limits.silence);
             step(Step::fetching);
-            surroundings_.reporter.transfer(node_.name, moved.bytes_done, moved.bytes_total);
+            context_.reporter.transfer(node_.name, moved.bytes_done, moved.bytes_total);
         } else {
-            be_patient_for(request_.timeout + surroundings_.patience.silence); // builders may be silent
+            be_patient_for(request_.timeout + context_.limits.silence); // builders may be silent
             step(Step::building);
         }
     }
 
     void on(const protocol::BuildLine& line) {
-        count_event(surroundings_, progress_);
         progress_.log.add(line.text);
-        show_line(node_.name, line.text, surroundings_, progress_);
+        show_line(node_.name, line.text, context_, progress_);
     }
 
     void on(const protocol::Built& built) {
         if (built.id != document_.id())
             throw protocol::BadDocument("the agent sent the result of another build");
         list_.emplace(built.closure, request_.toplevel);
-        be_patient_for(surroundings_.patience.silence);
+        be_patient_for(context_.limits.silence);
     }
 
     [[noreturn]] void fail(const protocol::NotBuilt& not_built) const {
         if (not_built.code == "cancelled") // also by us, or by who took its place
-            surroundings_.interrupt.check();
+            context_.interrupt.check();
         if (not_built.code != "build-failed")
             throw NotBuiltThere(not_built.code, not_built.message);
         std::set<std::string> derivations;
@@ -141,25 +148,25 @@ private:
 
     void step(Step step) {
         if (step_ != step)
-            surroundings_.reporter.step(node_.name, step);
+            context_.reporter.step(node_.name, step);
         step_ = step;
     }
 
     void handle_interrupt() {
-        if (!surroundings_.interrupt.requested())
+        if (!context_.interrupt.requested())
             return;
         if (!cancel_deadline_) {
             outbox_.stop_serving();
             outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
-            cancel_deadline_ = deadline_in(surroundings_.patience.cancel_answer);
+            cancel_deadline_ = deadline_in(context_.limits.cancel_answer);
         } else if (Clock::now() >= *cancel_deadline_) {
-            surroundings_.interrupt.check();
+            context_.interrupt.check();
         }
     }
 
     const DeployedNode& node_;
     Session& session_;
-    const Surroundings& surroundings_;
+    const DeployContext& context_;
     DeploymentProgress& progress_;
     const std::shared_ptr<const Closure> derivations_;
     const BuildRequest request_;
@@ -168,15 +175,16 @@ private:
     std::optional<protocol::ClosureListReader> list_; // of the system, once it is built
     std::optional<Step> step_;
     Deadline deadline_;
+    const Deadline end_;                      // of it all
     std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
     Outbox outbox_;
 };
 
 } // namespace
 
-std::shared_ptr<const Closure> build_on_target(const DeployedNode& node, Session& session,
-                                               const Surroundings& surroundings, DeploymentProgress& progress) {
-    return TargetBuild(node, session, surroundings, progress).run();
+std::shared_ptr<const Closure> build_on_target(const DeployedNode& node, Session& session, const DeployContext& context,
+                                               DeploymentProgress& progress) {
+    return TargetBuild(node, session, context, progress).run();
 }
 
 } // namespace waggle::trigger

@@ -7,7 +7,7 @@
 
 namespace waggle::trigger {
 
-// The node has not built its system, for the reason that it names.
+// The node did not build its system, for the reason that it reports.
 class NotBuiltThere : public Error {
 public:
     NotBuiltThere(std::string code, const std::string& message) : Error(message), code_(std::move(code)) {}
@@ -17,10 +17,10 @@ private:
     std::string code_;
 };
 
-// Has the node build the system that it is to get, with what it lacks for that from this machine's store, and returns
-// the closure that it says it has now. Whatever that is, it is signed for this node alone and goes nowhere else. Throws
-// NotBuiltThere, RefusedByNode, Interrupted, and ConnectionLost when the build has to be asked for again.
-std::shared_ptr<const Closure> build_on_target(const DeployedNode& node, Session& session,
-                                               const Surroundings& surroundings, DeploymentProgress& progress);
+// Lets the node build its new system, sends it the derivations and sources that it lacks, and returns the closure that
+// it reports. That closure is signed for this node alone and sent to no other. Throws NotBuiltThere, RefusedByNode,
+// Interrupted, and ConnectionLost if the build must be requested again.
+std::shared_ptr<const Closure> build_on_target(const DeployedNode& node, Session& session, const DeployContext& context,
+                                               DeploymentProgress& progress);
 
 } // namespace waggle::trigger

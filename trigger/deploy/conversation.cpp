@@ -1,8 +1,11 @@
 #include "trigger/deploy/conversation.hpp"
 
+#include "shared/protocol/log_marks.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace waggle::trigger {
 
@@ -42,21 +45,28 @@ bool has_begun(DeploymentState state) {
 } // namespace
 
 // A node that prints on and on must not fill the log that the trigger writes.
-void show_line(const std::string& node, const std::string& text, const Surroundings& surroundings,
+void show_line(const std::string& node, const std::string& text, const DeployContext& context,
                DeploymentProgress& progress) {
-    const auto most = surroundings.patience.lines_shown;
+    const auto most = context.limits.lines_shown;
     if (++progress.lines <= most)
-        surroundings.reporter.line(node, text);
+        context.reporter.line(node, text);
     else if (progress.lines == most + 1)
-        surroundings.reporter.line(
+        context.reporter.line(
             node,
             fmt::format("more than {} lines: the rest is in the node's journal, and the last ones are kept", most));
 }
 
-void count_event(const Surroundings& surroundings, DeploymentProgress& progress) {
-    if (++progress.events > surroundings.patience.events)
+void count_message(const DeployContext& context, DeploymentProgress& progress) {
+    if (++progress.messages > context.limits.messages)
         throw protocol::BadDocument(
-            fmt::format("the node has sent more than {} events, as no deployment does", surroundings.patience.events));
+            fmt::format("the node has sent more than {} messages, as no deployment does", context.limits.messages));
+}
+
+std::chrono::milliseconds fetch_limit(const DeployLimits& limits, const protocol::ClosureList& list) {
+    std::uint64_t bytes = 0;
+    for (const protocol::ClosureEntry& entry : list)
+        bytes += entry.nar_size;
+    return limits.fetch + std::chrono::seconds(bytes / limits.least_rate);
 }
 
 void check_outbox(const Outbox& outbox) {
@@ -68,17 +78,19 @@ void check_outbox(const Outbox& outbox) {
 }
 
 Conversation::Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
-                           const Handout& handout, const Surroundings& surroundings, DeploymentProgress& progress)
-    : node_(node), session_(session), document_(document), handout_(handout), surroundings_(surroundings),
-      progress_(progress), bytes_sent_before_(progress.bytes_sent),
-      outbox_(*session.link.connection, handout.closure.list, surroundings.nar_reader()) {}
+                           const Attachments& attachments, std::chrono::milliseconds activation_limit,
+                           const DeployContext& context, DeploymentProgress& progress)
+    : node_(node), session_(session), document_(document), attachments_(attachments),
+      fetch_limit_(fetch_limit(context.limits, attachments.closure.list)), activation_limit_(activation_limit),
+      context_(context), progress_(progress), bytes_sent_before_(progress.bytes_sent),
+      outbox_(*session.link.connection, attachments.closure.list, context.nar_reader(), progress.paths_wanted) {}
 
 void Conversation::deploy() {
     outbox_.say(protocol::encode(protocol::Deploy{document_}));
-    const std::string_view sealed = handout_.sealed_bundle;
+    const std::string_view sealed = attachments_.sealed_bundle;
     for (size_t begin = 0; begin < sealed.size(); begin += protocol::data_piece_bytes)
         outbox_.say(protocol::encode_secret_bundle_piece(sealed.substr(begin, protocol::data_piece_bytes)));
-    const std::string_view text = handout_.closure.text;
+    const std::string_view text = attachments_.closure.text;
     for (size_t begin = 0; begin < text.size(); begin += protocol::data_piece_bytes)
         outbox_.say(protocol::encode_closure_list_piece(text.substr(begin, protocol::data_piece_bytes)));
     if (!progress_.sent_at)
@@ -99,17 +111,18 @@ void Conversation::confirm() {
 
 Conversation::Ending Conversation::follow() {
     std::optional<Ending> ending;
-    Deadline silence_deadline = deadline_in(surroundings_.patience.silence);
+    Deadline silence_deadline = deadline_in(context_.limits.silence);
     try {
         while (!ending) {
             ending = handle_interrupt();
             if (ending)
                 break;
-            if (!surroundings_.interrupt.requested())
+            if (!context_.interrupt.requested())
                 check_outbox(outbox_);
+            check_phase();
             try {
                 receive_one(ending);
-                silence_deadline = deadline_in(surroundings_.patience.silence);
+                silence_deadline = deadline_in(context_.limits.silence);
             } catch (const TimedOut&) {
                 if (Clock::now() >= silence_deadline)
                     throw net::ConnectionLost("the node has been silent for too long");
@@ -118,18 +131,30 @@ Conversation::Ending Conversation::follow() {
         }
     } catch (const net::ConnectionLost&) {
         progress_.everything_was_sent = outbox_.idle();
-        if (!surroundings_.interrupt.requested())
+        if (progress_.activation_seen ? !Finishing::asked_to_leave() : !context_.interrupt.requested())
             throw;
-        return LeftAlone{.activation_began = progress_.activation_seen};
+        return Detached{.activation_began = progress_.activation_seen};
     }
     progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
     return *ending;
+}
+
+// Signs of life extend no phase beyond its limit.
+void Conversation::check_phase() const {
+    const bool activating = progress_.activation_began.has_value();
+    const auto began = activating ? progress_.activation_began : progress_.sent_at;
+    const auto limit = activating ? activation_limit_ : fetch_limit_;
+    if (began && Clock::now() >= *began + limit)
+        throw Error(fmt::format("the node has not come to an end of {} in {} min",
+                                activating ? "activating" : "fetching",
+                                std::chrono::duration_cast<std::chrono::minutes>(limit).count()));
 }
 
 void Conversation::receive_one(std::optional<Ending>& ending) {
     const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
     if (!bytes)
         throw net::ConnectionLost("the agent closed the connection before the deployment's end");
+    count_message(context_, progress_);
     const protocol::Incoming incoming = protocol::decode(*bytes);
     const auto* message = std::get_if<protocol::Message>(&incoming);
     if (!message)
@@ -137,6 +162,8 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
     if (const auto* event = std::get_if<Event>(message)) {
         on(*event);
     } else if (const auto* want = std::get_if<protocol::Want>(message)) {
+        if (progress_.activation_seen)
+            throw protocol::BadDocument("the node asked for paths after its activation had begun");
         outbox_.serve(want->indices);
     } else if (const auto* result = std::get_if<protocol::Result>(message)) {
         if (result->id != document_.id())
@@ -150,15 +177,13 @@ void Conversation::receive_one(std::optional<Ending>& ending) {
 }
 
 void Conversation::on(const Event& event) {
-    if (event.kind != Event::Kind::progress)
-        count_event(surroundings_, progress_);
     switch (event.kind) {
     case Event::Kind::state:
         on_state(event.state);
         if (!event.text.empty())
-            show_line(node_, event.text, surroundings_, progress_);
+            show_line(node_, event.text, context_, progress_);
         break;
-    case Event::Kind::progress: surroundings_.reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
+    case Event::Kind::progress: context_.reporter.transfer(node_, event.bytes_done, event.bytes_total); break;
     case Event::Kind::log:
         if (lines_to_skip_ > 0) {
             --lines_to_skip_;
@@ -168,7 +193,9 @@ void Conversation::on(const Event& event) {
         [[fallthrough]];
     case Event::Kind::note:
         progress_.log.add(event.text);
-        show_line(node_, event.text, surroundings_, progress_);
+        if (event.text.ends_with(protocol::rolls_back_mark))
+            progress_.log.begin_rollback();
+        show_line(node_, event.text, context_, progress_);
         break;
     }
 }
@@ -176,24 +203,34 @@ void Conversation::on(const Event& event) {
 void Conversation::on_state(DeploymentState state) {
     progress_.state = state;
     if (state != DeploymentState::failed && state != DeploymentState::rolled_back) // the result says that
-        surroundings_.reporter.step(node_, step_of(state));
+        context_.reporter.step(node_, step_of(state));
     if (has_begun(state) && !progress_.activation_seen) {
         progress_.activation_seen = true;
         progress_.activation_began = Clock::now();
+        progress_.finishing.emplace();
     }
+    if (state == DeploymentState::activated)
+        progress_.activated_at = Clock::now();
 }
 
 std::optional<Conversation::Ending> Conversation::handle_interrupt() {
-    if (!surroundings_.interrupt.requested())
+    if (!context_.interrupt.requested())
         return std::nullopt;
-    if (progress_.activation_seen)
-        return LeftAlone{.activation_began = true};
+    if (progress_.activation_seen) {
+        if (Finishing::asked_to_leave())
+            return Detached{.activation_began = true};
+        if (!std::exchange(progress_.told_to_wait, true))
+            context_.reporter.note(fmt::format("finishing {} node{}; press again to leave ({}: {})", Finishing::count(),
+                                               Finishing::count() == 1 ? "" : "s", node_,
+                                               protocol::to_string(progress_.state)));
+        return std::nullopt;
+    }
     if (!cancel_deadline_) {
         outbox_.stop_serving();
         outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
-        cancel_deadline_ = deadline_in(surroundings_.patience.cancel_answer);
+        cancel_deadline_ = deadline_in(context_.limits.cancel_answer);
     } else if (Clock::now() >= *cancel_deadline_) {
-        return LeftAlone{.activation_began = false};
+        return Detached{.activation_began = false};
     }
     return std::nullopt;
 }

@@ -2,6 +2,7 @@
 
 #include "trigger/deploy/deploy_node.hpp"
 #include "trigger/deploy/outbox.hpp"
+#include "trigger/interrupt_on_signals.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -9,61 +10,71 @@
 
 namespace waggle::trigger {
 
-// What is known of a deployment, whatever becomes of the connections.
+// The progress of a deployment across all of its connections.
 struct DeploymentProgress {
     using Instant = std::chrono::steady_clock::time_point;
 
     protocol::DeploymentState state = protocol::DeploymentState::received;
-    bool activation_seen = false;     // the agent said so
-    bool everything_was_sent = false; // when the connection was lost: the activation may have begun
-    std::uint64_t log_lines = 0;      // of the activation, that were heard
-    std::uint64_t events = 0;         // of any kind but progress
+    bool activation_seen = false;     // the agent has reported it
+    bool everything_was_sent = false; // when the connection was lost, so the activation may have begun
+    std::uint64_t log_lines = 0;      // of the activation, received so far
+    std::uint64_t messages = 0;       // of any kind
     std::uint64_t lines = 0;          // of any kind
     std::uint64_t bytes_sent = 0;
-    bool asked_to_build = false; // the node itself
+    TimesWanted paths_wanted;
+    TimesWanted derivations_wanted;
+    bool asked_to_build = false; // whether the node was asked to build
     LogTail log;
     std::optional<Instant> sent_at; // the document
     std::optional<Instant> activation_began;
+    std::optional<Instant> activated_at;
+    std::optional<Finishing> finishing; // set from the beginning of the activation
+    bool told_to_wait = false;          // the operator, who has asked to stop, was told to wait
 };
 
-// Shows a line of the node's, up to the cap.
-void show_line(const std::string& node, const std::string& text, const Surroundings& surroundings,
+// Shows a line of the node's output, up to the limit.
+void show_line(const std::string& node, const std::string& text, const DeployContext& context,
                DeploymentProgress& progress);
-// Throws BadDocument where it is one more than any deployment has.
-void count_event(const Surroundings& surroundings, DeploymentProgress& progress);
-// Throws what ended it.
+// Throws BadDocument if the node has sent more messages than any deployment needs.
+void count_message(const DeployContext& context, DeploymentProgress& progress);
+// How long fetching the whole list may take, over all connections together.
+std::chrono::milliseconds fetch_limit(const DeployLimits& limits, const protocol::ClosureList& list);
+// Throws the error that ended the outbox, if any.
 void check_outbox(const Outbox& outbox);
 
-// What goes over the wire besides the document.
-struct Handout {
-    const Closure& closure;         // without paths: the goal has none
+// What is sent along with the document.
+struct Attachments {
+    const Closure& closure;         // without paths if the goal needs none
     std::string_view sealed_bundle; // empty: the node keeps its secrets
 };
 
-// A conversation that ended without a result because the operator asked to stop.
-struct LeftAlone {
-    bool activation_began = false; // it goes on on the node
+// The operator has stopped waiting for the result.
+struct Detached {
+    bool activation_began = false; // it continues on the node
 };
 
-// Talks with the agent about one deployment over one connection, until its result is there.
+// Carries out one deployment with the agent over one connection, until the result arrives.
 class Conversation {
 public:
+    // `activation_limit` is the time from the beginning of the activation to the result.
     Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
-                 const Handout& handout, const Surroundings& surroundings, DeploymentProgress& progress);
+                 const Attachments& attachments, std::chrono::milliseconds activation_limit,
+                 const DeployContext& context, DeploymentProgress& progress);
 
-    // Hands the deployment over.
+    // Sends the deployment.
     void deploy();
-    // Goes on with the events of the deployment, which the agent has admitted in an earlier session. A fetch that hangs
-    // on that session is called off: it cannot go on without it.
+    // Continues with the events of a deployment that the agent has admitted in an earlier session. `call_off` cancels a
+    // fetch that depends on that session and cannot continue without it.
     void attach(bool call_off);
-    // Tells the new system's agent that it was reached: it keeps the system.
+    // Confirms to the new system's agent that it can be reached, so that it keeps the system.
     void confirm();
 
-    using Ending = std::variant<protocol::Result, LeftAlone>;
-    // Throws RefusedByNode, and ConnectionLost or TimedOut when the connection is of no more use.
+    using Ending = std::variant<protocol::Result, Detached>;
+    // Throws RefusedByNode, and ConnectionLost or TimedOut if the connection is no longer usable.
     Ending follow();
 
 private:
+    void check_phase() const;
     void receive_one(std::optional<Ending>& ending);
     void on(const protocol::Event& event);
     void on_state(protocol::DeploymentState state);
@@ -72,12 +83,14 @@ private:
     const std::string& node_;
     Session& session_;
     const protocol::SignedDocument& document_;
-    const Handout handout_;
-    const Surroundings& surroundings_;
+    const Attachments attachments_;
+    const std::chrono::milliseconds fetch_limit_;
+    const std::chrono::milliseconds activation_limit_;
+    const DeployContext& context_;
     DeploymentProgress& progress_;
     const std::uint64_t bytes_sent_before_;
-    std::uint64_t lines_to_skip_ = 0;         // a session begins with all that the agent knows
-    std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
+    std::uint64_t lines_to_skip_ = 0;         // a session begins with all events that the agent has
+    std::optional<Deadline> cancel_deadline_; // set once the agent was asked to cancel
     Outbox outbox_;
 };
 

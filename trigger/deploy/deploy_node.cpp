@@ -18,11 +18,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr size_t max_answer_lines = 1000; // of a dry activation: the units that it names
+
 // One node's deployment, over as many connections as it takes.
 class NodeDeployment {
 public:
-    NodeDeployment(const DeployedNode& node, const Intent& intent, const Surroundings& surroundings)
-        : node_(node), intent_(intent), surroundings_(surroundings) {}
+    NodeDeployment(const DeployedNode& node, const Intent& intent, const DeployContext& context)
+        : node_(node), intent_(intent), context_(context) {
+        // Once at first, and once after each loss of the connection that is made good.
+        progress_.paths_wanted.most = progress_.derivations_wanted.most =
+            1 + static_cast<unsigned>(context.limits.reconnects_before_activation);
+        if (intent.goal == protocol::Goal::dry_activate)
+            progress_.log.keep_lines(max_answer_lines);
+    }
 
     NodeReport run() {
         const Clock::time_point began = Clock::now();
@@ -33,6 +41,8 @@ public:
         }
         report_.node = node_.name;
         report_.elapsed = Clock::now() - began;
+        if (intent_.goal == protocol::Goal::dry_activate && protocol::exit_code(report_.outcome) == 0)
+            report_.answer.assign(progress_.log.lines().begin(), progress_.log.lines().end());
         report_.log = std::move(progress_.log);
         report_.bytes_sent = progress_.bytes_sent;
         if (progress_.sent_at) {
@@ -51,31 +61,53 @@ private:
     }
 
     Session open() {
-        return open_session(surroundings_.connect, node_, surroundings_.identity, surroundings_.interrupt);
+        return open_session(context_.connect, node_, context_.identity,
+                            progress_.activation_seen ? never_ : context_.interrupt);
+    }
+
+    Places::Place take_place() { return context_.places ? context_.places->take(context_.interrupt) : nullptr; }
+
+    // A session with a node, and a place to work on it. While there is none the node is not kept waiting in a session,
+    // which it would close.
+    Session open_with_place(Places::Place& place) {
+        Session session = open();
+        if (!context_.places)
+            return session;
+        place = context_.places->try_take();
+        if (place)
+            return session;
+        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        context_.reporter.step(node_.name, Step::waiting);
+        place = take_place();
+        context_.reporter.step(node_.name, Step::connecting);
+        return open();
     }
 
     void deploy() {
-        if (const auto reason = objection(node_, intent_))
+        if (const auto reason = reason_to_refuse(node_, intent_))
             return end(Outcome::refused, "no-agent", *reason);
 
-        if (surroundings_.secrets) {
-            surroundings_.reporter.step(node_.name, Step::reading_secrets);
-            secrets_ = surroundings_.secrets();
-            secrets_->bundle.hive = node_.hive;
-            secrets_->bundle.node = node_.node;
+        if (context_.secrets) {
+            const Places::Place place = take_place();
+            context_.reporter.step(node_.name, Step::reading_secrets);
+            secrets_ = context_.secrets();
         }
-        surroundings_.reporter.step(node_.name, Step::connecting);
+        context_.reporter.step(node_.name, Step::connecting);
         const Clock::time_point began = Clock::now();
-        Session session = open();
+        Places::Place place;
+        Session session = open_with_place(place);
         report_.connect_time = Clock::now() - began;
-        if (const auto reason = objection(node_, session.facts, now()))
+        if (const auto reason = reason_to_refuse(node_, session.facts, now()))
             return end(Outcome::refused, "other-system", *reason);
+
+        if (const auto warning = clock_warning(session.facts, now()))
+            context_.reporter.line(node_.name, *warning);
 
         if (const auto reason = unknown_profile(session.facts)) {
             if (!intent_.replace_unknown_profiles)
                 return end(Outcome::refused, "unknown-profile",
                            *reason + "; say --force-replace-unknown-profiles to replace it");
-            surroundings_.reporter.line(node_.name, *reason + ": replacing it");
+            context_.reporter.line(node_.name, *reason + ": replacing it");
         }
         if (secrets_ && secrets_->empty() && !session.facts.holds_secrets)
             secrets_.reset(); // there is nothing to replace
@@ -89,16 +121,20 @@ private:
             session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
             return end(Outcome::ok, "", "");
         }
-        surroundings_.reporter.step(node_.name, Step::deploying);
+        context_.reporter.step(node_.name, Step::deploying);
         protocol::SignedDocument document = sign_document(session, *closure);
 
         // A connection that breaks is made again. What the agent has fetched by then stays: it gives up a fetch whose
         // session is lost, and a new deployment goes on where that one was.
         for (;;) {
             try {
-                const Conversation::Ending ending = converse(session, document, *closure);
+                Conversation::Ending ending = converse(session, document, *closure);
+                if (const auto* left = std::get_if<Detached>(&ending); left && !left->activation_began) {
+                    session.link.connection->abort();
+                    ending = call_off(document, *closure);
+                }
                 const auto* result = std::get_if<protocol::Result>(&ending);
-                if (!result || !is_worth_another(*result)) {
+                if (!result || !should_retry(*result)) {
                     session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
                     return std::visit([this](const auto& known) { on(known); }, ending);
                 }
@@ -114,14 +150,14 @@ private:
     }
 
     std::shared_ptr<const Closure> closure_for(Session& session) {
-        if (!surroundings_.toplevel)
+        if (!context_.toplevel)
             return std::make_shared<const Closure>();
-        if (!surroundings_.build_there)
-            return surroundings_.closure();
+        if (!context_.remote_build)
+            return context_.closure();
         for (;;) {
             try {
-                surroundings_.reporter.step(node_.name, Step::building);
-                return build_on_target(node_, session, surroundings_, progress_);
+                context_.reporter.step(node_.name, Step::building);
+                return build_on_target(node_, session, context_, progress_);
             } catch (const net::ConnectionLost& lost) {
                 loss_ = lost.what();
                 session = reopen(); // what was built by then stays
@@ -131,10 +167,10 @@ private:
 
     // Of a node that shall not lose what somebody else has deployed there.
     std::optional<std::string> unknown_profile(const protocol::Facts& facts) const {
-        if (node_.deployment.replace_unknown_profiles || !protocol::activates(intent_.goal) || !surroundings_.knows)
+        if (node_.deployment.replace_unknown_profiles || !protocol::activates(intent_.goal) || !context_.knows)
             return std::nullopt;
         const auto system = facts.profile ? facts.profile : facts.current_system;
-        if (!system || surroundings_.knows(nix::StorePath::parse_absolute(*system)))
+        if (!system || context_.knows(nix::StorePath::parse_absolute(*system)))
             return std::nullopt;
         return fmt::format("the node's system, {}, is not in this machine's store, so somebody else has deployed it "
                            "(deployment.replaceUnknownProfiles is false)",
@@ -143,23 +179,26 @@ private:
 
     protocol::SignedDocument sign_document(const Session& session, const Closure& closure) {
         const Time time = now();
-        Cargo cargo;
-        if (surroundings_.toplevel)
-            cargo = {.toplevel = surroundings_.toplevel, .closure = closure.summary};
+        Contents contents;
+        if (context_.toplevel)
+            contents = {.toplevel = context_.toplevel, .closure = closure.summary};
         sealed_.clear();
         if (secrets_) { // sealed anew each time, for the bundle repeats the sequence
+            secrets_->bundle.hive = session.name.hive;
+            secrets_->bundle.node = session.name.node;
             sealed_ = seal_bundle(*secrets_, next_sequence(session.facts, time), session.link.node_key);
-            cargo.secrets = protocol::replace_by(as_text(sealed_));
+            contents.secrets = protocol::replace_by(as_text(sealed_));
         }
         protocol::Deployment deployment =
-            make_deployment(node_, intent_, session.facts, session.link.node_key, cargo, time);
+            make_deployment(node_, session.name, intent_, session.facts, session.link.node_key, contents, time);
         deployment.boot_files = closure.boot_files;
         sequence_ = deployment.sequence;
-        return protocol::sign(deployment, surroundings_.identity);
+        return protocol::sign(deployment, context_.identity);
     }
 
     Conversation::Ending converse(Session& session, const protocol::SignedDocument& document, const Closure& closure) {
-        Conversation conversation(node_.name, session, document, {closure, as_text(sealed_)}, surroundings_, progress_);
+        Conversation conversation(node_.name, session, document, {closure, as_text(sealed_)}, activation_limit(),
+                                  context_, progress_);
         const protocol::Facts& facts = session.facts;
         if (facts.last_admitted != document.id())
             conversation.deploy();
@@ -170,36 +209,72 @@ private:
         return conversation.follow();
     }
 
+    // An agent that waits for its nix daemon does not read what its session says, but takes the word of a new one.
+    Conversation::Ending call_off(const protocol::SignedDocument& document, const Closure& closure) {
+        try {
+            Session session = open_session(context_.connect, node_, context_.identity, never_);
+            if (session.facts.last_admitted == document.id())
+                return converse(session, document, closure);
+        } catch (const std::exception& error) {
+            context_.reporter.line(node_.name, fmt::format("it could not be told to stop: {}", error.what()));
+        }
+        return Detached{.activation_began = progress_.activation_seen};
+    }
+
+    // From the activation's beginning to the result, whichever it is.
+    std::chrono::milliseconds activation_limit() const {
+        const auto& rollback = node_.deployment.rollback;
+        const auto& limits = context_.limits;
+        return rollback.activation_timeout + rollback.confirm_timeout + limits.after_rollback +
+               limits.activation_slack +
+               (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : limits.reboot);
+    }
+
     static bool is_before_activation(protocol::DeploymentState state) {
         return state == protocol::DeploymentState::received || state == protocol::DeploymentState::fetching;
     }
 
     // Whether the agent gave the deployment up because it had lost us, and we are back.
-    bool is_worth_another(const protocol::Result& result) {
+    bool should_retry(const protocol::Result& result) {
         const bool given_up =
             result.code == "session-lost" || result.code == "agent-restarted" || result.code == "cancelled";
-        return given_up && (loss_ || result.code != "cancelled") && !surroundings_.interrupt.requested() &&
-               ++reconnects_ <= surroundings_.patience.reconnects_before_activation;
+        return given_up && (loss_ || result.code != "cancelled") && !context_.interrupt.requested() &&
+               ++reconnects_ <= context_.limits.reconnects_before_activation;
     }
 
     void on(const protocol::Result& result) {
         end(result.outcome, result.code, result.message);
         report_.generation = result.generation;
-        if (surroundings_.interrupt.requested() && result.outcome == Outcome::failed_before_activation)
+        if (context_.interrupt.requested() && result.outcome == Outcome::failed_before_activation)
             report_.outcome = Outcome::interrupted;
     }
 
-    void on(const LeftAlone& left) {
+    void on(const Detached& left) {
         if (left.activation_began)
             end(Outcome::unknown, "interrupted",
-                fmt::format(
-                    "its activation had begun ({}) and goes on to its end on the node: `waggle status --on {}` shows "
-                    "what runs there",
-                    protocol::to_string(progress_.state), node_.name));
+                fmt::format("left while it was {}: {}; `waggle status --on {}` shows what runs there",
+                            protocol::to_string(progress_.state), what_follows(), node_.name));
         else
             end(Outcome::interrupted, "interrupted",
                 fmt::format("stopped while it was {}; nothing was changed but verified paths in its store",
                             protocol::to_string(progress_.state)));
+    }
+
+    // What the node does with an activation that nobody waits for.
+    std::string what_follows() const {
+        const auto& rollback = node_.deployment.rollback;
+        const auto way_to_keep = fmt::format("`waggle confirm --on {}` keeps the new system", node_.name);
+        if (!rollback.enable || intent_.no_rollback)
+            return "it goes on to its end on the node";
+        if (progress_.activated_at)
+            return fmt::format(
+                "unconfirmed, rolls back in {} s: {}",
+                std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::seconds>(
+                                              *progress_.activated_at + rollback.confirm_timeout - Clock::now())
+                                              .count()),
+                way_to_keep);
+        return fmt::format("it goes on on the node, unconfirmed, and rolls back {} s after its end: until then {}",
+                           rollback.confirm_timeout.count(), way_to_keep);
     }
 
     // Whether the deployment may be past the point from which it goes on without us.
@@ -212,19 +287,21 @@ private:
     Session reopen() {
         const bool patient = may_have_begun();
         // A node that cannot be reached any more goes back by itself: the true end is heard after that.
-        const auto patience = surroundings_.patience;
-        const Deadline give_up = deadline_in(
-            std::max(patience.reattach, node_.deployment.rollback.confirm_timeout + patience.after_rollback) +
-            (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : patience.reboot));
-        if (++losses_ > patience.reconnects || (!patient && ++reconnects_ > patience.reconnects_before_activation))
-            throw Error(fmt::format("the connection broke again and again: {}", *loss_));
+        const auto limits = context_.limits;
+        const Deadline give_up =
+            deadline_in(std::max(limits.reattach, node_.deployment.rollback.confirm_timeout + limits.after_rollback) +
+                        (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : limits.reboot));
+        if (++losses_ > limits.reconnects || (!patient && ++reconnects_ > limits.reconnects_before_activation))
+            throw Error(fmt::format("the connection kept failing: {}", *loss_));
         const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarted now
-        surroundings_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
+        context_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
         if (!expected)
-            surroundings_.reporter.line(node_.name, *loss_);
-        for (auto wait = surroundings_.patience.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
+            context_.reporter.line(node_.name, *loss_);
+        for (auto wait = context_.limits.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
             try {
-                pause(wait, surroundings_.interrupt);
+                if (progress_.activation_seen && Finishing::asked_to_leave())
+                    throw Error(fmt::format("{}; then it was left", *loss_));
+                (progress_.activation_seen ? never_ : context_.interrupt).wait(wait);
                 return open();
             } catch (const Interrupted&) {
                 throw;
@@ -252,10 +329,11 @@ private:
         if (progress_.sent_at && may_have_begun())
             return end(
                 Outcome::unknown, "lost",
-                fmt::format("{}\nIts activation {}, and goes on to its end on the node: `waggle status --on {}` shows "
-                            "what runs there once it can be reached",
-                            what, progress_.activation_seen ? "had begun" : "may have begun", node_.name));
-        if (surroundings_.interrupt.requested())
+                fmt::format("{}\nIts activation {}: {}; `waggle status --on {}` shows what runs there once it can be "
+                            "reached",
+                            what, progress_.activation_seen ? "had begun" : "may have begun", what_follows(),
+                            node_.name));
+        if (context_.interrupt.requested())
             return end(Outcome::interrupted, "interrupted",
                        progress_.sent_at || progress_.asked_to_build
                            ? "stopped; nothing was changed but verified paths in its store"
@@ -263,9 +341,9 @@ private:
         try {
             throw;
         } catch (const SecretNotRead&) {
-            end(Outcome::hive_error, "secret-not-read", what);
+            end(Outcome::secret_not_read, "secret-not-read", what);
         } catch (const NotBuiltThere& reason) {
-            end(reason.code() == "build-failed" ? Outcome::hive_error : Outcome::failed_before_activation,
+            end(reason.code() == "build-failed" ? Outcome::build_failed : Outcome::failed_before_activation,
                 reason.code(), what);
         } catch (const RefusedByNode& refused) {
             end(Outcome::refused, refused.code(), what);
@@ -280,8 +358,9 @@ private:
 
     const DeployedNode& node_;
     const Intent& intent_;
-    const Surroundings& surroundings_;
+    const DeployContext& context_;
     DeploymentProgress progress_;
+    const Interrupt never_;              // asks for nothing: of a node whose activation has begun
     std::optional<NodeSecrets> secrets_; // nullopt: the node keeps those it has
     Bytes sealed_;                       // the secrets, for the document that was signed last
     NodeReport report_;
@@ -293,8 +372,8 @@ private:
 
 } // namespace
 
-NodeReport deploy_node(const DeployedNode& node, const Intent& intent, const Surroundings& surroundings) noexcept {
-    return NodeDeployment(node, intent, surroundings).run();
+NodeReport deploy_node(const DeployedNode& node, const Intent& intent, const DeployContext& context) noexcept {
+    return NodeDeployment(node, intent, context).run();
 }
 
 } // namespace waggle::trigger

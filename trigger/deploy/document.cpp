@@ -1,5 +1,7 @@
 #include "trigger/deploy/document.hpp"
 
+#include "shared/base/duration.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,21 +16,24 @@ namespace {
 constexpr auto session_expiry = std::chrono::hours(1); // of the start; the finish may be later
 // The node holds notBefore against the later of its clock and the hello, which is a moment older than the document.
 constexpr auto clock_tolerance = std::chrono::minutes(5);
+// Of two clocks that are both right.
+constexpr auto max_clock_difference = std::chrono::minutes(5);
 // As far ahead as a node lets a sequence be.
 constexpr auto max_jump = std::chrono::days(2 * 365);
 
 } // namespace
 
-std::optional<std::string> objection(const DeployedNode& node, const Intent& intent) {
+std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Intent& intent) {
     if (!node.agent_enabled && !intent.remove_agent && protocol::activates(intent.goal))
-        return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one; "
-               "enable it, or say --remove-agent";
+        return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one: "
+               "enable the agent, and where none runs yet bring it there the way the node is deployed today; or say "
+               "--remove-agent, where it is to go";
     if (node.hive.empty() || node.node.empty())
         return "its configuration names no services.waggle-agent.hive and node to ask for";
     return std::nullopt;
 }
 
-std::optional<std::string> objection(const DeployedNode& node, const Facts& facts, Time now) {
+std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Facts& facts, Time now) {
     if (facts.system != node.system)
         return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
                            node.system, facts.system);
@@ -36,8 +41,17 @@ std::optional<std::string> objection(const DeployedNode& node, const Facts& fact
     if (facts.last_sequence > unix_ms(now + max_jump))
         return fmt::format(
             "it says that sequence {} was the last it admitted, which is years ahead of this machine's clock "
-            "({}): correct this clock, or look at the node's console, for it has lost its state or lies",
+            "({}): correct this clock, or run `waggle-agent reset-clock` at the node's console",
             facts.last_sequence, to_rfc3339(now));
+    return std::nullopt;
+}
+
+std::optional<std::string> clock_warning(const Facts& facts, Time now) {
+    const auto ahead = facts.time - now;
+    if (ahead > max_clock_difference)
+        return fmt::format("its clock is {} ahead of this machine's", describe_duration(ahead));
+    if (ahead < -max_clock_difference)
+        return fmt::format("its clock is {} behind this machine's", describe_duration(ahead));
     return std::nullopt;
 }
 
@@ -45,17 +59,17 @@ std::int64_t next_sequence(const Facts& facts, Time now) {
     return std::max(unix_ms(now), facts.last_sequence + 1);
 }
 
-Deployment make_deployment(const DeployedNode& node, const Intent& intent, const Facts& facts,
-                           const ssh::PublicKey& node_key, const Cargo& cargo, Time now) {
+Deployment make_deployment(const DeployedNode& node, const AgentName& name, const Intent& intent, const Facts& facts,
+                           const ssh::PublicKey& node_key, const Contents& contents, Time now) {
     Deployment deployment;
-    deployment.hive = node.hive;
-    deployment.node = node.node;
+    deployment.hive = name.hive;
+    deployment.node = name.node;
     deployment.node_keys = {node_key};
     deployment.system = node.system;
     deployment.goal = intent.goal;
-    deployment.toplevel = cargo.toplevel;
-    deployment.closure = cargo.closure;
-    deployment.secrets = cargo.secrets;
+    deployment.toplevel = contents.toplevel;
+    deployment.closure = contents.closure;
+    deployment.secrets = contents.secrets;
     deployment.sequence = next_sequence(facts, now);
     if (!intent.force)
         deployment.parent = facts.last_admitted;
@@ -69,6 +83,7 @@ Deployment make_deployment(const DeployedNode& node, const Intent& intent, const
     deployment.local_content = node.deployment.local_content;
     deployment.remove_agent = intent.remove_agent;
     deployment.reset_state = intent.reset_state;
+    deployment.install_boot_loader = intent.install_boot_loader;
     deployment.git = intent.git;
     deployment.specialisation = node.deployment.specialisation;
     return deployment;

@@ -9,33 +9,38 @@
 
 namespace waggle::trigger {
 
-// What the operator asked for, the same for all nodes of a run.
+// The operator's options, the same for all nodes of a run.
 struct Intent {
     protocol::Goal goal = protocol::Goal::switch_;
-    bool force = false;                    // whatever was admitted last
-    bool remove_agent = false;             // the new system may be without the agent
-    bool no_rollback = false;              // whatever the hive says
-    bool replace_unknown_profiles = false; // also where the hive says to keep them
-    bool reset_state = false;              // the node may forget a record of earlier deployments that it cannot read
+    bool force = false;                    // ignore the last admitted deployment
+    bool remove_agent = false;             // allow a new system without the agent
+    bool no_rollback = false;              // override the hive
+    bool replace_unknown_profiles = false; // override deployment.replaceUnknownProfiles
+    bool reset_state = false;              // let the node discard an unreadable state file
+    bool install_boot_loader = false;
     protocol::Reboot reboot = protocol::Reboot::never;
     std::optional<protocol::GitRevision> git = std::nullopt;
 };
 
-// What a deployment brings.
-struct Cargo {
+// The content of a deployment.
+struct Contents {
     std::optional<nix::StorePath> toplevel;
     std::optional<protocol::ClosureSummary> closure;
     protocol::Secrets secrets = {};
 };
 
-// Why this node must not be asked to become what was evaluated; nullopt when nothing speaks against it.
-std::optional<std::string> objection(const DeployedNode& node, const Intent& intent);
-std::optional<std::string> objection(const DeployedNode& node, const protocol::Facts& facts, Time now);
+// Why this node must not get the evaluated system, or nullopt.
+std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Intent& intent);
+std::optional<std::string> reason_to_refuse(const DeployedNode& node, const protocol::Facts& facts, Time now);
 
-// The deployment that follows what the agent said of itself.
-protocol::Deployment make_deployment(const DeployedNode& node, const Intent& intent, const protocol::Facts& facts,
-                                     const ssh::PublicKey& node_key, const Cargo& cargo, Time now);
-// The sequence that it has: greater than the last one.
+// A warning if the node's clock and this machine's differ by more than a few minutes.
+std::optional<std::string> clock_warning(const protocol::Facts& facts, Time now);
+
+// Makes the next deployment for the node, addressed to the name that its agent has now.
+protocol::Deployment make_deployment(const DeployedNode& node, const AgentName& name, const Intent& intent,
+                                     const protocol::Facts& facts, const ssh::PublicKey& node_key,
+                                     const Contents& contents, Time now);
+// The sequence number of the next deployment, greater than the last one.
 std::int64_t next_sequence(const protocol::Facts& facts, Time now);
 
 } // namespace waggle::trigger

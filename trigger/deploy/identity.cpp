@@ -2,6 +2,7 @@
 
 #include "shared/base/file.hpp"
 #include "shared/ssh/agent.hpp"
+#include "trigger/trusted_file.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -137,6 +138,7 @@ Identity load_identity(const std::optional<fs::path>& named, const IdentityPlace
     }
     if (!fs::exists(file, ignored))
         throw Error(fmt::format("there is no operator key {}; {}", file.string(), how_to_make_one));
+    require_private_key_file(file);
     try {
         return {std::make_unique<ssh::PrivateKey>(ssh::PrivateKey::load(file)),
                 fmt::format("the file {}", file.string()),

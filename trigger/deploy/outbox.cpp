@@ -22,8 +22,11 @@ public:
 
 } // namespace
 
-Outbox::Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar)
-    : connection_(connection), list_(list), read_nar_(std::move(read_nar)), thread_([this] { run(); }) {}
+Outbox::Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar, TimesWanted& times)
+    : connection_(connection), list_(list), read_nar_(std::move(read_nar)), times_(times), wanted_here_(list.size()),
+      thread_([this] { run(); }) {
+    times_.of_each.resize(list.size());
+}
 
 Outbox::~Outbox() {
     bool in_the_middle = false;
@@ -57,10 +60,13 @@ void Outbox::serve(const std::vector<std::uint32_t>& indices) {
                 throw protocol::BadDocument(
                     fmt::format("the node asked for path {} of a closure list with {} paths; nothing else is served",
                                 index, list_.size()));
+            if (wanted_here_[index] || times_.of_each[index] >= times_.most)
+                throw protocol::BadDocument(fmt::format(
+                    "the node asked for {} again, which it had asked for already: what it fetches is sent once",
+                    list_[index].path.absolute()));
+            wanted_here_[index] = true;
+            ++times_.of_each[index];
         }
-        // Each path is sent once at most in a session; more is not a fetch any more.
-        if (wanted_.size() + indices.size() > list_.size())
-            throw protocol::BadDocument("the node asked for paths that it had asked for already");
         wanted_.insert(wanted_.end(), indices.begin(), indices.end());
     }
     wake_.notify_one();

@@ -16,37 +16,46 @@
 
 namespace waggle::trigger {
 
-// Sends to one node from a thread of its own, so that its events are read while NARs travel. It serves the paths of one
-// closure list and nothing else.
+// How often a node has requested each path of a list, over all its connections. Only what was being sent when a
+// connection broke may be requested again.
+struct TimesWanted {
+    unsigned most = 1; // allowed per path
+    std::vector<unsigned> of_each;
+};
+
+// Sends to one node from a thread of its own, so that the node's events can be read while NARs travel. Serves the paths
+// of one closure list and nothing else.
 class Outbox {
 public:
-    Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar);
-    // Stops where it is; what was not sent yet is not sent any more. Breaks the connection when that takes a while: a
-    // node that takes nothing any more.
+    Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar, TimesWanted& times);
+    // Stops sending at once. Closes the connection if the node does not read what is being sent.
     ~Outbox();
 
-    // Sent before any further piece of a NAR.
+    // Sends the message before any further piece of a NAR.
     void say(std::string message);
-    // Throws protocol::BadDocument for an index that is not in the list.
+    // Queues these paths. Throws protocol::BadDocument for an index that is not in the list, or that the node has
+    // already requested on this connection, or too often in total.
     void serve(const std::vector<std::uint32_t>& indices);
-    // Forgets what is still to be served.
+    // Drops all queued paths.
     void stop_serving();
 
-    // Whether everything that was asked for is on its way.
+    // Whether everything requested has been sent.
     bool idle() const;
     std::uint64_t nar_bytes_sent() const { return nar_bytes_sent_; }
-    // Throws what ended the thread: a path of the own store that cannot be read, the connection.
+    // Throws the error that ended the thread, such as an unreadable store path or a lost connection.
     void check() const;
 
 private:
     void run();
     void serve_one(std::uint32_t index);
     void send_nar(std::uint32_t index);
-    void send_messages(); // what say() was told
+    void send_messages(); // those passed to say()
 
     net::Connection& connection_;
     const protocol::ClosureList& list_;
     ReadNar read_nar_;
+    TimesWanted& times_;
+    std::vector<bool> wanted_here_;
     std::atomic<std::uint64_t> nar_bytes_sent_ = 0;
 
     mutable std::mutex mutex_;
@@ -58,7 +67,7 @@ private:
     bool stop_serving_ = false;
     bool stop_ = false;
     std::exception_ptr failure_;
-    std::thread thread_; // last: it uses all of the above
+    std::thread thread_; // last, because it uses the members above
 };
 
 } // namespace waggle::trigger

@@ -3,6 +3,7 @@
 #include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
 #include "shared/ssh/known_hosts.hpp"
+#include "trigger/trusted_file.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -116,9 +117,21 @@ bool is_revoked(const ssh::PublicKey& key, const fs::path& list) {
 
 } // namespace
 
+namespace {
+
+// Whoever writes there chooses which machine is taken for a node.
+void require_trusted(const fs::path& known_hosts) {
+    if (const std::optional<std::string> reason = reason_to_distrust(known_hosts))
+        throw NoPin(fmt::format("host keys are not looked up where others may have written them: {}", *reason));
+}
+
+} // namespace
+
 KnownHostsFiles::KnownHostsFiles(std::span<const fs::path> named) {
-    for (const fs::path& path : named)
+    for (const fs::path& path : named) {
+        require_trusted(path);
         named_.push_back({path, read_file(path, max_known_hosts_bytes)});
+    }
 }
 
 std::vector<KnownHostsFile> KnownHostsFiles::of(const SshDestination& destination) {
@@ -126,6 +139,7 @@ std::vector<KnownHostsFile> KnownHostsFiles::of(const SshDestination& destinatio
         return named_;
     std::vector<KnownHostsFile> files;
     for (const fs::path& path : destination.known_hosts) {
+        require_trusted(path);
         auto found = read_.find(path);
         if (found == read_.end())
             found = read_.emplace(path, read_file_if_exists(path, max_known_hosts_bytes)).first;

@@ -14,6 +14,33 @@ using protocol::Outcome;
 namespace {
 
 constexpr size_t ssh_processes = 8;
+constexpr size_t most_connecting = 256; // each has a thread; a node that does not answer keeps it for some seconds
+
+} // namespace
+
+namespace {
+
+// The keys by which a node is known at any of its addresses. Throws UnknownHost where it is at none.
+std::vector<ssh::PublicKey> find_keys(const DeploymentOptions& deployment,
+                                      const std::vector<SshDestination>& destinations, KnownHostsFiles& known_hosts) {
+    std::vector<ssh::PublicKey> keys;
+    std::optional<UnknownHost> unknown;
+    for (const SshDestination& destination : destinations) {
+        try {
+            for (const auto& key : choose_pins(deployment, destination, known_hosts.of(destination)))
+                if (std::ranges::find(keys, key) == keys.end())
+                    keys.push_back(key);
+        } catch (const UnknownHost& reason) {
+            if (!unknown)
+                unknown = reason;
+        }
+    }
+    if (keys.empty() && unknown)
+        throw *unknown;
+    for (const SshDestination& destination : destinations)
+        require_not_revoked(keys, destination);
+    return keys;
+}
 
 } // namespace
 
@@ -22,7 +49,7 @@ Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHosts
     struct Question {
         std::string name;
         const DeploymentOptions* deployment = nullptr;
-        SshDestination destination;
+        std::vector<SshDestination> destinations;
         std::string problem;
     };
     std::vector<Question> questions;
@@ -31,8 +58,10 @@ Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHosts
     in_parallel(questions.size(), ssh_processes, [&](size_t i) {
         Question& question = questions[i];
         try {
-            question.destination =
-                find_destination(question.deployment->target_host.value_or(""), question.deployment->target_port);
+            const auto& deployment = *question.deployment;
+            question.destinations = {find_destination(deployment.target_host.value_or(""), deployment.target_port)};
+            for (const std::string& host : deployment.other_hosts)
+                question.destinations.push_back(find_destination(host, deployment.target_port));
         } catch (const std::exception& error) {
             question.problem = error.what();
         }
@@ -46,13 +75,13 @@ Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHosts
             continue;
         }
         try {
-            keys[question.name] =
-                choose_pins(*question.deployment, question.destination, known_hosts.of(question.destination));
-            require_not_revoked(keys[question.name], question.destination);
-            pins.nodes[question.name] = {question.destination, keys[question.name]};
+            auto& destinations = question.destinations;
+            keys[question.name] = find_keys(*question.deployment, destinations, known_hosts);
+            pins.nodes[question.name] = {
+                destinations.front(), keys[question.name], {destinations.begin() + 1, destinations.end()}};
         } catch (const UnknownHost& reason) {
             pins.refusals[question.name] = reason.what();
-            pins.unknown[question.name] = question.destination;
+            pins.unknown[question.name] = question.destinations.front();
         } catch (const Error& reason) {
             pins.refusals[question.name] = reason.what();
         }
@@ -78,14 +107,15 @@ void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)
 Rollout::Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, const ssh::Signer& identity,
                  const Interrupt& interrupt, Reporter& reporter)
     : plan_(std::move(plan)), known_hosts_(known_hosts), store_(store), identity_(identity), interrupt_(interrupt),
-      reporter_(reporter), dialer_(std::make_unique<Dialer>(interrupt)), work_(plan_.parallel) {}
+      reporter_(reporter), dialer_(std::make_unique<Dialer>(interrupt)), places_(plan_.parallel),
+      work_(plan_.parallel == 0 ? 0 : std::max(plan_.parallel, most_connecting)) {}
 
 Rollout::~Rollout() = default;
 
 void Rollout::add(std::vector<EvaluatedNode> nodes, const ReadSecrets& secrets) {
     std::map<std::string, DeploymentOptions> targets;
     for (EvaluatedNode& node : nodes) {
-        node.deployment.agent_via_ssh = plan_.via_ssh.value_or(node.deployment.agent_via_ssh);
+        set_reach(plan_.reach, node);
         targets[node.name] = node.deployment;
     }
     const std::scoped_lock lock(adding_);
@@ -102,21 +132,26 @@ void Rollout::add(std::vector<EvaluatedNode> nodes, const ReadSecrets& secrets) 
 
 void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecrets& secrets) {
     NodeReport report;
-    if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
+    if (const auto reason = reason_to_refuse(node, plan_.intent)) { // without an agent there is nothing to connect to
+        report.node = node.name;
+        report.outcome = Outcome::refused;
+        report.code = "no-agent";
+        report.message = *reason;
+    } else if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
         report.node = node.name;
         report.outcome = Outcome::refused;
         report.code = "no-pin";
         report.message = dialer_->with_line_to_add(refusal->second, node, pins);
     } else {
-        const Dialer::Talk talk(*dialer_);
+        const Dialer::ActiveNode talk(*dialer_);
         std::function<NodeSecrets()> read;
         if (secrets)
             read = [&] { return secrets(node); };
-        std::optional<BuildThere> build_there;
+        std::optional<RemoteBuild> remote_build;
         if (node.deployment.build_on_target)
-            build_there = BuildThere{.drv = node.drv,
-                                     .derivations = [&] { return derivations_.closure(node.drv); },
-                                     .nar_reader = [&] { return derivations_.nar_reader(); }};
+            remote_build = RemoteBuild{.drv = node.drv,
+                                       .derivations = [&] { return derivations_.closure(node.drv); },
+                                       .nar_reader = [&] { return derivations_.nar_reader(); }};
         report = deploy_node(
             node, plan_.intent,
             {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
@@ -126,10 +161,11 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
              .identity = identity_,
              .interrupt = interrupt_,
              .reporter = reporter_,
-             .patience = {},
+             .limits = {},
              .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); },
              .secrets = read,
-             .build_there = build_there});
+             .remote_build = remote_build,
+             .places = &places_});
     }
     reporter_.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
     const std::scoped_lock lock(reporting_);

@@ -4,6 +4,8 @@
 #include "trigger/build/store.hpp"
 #include "trigger/deploy/document.hpp"
 #include "trigger/deploy/pin.hpp"
+#include "trigger/deploy/places.hpp"
+#include "trigger/deploy/reach.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/secrets/node_secrets.hpp"
@@ -22,42 +24,43 @@ namespace waggle::trigger {
 
 class Dialer;
 
-// How a node is reached, and the keys of which it must show one.
+// Where a node can be reached, and the keys of which it must show one.
 struct KnownNode {
     SshDestination destination;
     std::vector<ssh::PublicKey> keys;
+    std::vector<SshDestination> others = {}; // alternatives
 };
 
-// All nodes that are known, and for those that must not be connected to the sentence why.
+// The nodes with usable keys, and the reason for each node that must not be connected to.
 struct Pins {
     std::map<std::string, KnownNode> nodes;
     std::map<std::string, std::string> refusals;
-    std::map<std::string, SshDestination> unknown; // those of the refusals whose key is just not listed anywhere
+    std::map<std::string, SshDestination> unknown; // the refused nodes whose key is merely unknown
 };
 Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHostsFiles& known_hosts);
 
-// Calls `work` with 0 … count-1 from at most `parallel` threads (0: as many as there is work), and returns when all is
-// done. `work` must not throw.
+// Calls `work` with 0 … count-1 from at most `parallel` threads (0: one per call), and returns when all calls are done.
+// `work` must not throw.
 void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)>& work);
 
 struct RolloutPlan {
     Intent intent;
-    size_t parallel = 10;
-    std::optional<bool> via_ssh; // instead of deployment.agent.via
+    size_t parallel = 10; // nodes in work, not counting those that are still connecting
+    Reach reach;
 };
 
-// Deploys nodes side by side as they come; none stops another.
+// Deploys nodes in parallel as they are added, independently of each other.
 class Rollout {
 public:
     Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, const ssh::Signer& identity,
             const Interrupt& interrupt, Reporter& reporter);
     ~Rollout();
 
-    // From any thread. Refused are nodes that have the key of another one, also of one that came before. Without
-    // `secrets` the nodes keep those they have.
+    // Adds nodes, from any thread. Refuses nodes that share their key with another node, including earlier ones.
+    // Without `secrets` the nodes keep those that they have.
     using ReadSecrets = std::function<NodeSecrets(const NodeAddress&)>;
     void add(std::vector<EvaluatedNode> nodes, const ReadSecrets& secrets = {});
-    // Waits for all that were added, and returns their reports in the order of their names.
+    // Waits for all added nodes and returns their reports, sorted by name.
     std::vector<NodeReport> finish();
 
 private:
@@ -66,17 +69,18 @@ private:
     const RolloutPlan plan_;
     KnownHostsFiles& known_hosts_;
     Store& store_;
-    Store derivations_; // this machine's, wherever systems are built
+    Store derivations_; // this machine's store, even if systems are built elsewhere
     const ssh::Signer& identity_;
     const Interrupt& interrupt_;
     Reporter& reporter_;
     const std::unique_ptr<Dialer> dialer_;
+    Places places_;
 
-    std::mutex adding_; // known_hosts_ and keys_
+    std::mutex adding_; // guards known_hosts_ and keys_
     std::map<std::string, std::vector<ssh::PublicKey>> keys_;
     std::mutex reporting_;
     std::map<std::string, NodeReport> reports_;
-    WorkQueue work_; // last: it uses all of the above
+    WorkQueue work_; // last, because it uses the members above
 };
 
 } // namespace waggle::trigger

@@ -11,7 +11,7 @@
 
 namespace waggle::trigger {
 
-// The agent said no, with its code and a sentence.
+// The agent refused a request, with a code and a message.
 class RefusedByNode : public Error {
 public:
     explicit RefusedByNode(const protocol::Refused& refused) : Error(refused.message), code_(refused.code) {}
@@ -21,26 +21,24 @@ private:
     std::string code_;
 };
 
-// One authenticated connection to an agent, and what it said of its node.
+// An authenticated connection to an agent, and the facts that it sent about its node.
 struct Session {
     net::NodeConnection link;
     protocol::Facts facts;
+    AgentName name; // the name that the agent answers to
 };
 
-// Opens a connection to the node, in which it has shown a pinned key. Throws what net::Client::connect throws.
+// Opens a connection on which the node has shown a pinned key. Throws what net::Client::connect throws.
 using Connect = std::function<net::NodeConnection(Deadline)>;
 
-// Connects and proves who we are. An agent that restarts itself refuses connections for a moment, and one that is
-// flooded may close ours, so both are tried again for a while, with growing pauses. Throws what `connect` throws,
-// RefusedByNode, net::ConnectionLost, TimedOut, BadDocument.
+// Connects and authenticates. Retries for a while with growing pauses, because an agent refuses connections while it
+// restarts, and may close ours while it is flooded. Falls back to the node's former names. Throws what `connect`
+// throws, RefusedByNode, net::ConnectionLost, TimedOut, BadDocument.
 Session open_session(const Connect& connect, const NodeAddress& address, const ssh::Signer& identity,
                      const Interrupt& interrupt);
 
-// Makes an attempt to reach an agent, again for a while where it failed as one fails against an agent that restarts
-// itself or is flooded; each attempt has a deadline of its own. Throws what the last one threw, or Interrupted.
+// Calls `attempt`, and retries it for a while after errors that a restarting or flooded agent causes. Each attempt has
+// a deadline of its own. Throws what the last attempt threw, or Interrupted.
 void try_for_a_while(const Interrupt& interrupt, const std::function<void()>& attempt);
-
-// Waits until the time is over; throws Interrupted when that is asked for first.
-void pause(std::chrono::milliseconds duration, const Interrupt& interrupt);
 
 } // namespace waggle::trigger

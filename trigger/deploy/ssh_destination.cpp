@@ -105,6 +105,15 @@ SshDestination parse_ssh_configuration(std::string_view output) {
 SshDestination find_destination(const std::string& host, std::optional<std::uint16_t> port) {
     if (host.empty() || host.starts_with('-') || host.find_first_of(" \t\r\n") != host.npos)
         throw Error(fmt::format("deployment.targetHost \"{}\" is not a host name", host));
+    if (host.starts_with('['))
+        throw Error(fmt::format("deployment.targetHost \"{}\": write an IPv6 address without brackets, and the port of "
+                                "its SSH server in deployment.targetPort",
+                                host));
+    if (const size_t colon = host.find(':'); colon != host.npos && host.find(':', colon + 1) == host.npos)
+        throw Error(
+            fmt::format("deployment.targetHost \"{}\" has a port in it: the port of its SSH server belongs into "
+                        "deployment.targetPort, the agent's into deployment.agent.port",
+                        host));
     if (!is_installed("ssh"))
         return plain_destination(host, port);
     Command command{{"ssh"}, {}};

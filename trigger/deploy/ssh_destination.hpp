@@ -16,24 +16,24 @@ struct SshDestination {
     std::string host; // HostName
     std::uint16_t port = 22;
     std::optional<std::string> key_alias;            // HostKeyAlias
-    std::vector<std::filesystem::path> known_hosts;  // those of the user, then the machine's; they need not exist
+    std::vector<std::filesystem::path> known_hosts;  // the user's, then the system's; they need not exist
     std::vector<std::filesystem::path> revoked_keys; // RevokedHostKeys
 
-    // "host", "[host]:port", or the alias, to which ssh adds no port.
+    // The name in known_hosts: "host", "[host]:port", or the alias, to which ssh adds no port.
     std::string listed_as() const;
 };
 
-// What ssh does where nobody configured anything.
+// The destination without any ssh configuration.
 SshDestination plain_destination(const std::string& host, std::optional<std::uint16_t> port);
 
-// Reads the output of `ssh -G`. Throws Error where it has no host name or port.
+// Parses the output of `ssh -G`. Throws Error if it has no host name or port.
 SshDestination parse_ssh_configuration(std::string_view output);
 
-// Asks `ssh -G`, so that ~/.ssh/config counts (or the file that $SSH_CONFIG_FILE names). Where no ssh is installed it
-// is the plain destination. Throws Error with ssh's own words when ssh cannot read its configuration.
+// Asks `ssh -G`, which reads ~/.ssh/config (or the file that $SSH_CONFIG_FILE names). Returns the plain destination if
+// ssh is not installed. Throws Error with ssh's message if ssh cannot read its configuration.
 SshDestination find_destination(const std::string& host, std::optional<std::uint16_t> port);
 
-// "-F FILE" where $SSH_CONFIG_FILE is set, for every ssh that is started.
+// "-F FILE" if $SSH_CONFIG_FILE is set, for every ssh command.
 std::vector<std::string> ssh_configuration_option();
 
 } // namespace waggle::trigger

@@ -3,16 +3,20 @@
 #include "trigger/deploy/ssh_destination.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
+#include <deque>
 
 namespace waggle::trigger {
 
 namespace {
 
 constexpr auto last_words_time = std::chrono::milliseconds(500);
-constexpr size_t max_last_words = 2000;
+constexpr size_t max_last_words = 64 << 10; // a banner may come first
+constexpr std::string_view open_failed = "open failed: ";
 
 // A connection and the ssh that carries it.
 class TunnelConnection : public net::Connection {
@@ -31,7 +35,7 @@ private:
     std::unique_ptr<net::Connection> inner_; // gone first
 };
 
-// What ssh says before it goes: its last line is the reason.
+// What ssh says before it goes.
 std::string last_words(Child& ssh) {
     std::string text;
     std::array<char, 1024> piece{};
@@ -49,9 +53,24 @@ std::string last_words(Child& ssh) {
     return text;
 }
 
-std::string trimmed(const std::string& text) {
-    const size_t end = text.find_last_not_of("\r\n ");
-    return end == text.npos ? "" : text.substr(0, end + 1);
+// Why there is no way: sshd's words where it does not connect, else the last lines, without those that only say that
+// there is none.
+std::string reason_in(std::string_view words) {
+    constexpr size_t most_lines = 3;
+    std::deque<std::string_view> lines;
+    for (size_t begin = 0; begin < words.size();) {
+        const size_t end = std::min(words.find_first_of("\r\n", begin), words.size());
+        const auto line = words.substr(begin, end - begin);
+        if (const size_t at = line.find(open_failed); at != line.npos)
+            return std::string(line.substr(at + open_failed.size()));
+        if (!line.empty() && !line.starts_with("Connection closed by UNKNOWN") &&
+            !line.starts_with("Warning: Permanently added"))
+            lines.push_back(line);
+        if (lines.size() > most_lines)
+            lines.pop_front();
+        begin = end + 1;
+    }
+    return fmt::format("{}", fmt::join(lines, "; "));
 }
 
 } // namespace
@@ -62,12 +81,26 @@ Command tunnel_command(const SshRoute& route) {
     Command command{{"ssh"}, {}};
     for (const std::string& word : ssh_configuration_option())
         command.argv.push_back(word);
-    for (const char* option : {"BatchMode=yes", "ClearAllForwardings=yes", "ForwardAgent=no", "LogLevel=ERROR"})
+    for (const char* option : {"BatchMode=yes", "ClearAllForwardings=yes", "ForwardAgent=no", "LogLevel=INFO"})
         command.argv.insert(command.argv.end(), {"-o", option});
     if (route.ssh_port)
         command.argv.insert(command.argv.end(), {"-p", std::to_string(*route.ssh_port)});
     command.argv.insert(command.argv.end(), {"-W", fmt::format("localhost:{}", route.agent_port), "--", route.host});
     return command;
+}
+
+std::string tunnel_failure(const std::string& command, std::string_view words, const std::string& symptom) {
+    const std::string reason = reason_in(words);
+    if (reason.empty())
+        return fmt::format("{} (by `{}`)", symptom, command);
+    const auto has = [&](std::string_view part) { return reason.find(part) != reason.npos; };
+    const std::string_view advice =
+        has("prohibited")
+            ? "; the node's sshd may not connect to its own port: see AllowTcpForwarding and PermitOpen in "
+              "its sshd_config, and permitopen in authorized_keys"
+        : has("connect failed") ? "; see `systemctl status waggle-agent.socket` on the node"
+                                : "";
+    return fmt::format("ssh leads to no agent: {}{} (`{}`)", reason, advice, command);
 }
 
 net::NodeConnection connect_through_ssh(const SshRoute& route, const std::function<net::NodeConnection(Fd)>& connect) {
@@ -79,9 +112,7 @@ net::NodeConnection connect_through_ssh(const SshRoute& route, const std::functi
         return link;
     } catch (const net::Unreachable& error) {
         ssh.kill(SIGTERM);
-        const std::string words = trimmed(last_words(ssh));
-        throw net::Unreachable(
-            fmt::format("{} (by `{}`{}{})", error.what(), command.to_string(), words.empty() ? "" : ": ", words));
+        throw net::Unreachable(tunnel_failure(command.to_string(), last_words(ssh), error.what()));
     }
 }
 

@@ -7,23 +7,27 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace waggle::trigger {
 
-// The way to an agent whose port cannot be reached from here: `ssh -W localhost:PORT HOST`, so that the node's own sshd
-// connects to the agent. Jump hosts, user and keys are those of ssh's configuration. Inside it is the same TLS session
-// with the same pins: sshd only carries bytes.
+// The route to an agent whose port is not reachable: `ssh -W localhost:PORT HOST` lets the node's own sshd connect to
+// the agent. Jump hosts, user and keys are those of ssh's configuration. The TLS session and its pins stay the same;
+// sshd only forwards bytes.
 struct SshRoute {
-    std::string host; // as in the hive: ssh looks it up in its configuration
+    std::string host; // as in the hive; ssh resolves it by its configuration
     std::optional<std::uint16_t> ssh_port;
     std::uint16_t agent_port = 0;
 };
 
-// The command; nothing is asked on a terminal, because many nodes are connected side by side.
+// The ssh command. It never prompts, because many connections are made in parallel.
 Command tunnel_command(const SshRoute& route);
 
-// Starts ssh and makes a connection over it, which ends ssh when it goes. `connect` is given the socket. What it throws
-// as net::Unreachable gets ssh's own words.
+// Why the connection failed: from ssh's standard error if possible, otherwise from the symptom.
+std::string tunnel_failure(const std::string& command, std::string_view words, const std::string& symptom);
+
+// Starts ssh and calls `connect` with a socket to it. Destroying the connection ends ssh. Adds ssh's own message to a
+// net::Unreachable that `connect` throws.
 net::NodeConnection connect_through_ssh(const SshRoute& route, const std::function<net::NodeConnection(Fd)>& connect);
 
 } // namespace waggle::trigger

@@ -4,6 +4,10 @@
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"
 #include "shared/base/hash.hpp"
+#include "trigger/trusted_file.hpp"
+
+#include <pwd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -28,7 +32,7 @@ std::string file_name(const std::string& key) {
 // The answers in a file that is of this key, else none.
 Json read_answers(const fs::path& file, const std::string& key) {
     try {
-        if (const std::optional<std::string> text = read_file_if_exists(file, max_file_bytes)) {
+        if (const std::optional<std::string> text = read_own_file(file, max_file_bytes)) {
             Json json = protocol::parse_json(*text, "the evaluation cache");
             if (json.is_object() && json.value("v", 0) == 1 && json.value("key", "") == key &&
                 json.contains("answers") && json["answers"].is_object())
@@ -70,7 +74,8 @@ bool holds_secret(const Json& answer) {
 }
 
 EvalCache::EvalCache(const fs::path& folder, const std::string& key)
-    : file_(folder / file_name(key)), key_(key), answers_(read_answers(file_, key_)) {}
+    : file_(make_private_folder(folder) ? folder / file_name(key) : fs::path()), key_(key),
+      answers_(file_.empty() ? Json::object() : read_answers(file_, key_)) {}
 
 const Json* EvalCache::find(const std::string& member) const {
     const auto found = answers_.find(member);
@@ -91,7 +96,6 @@ void EvalCache::save() {
                 fs::last_write_time(file_, fs::file_time_type::clock::now()); // it is in use
             return;
         }
-        fs::create_directories(file_.parent_path());
         Json answers = read_answers(file_, key_);
         answers.update(added_);
         write_file_atomically(file_, Json{{"v", 1}, {"key", key_}, {"answers", std::move(answers)}}.dump(), 0600);
@@ -102,12 +106,18 @@ void EvalCache::save() {
     }
 }
 
-fs::path eval_cache_folder() {
+std::optional<fs::path> eval_cache_folder() {
     const char* cache = std::getenv("XDG_CACHE_HOME");
     if (cache && *cache == '/')
         return fs::path(cache) / "waggle/eval";
     const char* home = std::getenv("HOME");
-    return (home && *home == '/' ? fs::path(home) : fs::temp_directory_path()) / ".cache/waggle/eval";
+    if (!home || *home != '/') {
+        const passwd* entry = ::getpwuid(::geteuid());
+        home = entry ? entry->pw_dir : nullptr;
+    }
+    if (!home || *home != '/')
+        return std::nullopt;
+    return fs::path(home) / ".cache/waggle/eval";
 }
 
 } // namespace waggle::trigger

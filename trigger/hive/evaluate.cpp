@@ -121,9 +121,13 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
     // Nix prints its answer when all is evaluated, and none at all where a node fails. Traces are printed at once.
     const auto make_command = [&](std::span<const std::string> some, const std::string& marker) {
         Command evaluator = command(fmt::format(
-            "let names = {}; values = {}; tell = name: let text = builtins.toJSON {{ inherit name; value = "
-            "values.${{name}}; }}; "
-            "in builtins.seq text (builtins.trace ({} + text) null); in builtins.foldl' (_: tell) null names",
+            "let names = {}; values = {}; say = answer: let text = builtins.toJSON answer; "
+            "in builtins.seq text (builtins.trace ({} + text)); "
+            "tell = name: say {{ inherit name; value = values.${{name}}; }} null; "
+            "common = (hive.common or (_: {{ nodes = [ ]; }})) names; " // of a hive that an older flake made
+            "ready = if common.nodes == [ ] then null "
+            "else say {{ common = common.nodes; }} (builtins.seq common.ready (say {{ common = [ ]; }} null)); "
+            "in builtins.seq ready (builtins.foldl' (_: tell) null names)",
             names_expression(some), value, nix_string(marker)));
         const std::optional<std::uint64_t> heap = first_heap_bytes(limits);
         if (heap && !std::getenv(heap_variable))
@@ -137,6 +141,7 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
 void Evaluator::run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
                     const std::function<void(const std::string&, const Json&)>& take,
                     std::map<std::string, std::string>& failures) {
+    const size_t count = names.size();
     run(std::move(names), value, limits,
         {.begins = [](auto) {},
          .answered =
@@ -148,6 +153,13 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
                  }
              },
          .failed = [&](const std::string& name, const std::string& message) { failures[name] = message; },
+         .failed_together =
+             [&](std::span<const std::string> some, const std::string& message) {
+                 if (some.size() == count)
+                     throw EvaluationError(message); // the hive's
+                 for (const std::string& name : some)
+                     failures[name] = message;
+             },
          .ended = [](auto) {},
          .line = [&](std::string_view line) { say_once(line); },
          .note = on_line_});
@@ -289,6 +301,13 @@ Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, co
                  }
              },
          .failed = failed,
+         .failed_together =
+             [&](std::span<const std::string> some, const std::string& message) {
+                 if (some.size() == names.size())
+                     throw EvaluationError(message); // the hive's
+                 for (const std::string& name : some)
+                     failed(name, message);
+             },
          .ended = told,
          .line = [&](std::string_view line) { say_once(line); },
          .note = on_line_});

@@ -39,6 +39,30 @@ std::vector<std::string> string_list(Fields& fields, std::string_view key) {
     return strings(fields.array(key, max_items), key);
 }
 
+// The port of an agent, or several.
+std::vector<std::uint16_t> ports(Fields& agent) {
+    constexpr size_t max_ports = 100;
+    if (!agent.at("port").is_array())
+        return {port(agent, "port")};
+    std::vector<std::uint16_t> all;
+    for (const Json& item : agent.array("port", max_ports)) {
+        if (!item.is_number_unsigned() || item.get<std::uint64_t>() > std::numeric_limits<std::uint16_t>::max())
+            throw protocol::BadDocument("deployment.agent.port holds something that is not a port");
+        all.push_back(item.get<std::uint16_t>());
+    }
+    return all;
+}
+
+// Takes the first of a list out of it.
+template <typename Item>
+Item take_first(std::vector<Item>& list, std::string_view what) {
+    if (list.empty())
+        throw protocol::BadDocument(fmt::format("{} is an empty list", what));
+    Item first = std::move(list.front());
+    list.erase(list.begin());
+    return first;
+}
+
 KeySource key_source_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("deployment.keys.{}", name));
     KeySource source;
@@ -62,6 +86,8 @@ KeySource key_source_from_json(const std::string& name, const Json& json) {
     if (!fields.is_null("keyCommand"))
         source.key_command = string_list(fields, "keyCommand");
     source.has_text = fields.boolean("hasText");
+    if (json.contains("allowEmpty")) // a flake that made its hive with an older version does not say it
+        source.allow_empty = fields.boolean("allowEmpty");
     return source;
 }
 
@@ -96,13 +122,18 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
     Fields fields(json, "deployment");
     DeploymentOptions options;
     options.tags = strings(fields.array("tags", 1000), "deployment.tags");
-    options.target_host = optional_string(fields, "targetHost");
+    if (fields.has("targetHost") && !fields.is_null("targetHost")) {
+        options.other_hosts = fields.at("targetHost").is_array() ? string_list(fields, "targetHost")
+                                                                 : std::vector{fields.string("targetHost")};
+        options.target_host = take_first(options.other_hosts, "deployment.targetHost");
+    }
     if (!fields.is_null("targetPort"))
         options.target_port = port(fields, "targetPort");
     if (fields.has("agent")) { // not where the node has none of our modules
         Fields agent(fields.object("agent"), "deployment.agent");
         options.agent_enable = agent.boolean("enable");
-        options.agent_port = port(agent, "port");
+        options.other_ports = ports(agent);
+        options.agent_port = take_first(options.other_ports, "deployment.agent.port");
         options.agent_host_key = optional_string(agent, "hostKey");
         options.agent_via_ssh = optional_string(agent, "via") == "ssh";
     }

@@ -25,9 +25,11 @@ struct HiveInfo {
 struct DeploymentOptions {
     std::vector<std::string> tags;
     std::optional<std::string> target_host;   // nullopt: not deployed over the network
+    std::vector<std::string> other_hosts;     // where it may answer instead
     std::optional<std::uint16_t> target_port; // of sshd: known_hosts lists the host under it
     bool agent_enable = true;
     std::uint16_t agent_port = 9244;
+    std::vector<std::uint16_t> other_ports;    // at which its agent may answer instead
     std::optional<std::string> agent_host_key; // "ssh-ed25519 AAAA…"
     bool agent_via_ssh = false;                // its port is reached by `ssh -W`
     protocol::Rollback rollback;
@@ -38,6 +40,13 @@ struct DeploymentOptions {
     std::vector<KeySource> keys = {};          // where they were asked for
 };
 
+// What an agent calls itself: services.waggle-agent.hive and .node of the system that runs.
+struct AgentName {
+    std::string hive;
+    std::string node;
+    bool operator==(const AgentName&) const = default;
+};
+
 // What a running agent is asked by: enough to open a session, too little to deploy.
 struct NodeAddress {
     std::string name; // the attribute in the hive
@@ -46,6 +55,8 @@ struct NodeAddress {
     std::string node;                        // services.waggle-agent.node
     std::string system;                      // "x86_64-linux"
     std::vector<std::string> operators = {}; // public keys
+    // Other names that the agent may have until it is deployed, likely ones first.
+    std::vector<AgentName> former_names = {};
 };
 
 // A node that is deployed to, whatever it gets.

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <optional>
 
 namespace waggle::trigger {
 
@@ -26,10 +29,55 @@ bool begins_with(std::string_view line, std::string_view word) {
     return line.substr(indentation(line)).starts_with(word);
 }
 
-// As Nix 2.8 says it of a file that was not copied with its tree to the store. Newer ones say why.
-bool is_missing_in_a_tree(std::string_view text) {
-    return text.starts_with("getting status of '/nix/store/") && text.find("-source/") != text.npos &&
-           text.find("No such file or directory") != text.npos;
+// A file that the tree of a flake should have and has not.
+struct MissingFile {
+    std::filesystem::path tree; // "/nix/store/…-source"
+    std::string name;           // within the tree
+};
+
+// What the error says to be missing: Nix 2.8 says it with the words of stat(2), newer ones with their own.
+std::optional<MissingFile> missing_in_a_tree(std::string_view text) {
+    constexpr std::string_view end_of_tree = "-source/";
+    for (const auto& [before, after] :
+         {std::pair<std::string_view, std::string_view>{"getting status of '", "': No such file or directory"},
+          {"path '", "' does not exist"}}) {
+        const size_t end = text.find(after);
+        if (!text.starts_with(before) || end == text.npos)
+            continue;
+        const std::string_view path = text.substr(before.size(), end - before.size());
+        if (const size_t found = path.find(end_of_tree); found != path.npos)
+            return MissingFile{path.substr(0, found + end_of_tree.size() - 1),
+                               std::string(path.substr(found + end_of_tree.size()))};
+    }
+    return std::nullopt;
+}
+
+// The submodule of git that the file would be in (gitmodules(5)), where the tree says that it has one there.
+std::optional<std::string> submodule_of(const MissingFile& file) {
+    constexpr std::string_view key = "path = ";
+    std::string text(1 << 16, '\0');
+    std::ifstream modules(file.tree / ".gitmodules");
+    modules.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<size_t>(modules.gcount()));
+    for (const std::string_view line : lines_of(text)) {
+        const size_t found = line.find(key);
+        if (found == line.npos)
+            continue;
+        std::string path(line.substr(found + key.size()));
+        if (file.name == path || file.name.starts_with(path + '/'))
+            return path;
+    }
+    return std::nullopt;
+}
+
+std::string advice(const MissingFile& file) {
+    if (const auto submodule = submodule_of(file))
+        return fmt::format("\n“{}” is a git submodule, and a flake has those only where they are asked for: "
+                           "name it as git+file:///FOLDER?submodules=1.",
+                           *submodule);
+    if (file.tree.string().starts_with("/nix/store/"))
+        return "\nIn a flake that is a git repository, files exist once git knows them: `git add` it.";
+    return "";
 }
 
 } // namespace
@@ -72,8 +120,8 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     }
     while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
         text.pop_back();
-    if (is_missing_in_a_tree(text))
-        text += "\nIn a flake that is a git repository, files exist once git knows them: `git add` it.";
+    if (const auto file = missing_in_a_tree(text))
+        text += advice(*file);
     return text.empty() ? "nix-instantiate failed without a word" : text;
 }
 

@@ -43,7 +43,9 @@ size_t divided_up(size_t count, size_t parts) {
 } // namespace
 
 std::optional<std::uint64_t> first_heap_bytes(const EvaluationLimits& limits) {
-    const double heap = limits.memory_bytes / static_cast<double>(std::max<size_t>(1, limits.workers)) * heap_part;
+    const double share = std::min(limits.memory_bytes / static_cast<double>(std::max<size_t>(1, limits.workers)),
+                                  limits.process_bytes.value_or(limits.memory_bytes));
+    const double heap = share * heap_part;
     if (heap < least_heap)
         return std::nullopt;
     return static_cast<std::uint64_t>(std::min(heap, most_heap));
@@ -69,6 +71,7 @@ double Schedule::memory_in_use() const {
 }
 
 size_t Schedule::largest_within(double bytes) const {
+    bytes = std::min(bytes, limits_.process_bytes.value_or(bytes));
     size_t nodes = 0;
     while (nodes < most_longest && memory_of(nodes + 1) <= bytes)
         ++nodes;
@@ -196,6 +199,19 @@ std::optional<std::string> Schedule::ended(size_t id, ChunkEnd end, ChunkUsage u
         return std::move(left.front().name);
     put_back(std::move(left));
     return std::nullopt;
+}
+
+std::vector<std::string> Schedule::drop(const std::set<std::string>& names) {
+    std::vector<std::string> dropped;
+    for (const Pending& node : pending_)
+        if (names.contains(node.name))
+            dropped.push_back(node.name);
+    std::erase_if(pending_, [&](const Pending& node) { return names.contains(node.name); });
+    return dropped;
+}
+
+void Schedule::retry(const std::string& name) {
+    pending_.push_front({.name = name});
 }
 
 std::optional<size_t> Schedule::one_too_many(const std::map<size_t, double>& resident_bytes) const {

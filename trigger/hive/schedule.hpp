@@ -13,9 +13,10 @@
 namespace waggle::trigger {
 
 struct EvaluationLimits {
-    size_t workers = 1;              // processes at a time
-    double memory_bytes = 0;         // of all processes together
-    std::optional<size_t> per_chunk; // nodes in one process, 0: all of them; nullopt: by what is learned
+    size_t workers = 1;                       // processes at a time
+    double memory_bytes = 0;                  // of all processes together
+    std::optional<double> process_bytes = {}; // of each process, where it has a limit of its own
+    std::optional<size_t> per_chunk;          // nodes in one process, 0: all of them; nullopt: by what is learned
 };
 
 // With how much memory Nix's garbage collector should begin in each process; nullopt: as Nix has it, where memory is
@@ -57,6 +58,10 @@ public:
     void answered(size_t id, const std::string& name);
     // Returns the node for which there will be no answer, if there is one: it has failed with this process's error.
     std::optional<std::string> ended(size_t id, ChunkEnd end, ChunkUsage usage);
+    // Takes these out of what is left to be started, and returns which were there, in order.
+    std::vector<std::string> drop(const std::set<std::string>& names);
+    // The node that `ended` returned did not fail by itself: it is evaluated again.
+    void retry(const std::string& name);
     // Which process must go, when they hold so many bytes by the ids of their chunks.
     std::optional<size_t> one_too_many(const std::map<size_t, double>& resident_bytes) const;
     // Nothing runs and nothing is left.

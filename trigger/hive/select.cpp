@@ -122,6 +122,12 @@ Selector Selector::parse(std::string_view text) {
     return selector;
 }
 
+bool Selector::names(const std::string& node) const {
+    return std::any_of(rules_.begin(), rules_.end(), [&](const Rule& rule) {
+        return rule.size() == 1 && !rule.front().is_tag && rule.front().glob == node;
+    });
+}
+
 bool Selector::needs_tags() const {
     const auto is_tag = [](const Term& term) { return term.is_tag; };
     return std::any_of(left_out_.begin(), left_out_.end(), is_tag) ||

@@ -20,6 +20,8 @@ public:
     // Throws Error that names the rule and what is wrong with it.
     static Selector parse(std::string_view text);
 
+    // Whether a rule is this node's name.
+    bool names(const std::string& node) const;
     // Whether tags must be known.
     bool needs_tags() const;
 

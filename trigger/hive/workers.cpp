@@ -10,9 +10,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <set>
 
 namespace waggle::trigger {
 
@@ -79,7 +81,8 @@ public:
 
     Chunk chunk;
     std::vector<std::string> answered;
-    std::string tail; // of standard error, without answers
+    std::set<std::string> common; // nodes that stand on what is being evaluated
+    std::string tail;             // of standard error, without answers
     bool over_budget = false;
     const Deadline deadline = deadline_in(evaluation_time);
 
@@ -88,7 +91,10 @@ private:
     void take(std::string line, OnLine on_line, OnAnswer on_answer) {
         if (const size_t found = line.substr(0, marker_within + marker_.size()).find(marker_); found != line.npos) {
             Json answer = protocol::parse_json(line.substr(found + marker_.size()), "the evaluation's answer");
-            on_answer(answer.at("name").get<std::string>(), std::move(answer["value"]));
+            if (const auto nodes = answer.find("common"); nodes != answer.end())
+                common = nodes->get<std::set<std::string>>();
+            else
+                on_answer(answer.at("name").get<std::string>(), std::move(answer["value"]));
             return;
         }
         tail += line + "\n";
@@ -141,6 +147,9 @@ public:
             }
             keep_the_budget();
         }
+        std::ranges::sort(failed_together_);
+        if (!failed_together_.empty())
+            events_.failed_together(failed_together_, error_of_all_);
     }
 
 private:
@@ -192,6 +201,10 @@ private:
                             {.peak_bytes = static_cast<double>(status.peak_memory_bytes), .seconds = worker.seconds()});
         if (!worker.answered.empty())
             events_.ended(worker.answered);
+        if (broken && how == ChunkEnd::failed && !worker.common.empty()) {
+            fail_together(*broken, worker);
+            return;
+        }
         const std::string memory = fmt::format("{} MiB", status.peak_memory_bytes >> 20);
         if (broken && how == ChunkEnd::killed)
             events_.failed(*broken,
@@ -210,6 +223,18 @@ private:
             events_.note(fmt::format("the evaluators took more memory than --eval-memory allows: one with {} was "
                                      "stopped, and what it had left is evaluated later",
                                      memory));
+    }
+
+    // The process ended while it evaluated what its nodes have in common with others. Processes that run by then will
+    // end in the same way.
+    void fail_together(const std::string& first, const Worker& worker) {
+        const std::vector<std::string> left = schedule_.drop(worker.common);
+        failed_together_.insert(failed_together_.end(), left.begin(), left.end());
+        if (worker.common.contains(first))
+            failed_together_.push_back(first);
+        else
+            schedule_.retry(first);
+        error_of_all_ = nix_error(worker.tail, options_.show_trace);
     }
 
     void keep_the_budget() {
@@ -249,6 +274,8 @@ private:
     const EvaluationEvents& events_;
     const Interrupt& interrupt_;
     std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<std::string> failed_together_;
+    std::string error_of_all_;
     Clock::time_point next_look_ = Clock::now();
 };
 

@@ -40,6 +40,8 @@ public:
     virtual void ended(const std::string& node, protocol::Outcome outcome, std::string_view message) = 0;
     // What the whole run is at, as a line of Nix that builds for several nodes; "" when that is over.
     virtual void activity(std::string_view text) = 0;
+    // Whether lines and activities stay where they were printed, so that those of two builds must not be mixed.
+    virtual bool prints_lines() const { return true; }
     // About the whole run, to be kept in sight.
     virtual void note(std::string_view text) = 0;
 };

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace waggle::trigger {
 
@@ -19,7 +20,8 @@ constexpr size_t max_message_lines = 200;
 
 // An error of the hive comes from Nix on this machine, and with --show-trace it may be long.
 size_t max_lines(const NodeReport& report) {
-    return report.outcome == Outcome::hive_error ? std::string::npos : max_message_lines;
+    return report.outcome == Outcome::hive_error || report.outcome == Outcome::build_failed ? std::string::npos
+                                                                                            : max_message_lines;
 }
 
 std::string printable_lines(std::string_view text, size_t max_lines) {
@@ -35,6 +37,26 @@ std::string printable_lines(std::string_view text, size_t max_lines) {
     while (!safe.empty() && safe.back() == '\n')
         safe.pop_back();
     return safe;
+}
+
+// Nodes that fail by the same error of the hive, as by one in a file that all of them import, or for want of an agent.
+bool is_same_failure(const NodeReport& a, const NodeReport& b) {
+    const auto is_the_hives = [](const NodeReport& report) {
+        return report.outcome == Outcome::hive_error || report.code == "no-agent";
+    };
+    return is_the_hives(a) && is_the_hives(b) && a.outcome == b.outcome && a.message == b.message &&
+           a.headline == b.headline && a.log.lines().empty() && b.log.lines().empty();
+}
+
+std::string names_of(std::span<const NodeReport* const> reports) {
+    constexpr size_t max_names = 8;
+    std::string names;
+    for (size_t i = 0; i < reports.size(); ++i) {
+        if (i == max_names && reports.size() > max_names + 1)
+            return names + fmt::format(" and {} more nodes", reports.size() - i);
+        names += (i == 0 ? "" : ", ") + reports[i]->node;
+    }
+    return names;
 }
 
 } // namespace
@@ -64,23 +86,60 @@ std::string format_table(const std::vector<Column>& header, const std::vector<st
     return table;
 }
 
+namespace {
+
+void add_log(std::string& text, const NodeReport& report, std::string_view title,
+             const std::deque<std::string>& lines) {
+    if (lines.empty())
+        return;
+    text += fmt::format("    {}:\n", title);
+    for (const std::string& line : lines)
+        text += fmt::format("      {} | {}\n", report.node, printable(line));
+}
+
+} // namespace
+
 std::string format_failures(std::span<const NodeReport> reports, bool color) {
     std::string text;
+    std::set<const NodeReport*> told;
     for (const NodeReport& report : reports) {
-        if (report.message.empty() && protocol::exit_code(report.outcome) == 0)
+        if (told.contains(&report) || (report.message.empty() && protocol::exit_code(report.outcome) == 0))
             continue;
+        std::vector<const NodeReport*> same;
+        for (const NodeReport& other : reports)
+            if (&other == &report || is_same_failure(report, other))
+                same.push_back(&other);
+        told.insert(same.begin(), same.end());
         const std::string_view word =
             report.headline.empty() ? protocol::to_string(report.outcome) : std::string_view(report.headline);
-        const std::string head = fmt::format("{}: {}", report.node, word);
+        const std::string head = fmt::format("{}: {}", names_of(same), word);
         text += fmt::format("\n{}\n{}\n", styled(head, style_of(report.outcome), color),
                             indented(printable_lines(report.message.empty() ? "no reason was given" : report.message,
                                                      max_lines(report)),
                                      "    "));
-        if (protocol::exit_code(report.outcome) == 0 || report.log.lines().empty())
+        if (protocol::exit_code(report.outcome) == 0)
             continue;
-        text += "    last lines of its log:\n";
-        for (const std::string& line : report.log.lines())
-            text += fmt::format("      {} | {}\n", report.node, printable(line));
+        const bool rolled_back = !report.log.before_rollback().empty();
+        add_log(text, report, "last lines of its log", rolled_back ? report.log.before_rollback() : report.log.lines());
+        if (rolled_back)
+            add_log(text, report, "and of the rollback", report.log.lines());
+    }
+    return text;
+}
+
+std::string format_answers(std::span<const NodeReport> reports) {
+    std::string text;
+    for (size_t i = 0; i < reports.size(); ++i) {
+        const auto is_same = [&](const NodeReport& other) { return other.answer == reports[i].answer; };
+        if (reports[i].answer.empty() || std::ranges::any_of(reports.first(i), is_same))
+            continue;
+        std::vector<const NodeReport*> same;
+        for (const NodeReport& other : reports.subspan(i))
+            if (is_same(other))
+                same.push_back(&other);
+        text += fmt::format("\n{}:\n", names_of(same));
+        for (const std::string& line : reports[i].answer)
+            text += fmt::format("    {}\n", printable(line));
     }
     return text;
 }
@@ -103,7 +162,7 @@ std::string format_summary(std::span<const NodeReport> reports, bool color) {
         text += styled(std::string_view(table).substr(begin, end - begin), style, color) + "\n";
         begin = end + 1;
     }
-    return text + format_failures(reports, color);
+    return text + format_answers(reports) + format_failures(reports, color);
 }
 
 void sort_by_node(std::vector<NodeReport>& reports) {

@@ -18,7 +18,10 @@ std::string format_table(const std::vector<Column>& header, const std::vector<st
 // For every report with something to say: the reason, and for failures the last lines of the log.
 std::string format_failures(std::span<const NodeReport> reports, bool color);
 
-// What is printed at the end of a run: the table and the failures.
+// What nodes have answered: once for those with the same answer.
+std::string format_answers(std::span<const NodeReport> reports);
+
+// What is printed at the end of a run: the table, the answers and the failures.
 std::string format_summary(std::span<const NodeReport> reports, bool color);
 
 // In the order of the nodes' names, in which they are shown.

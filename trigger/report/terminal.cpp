@@ -113,6 +113,7 @@ public:
     void activity(std::string_view text) override {
         change([&] { board_.activity(printable(text)); });
     }
+    bool prints_lines() const override { return false; }
     void note(std::string_view text) override {
         change([&] { notes_ += printable(text) + "\n"; });
     }

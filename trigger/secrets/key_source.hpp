@@ -14,6 +14,7 @@ struct KeySource {
     std::optional<std::string> key_file;  // on this machine
     std::vector<std::string> key_command; // argv
     bool has_text = false;                // the secret is written in the hive
+    bool allow_empty = false;             // a file or an output with nothing in it is meant
 };
 
 } // namespace waggle::trigger

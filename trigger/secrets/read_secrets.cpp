@@ -5,12 +5,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <exception>
+#include <thread>
+#include <utility>
 
 namespace waggle::trigger {
 
@@ -19,6 +24,7 @@ namespace {
 using secret::SecretBytes;
 
 constexpr size_t max_bytes = protocol::max_secret_bytes;
+constexpr auto place_interval = std::chrono::milliseconds(100);
 constexpr size_t shown_error_bytes = 2000; // of a command's standard error: its end says why
 
 Error too_long() {
@@ -58,8 +64,24 @@ std::string last_words(std::string_view standard_error) {
     return fmt::format(":\n{}", words);
 }
 
-SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrupt& interrupt,
+// A place among the commands that run; Ctrl-C ends the wait.
+class CommandPlace {
+public:
+    CommandPlace(CommandPlaces& places, const Interrupt& interrupt) : places_(places) {
+        while (!places_.try_acquire_for(place_interval))
+            interrupt.check();
+    }
+    ~CommandPlace() { places_.release(); }
+    CommandPlace(const CommandPlace&) = delete;
+    CommandPlace& operator=(const CommandPlace&) = delete;
+
+private:
+    CommandPlaces& places_;
+};
+
+SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrupt& interrupt, CommandPlaces& places,
                             std::chrono::milliseconds time) {
+    const CommandPlace place(places, interrupt);
     const Command command{.argv = argv, .extra_environment = {}};
     SecretBytes content;
     const auto collect = [&](std::string_view piece) {
@@ -68,9 +90,12 @@ SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrup
         content.insert(content.end(), piece.begin(), piece.end());
     };
     try {
-        const RunResult result =
-            run(command,
-                {.deadline = deadline_in(time), .on_stdout = collect, .on_stderr_line = {}, .interrupt = &interrupt});
+        // A helper that the command leaves behind (gpg-agent, an ssh master) may hold its output open.
+        const RunResult result = run(command, {.deadline = deadline_in(time),
+                                               .on_stdout = collect,
+                                               .on_stderr_line = {},
+                                               .interrupt = &interrupt,
+                                               .until_exit = true});
         interrupt.check(); // Ctrl-C reaches the child as well
         if (!result.status.success())
             throw Error(fmt::format("it ended with {}{}", result.status.to_string(), last_words(result.err_tail)));
@@ -85,15 +110,27 @@ SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrup
     }
 }
 
+// Nothing, or white space alone, is what a failure in the middle of a pipe leaves, and would replace a good secret.
+bool is_empty(const SecretBytes& content) {
+    return as_text(content).find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+SecretBytes not_empty(SecretBytes content, const KeySource& source, const std::string& where) {
+    if (!source.allow_empty && is_empty(content))
+        throw Error(fmt::format("{} is empty; if that is meant, set allowEmpty", where));
+    return content;
+}
+
 SecretBytes read_secret(const KeySource& source, const KeyTexts& texts, const Interrupt& interrupt,
-                        std::chrono::milliseconds command_time) {
+                        CommandPlaces& places, std::chrono::milliseconds command_time) {
     const int sources = (source.key_file ? 1 : 0) + (source.key_command.empty() ? 0 : 1) + (source.has_text ? 1 : 0);
     if (sources != 1)
         throw Error("exactly one of text, keyFile and keyCommand must be set");
     if (source.key_file)
-        return read_key_file(*source.key_file);
+        return not_empty(read_key_file(*source.key_file), source, fmt::format("keyFile {}", *source.key_file));
     if (!source.key_command.empty())
-        return run_key_command(source.key_command, interrupt, command_time);
+        return not_empty(run_key_command(source.key_command, interrupt, places, command_time), source,
+                         fmt::format("the output of keyCommand `{}`", Command{source.key_command, {}}.to_string()));
     const auto text = texts.find(source.file.name);
     if (text == texts.end())
         throw Error("its text was not evaluated");
@@ -105,18 +142,48 @@ SecretBytes read_secret(const KeySource& source, const KeyTexts& texts, const In
 } // namespace
 
 protocol::SecretBundle read_secrets(std::span<const KeySource> sources, const KeyTexts& texts,
-                                    const Interrupt& interrupt, std::chrono::milliseconds command_time) {
+                                    const Interrupt& interrupt, CommandPlaces& places,
+                                    std::chrono::milliseconds command_time) {
     protocol::SecretBundle bundle;
-    bundle.secrets.reserve(sources.size());
-    for (const KeySource& source : sources) {
+    bundle.secrets.resize(sources.size());
+    std::vector<std::exception_ptr> failures(sources.size());
+    const auto read = [&](size_t i) {
         try {
-            bundle.secrets.push_back({source.file, read_secret(source, texts, interrupt, command_time)});
+            bundle.secrets[i] = {sources[i].file, read_secret(sources[i], texts, interrupt, places, command_time)};
+        } catch (...) {
+            failures[i] = std::current_exception();
+        }
+    };
+    {
+        std::atomic<size_t> next = 0;
+        const auto read_commands = [&] {
+            for (size_t i = next++; i < sources.size(); i = next++)
+                if (!sources[i].key_command.empty())
+                    read(i);
+        };
+        const auto commands = std::ranges::count_if(sources, [](const auto& key) { return !key.key_command.empty(); });
+        std::vector<std::jthread> threads;
+        for (std::ptrdiff_t i = 1; i < std::min<std::ptrdiff_t>(commands, max_key_commands); ++i)
+            threads.emplace_back(read_commands);
+        for (size_t i = 0; i < sources.size(); ++i)
+            if (sources[i].key_command.empty())
+                read(i);
+        read_commands();
+    }
+    std::vector<std::string> problems;
+    for (size_t i = 0; i < sources.size(); ++i) {
+        if (!failures[i])
+            continue;
+        try {
+            std::rethrow_exception(failures[i]);
         } catch (const Interrupted&) {
             throw;
         } catch (const Error& error) {
-            throw SecretNotRead(fmt::format("deployment.keys.{}: {}", source.file.name, error.what()));
+            problems.push_back(fmt::format("deployment.keys.{}: {}", sources[i].file.name, error.what()));
         }
     }
+    if (!problems.empty())
+        throw SecretNotRead(fmt::format("{}", fmt::join(problems, "\n")));
     std::ranges::sort(bundle.secrets, {}, [](const protocol::Secret& secret) { return secret.file.name; });
     try {
         protocol::require_valid(bundle);

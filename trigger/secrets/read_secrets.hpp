@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <map>
+#include <semaphore>
 #include <span>
 #include <string>
 
@@ -29,10 +30,14 @@ struct EvaluatedKeyTexts {
 // A key command may have to ask a person for a PIN.
 inline constexpr auto key_command_time = std::chrono::minutes(2);
 
-// Reads the secrets from where they are: texts, files, the output of commands. In a bundle without hive, node and
-// sequence. Throws SecretNotRead, Interrupted.
+// Commands that run at a time, of all nodes together: a password store or a token answers few at once.
+inline constexpr int max_key_commands = 8;
+using CommandPlaces = std::counting_semaphore<max_key_commands>;
+
+// Reads the secrets from where they are: texts, files, the output of commands, which run side by side. In a bundle
+// without hive, node and sequence. Throws SecretNotRead, which names each that could not be read, and Interrupted.
 protocol::SecretBundle read_secrets(std::span<const KeySource> sources, const KeyTexts& texts,
-                                    const Interrupt& interrupt,
+                                    const Interrupt& interrupt, CommandPlaces& places,
                                     std::chrono::milliseconds command_time = key_command_time);
 
 // No core dump of this process from now on, nor of what it starts.

@@ -11,7 +11,7 @@ NodeSecrets SecretReader::operator()(const NodeAddress& node) const {
         throw SecretNotRead(failure->second);
     const auto texts = texts_.nodes.find(node.name);
     return {.bundle = read_secrets(node.deployment.keys, texts == texts_.nodes.end() ? KeyTexts{} : texts->second,
-                                   *interrupt_),
+                                   *interrupt_, *places_),
             .recovery_recipients = recovery_recipients_};
 }
 

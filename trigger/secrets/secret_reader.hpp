@@ -4,6 +4,7 @@
 #include "trigger/secrets/node_secrets.hpp"
 #include "trigger/secrets/read_secrets.hpp"
 
+#include <memory>
 #include <vector>
 
 namespace waggle::trigger {
@@ -22,6 +23,7 @@ private:
     EvaluatedKeyTexts texts_;
     std::vector<secret::Recipient> recovery_recipients_;
     const Interrupt* interrupt_;
+    std::shared_ptr<CommandPlaces> places_ = std::make_shared<CommandPlaces>(max_key_commands); // copies share them
 };
 
 } // namespace waggle::trigger

@@ -87,6 +87,6 @@ in
   openssh = hostPrograms "openssh" [ "ssh" "ssh-keygen" ];
   systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
 } // lib.genAttrs [
-  "age" "boost" "ccache" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
+  "age" "boost" "ccache" "clang" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
   "procps" "shellcheck" "spdlog" "zlib" "zstd"
 ] placeholder

@@ -32,6 +32,7 @@ agent() { # MODULE
 NIX
     ask 'let inherit (hive.configurations.a) config; in {
         unit = config.systemd.units."waggle-agent.service".text;
+        socket = (config.systemd.units."waggle-agent.socket" or { text = ""; }).text;
         wantedBy = config.systemd.units."waggle-agent.service".wantedBy;
         file = builtins.head (builtins.filter (drv: builtins.match ".*-waggle-agent.json.drv" drv != null)
             (builtins.attrNames (builtins.getContext config.systemd.units."waggle-agent.service".text)));
@@ -48,6 +49,7 @@ NIX
 has() { grep -Fxq -- "$1" <<<"$unit" || { echo "$unit"; return 1; }; }
 lacks() { ! grep -q -- "$1" <<<"$unit"; }
 starts() { grep -Eq "^$1" <<<"$unit" || { echo "$unit"; return 1; }; }
+socket_has() { jq -r .socket <<<"$system" | grep -Fxq -- "$1" || { jq -r .socket <<<"$system"; return 1; }; }
 of_system() { jq -e "$1" <<<"$system" >/dev/null || { jq 'del(.unit)' <<<"$system"; return 1; }; }
 
 section "defaults, without OpenSSH"
@@ -55,12 +57,12 @@ agent '{ }'
 check "the configuration file" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
     "port": 9244, "operators": ["'"$key"' op"], "identityFile": "/var/lib/waggle-agent/ssh_host_ed25519_key",
     "generateIdentity": true, "stateDir": "/var/lib/waggle-agent", "keep": 20,
-    "settings": {"logLevel": "info", "maxConnections": 32, "maxConnectionsPerAddress": 8} }'
+    "settings": {"logLevel": "info", "maxConnections": 32, "maxConnectionsPerAddress": 8, "storeTimeout": 600} }'
 check "what the unit runs" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
 check "starts at boot" of_system '.wantedBy == ["multi-user.target"]'
 check "its commands are there for the person at the console" of_system '.programs | length == 1'
 for line in Type=notify Restart=always RestartSec=100ms StartLimitIntervalSec=0 DefaultDependencies=false \
-    X-RestartIfChanged=false X-StopOnRemoval=false LimitCORE=0 Wants=network.target \
+    X-RestartIfChanged=false X-StopOnRemoval=false LimitCORE=0 "Wants=network.target waggle-agent.socket" \
     RequiresMountsFor=/var/lib/waggle-agent RequiresMountsFor=/var/lib/waggle-agent/ssh_host_ed25519_key \
     CapabilityBoundingSet= NoNewPrivileges=true ProtectSystem=strict MemoryDenyWriteExecute=true \
     StateDirectory=waggle-agent StateDirectoryMode=0700; do
@@ -68,6 +70,10 @@ for line in Type=notify Restart=always RestartSec=100ms StartLimitIntervalSec=0 
 done
 check "it requires nothing but those mounts" lacks '^\(Requires\|BindsTo\|Requisite\|PartOf\)='
 check "systemd and Nix in its PATH" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-nix[^:]*/bin:'
+for line in ListenStream=9244 BindIPv6Only=both FreeBind=true ReusePort=true TriggerLimitIntervalSec=0 \
+    DefaultDependencies=false; do
+    check "its socket: $line" socket_has "$line"
+done
 check "the firewall is closed" of_system '.ports == [] and .interfaces == {} and .tmpfiles == []'
 
 section "with OpenSSH"
@@ -88,10 +94,18 @@ section "other options"
 agent '{ services.waggle-agent = { node = "n"; hive = "h"; port = 9300; listen = [ "wg0" "eth1" ]; openFirewall = true;
     settings = { logLevel = "debug"; maxConnections = 5; }; }; }'
 check "are in the file" satisfies '.node == "n" and .hive == "h" and .port == 9300 and .listen == ["wg0", "eth1"] and
-    .settings == {"logLevel": "debug", "maxConnections": 5, "maxConnectionsPerAddress": 8}'
+    .settings == {"logLevel": "debug", "maxConnections": 5, "maxConnectionsPerAddress": 8, "storeTimeout": 600}'
+check "interfaces have no socket unit" of_system '.socket == ""'
+check "nor does the service want one" has Wants=network.target
 check "the firewall is open on the interfaces" of_system '.interfaces.wg0 == [9300] and .interfaces.eth1 == [9300] and .ports == []'
 agent '{ services.waggle-agent = { listen = [ "wg0" "10.0.0.1" ]; openFirewall = true; }; }'
 check "on all of them where there is an address" of_system '.ports == [9244] and .interfaces == {}'
+check "the socket unit has the address" socket_has ListenStream=10.0.0.1:9244
+check "and not the interface" of_system '.socket | contains("wg0") | not'
+agent '{ services.waggle-agent = { listen = [ "::" "10.0.0.1" "2001:db8::7" ]; port = 9300; }; }'
+for line in "ListenStream=[::]:9300" ListenStream=10.0.0.1:9300 "ListenStream=[2001:db8::7]:9300" BindIPv6Only=ipv6-only; do
+    check "its socket: $line" socket_has "$line"
+done
 agent '{ services.waggle-agent.stateDir = "/srv/waggle"; }'
 check "a state directory elsewhere is writable" has ReadWritePaths=/srv/waggle
 check "and made" of_system '.tmpfiles == ["d /srv/waggle 0700 root root -"]'

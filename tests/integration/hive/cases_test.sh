@@ -97,6 +97,21 @@ check "an unknown one is refused" fails "\`meta.noSuchOption' does not exist"
 of network .info
 check "network is another name of it" satisfies '.meta.description == "from elsewhere" and .nodes == ["host-a"]'
 check "where what only others know is let be" warns "network.enableRollback is not used"
+of network-words '.info'
+check "resources are no nodes" satisfies '.nodes == ["host-a", "host-b", "named", "not.a.host.name"]'
+check "and are named with the other words that have no meaning here" warns "network.enableRollback, network.nixConfig, resources are not used"
+of network-words '.deployments [ "host-a" "host-b" ]'
+check "so are a node's" warns "deployment.substituteOnDestination, deployment.targetEnv: set and not used"
+check "a node that is only to be built has no agent to be asked" satisfies '.["host-b"].agent.enable == false and .["host-a"].agent.enable'
+of network-words '.nodes [ "host-a" "host-b" ]'
+check "their systems evaluate" satisfies 'map(.drvPath | endswith(".drv")) == [true, true]'
+of network-words '.keys [ "host-b" ]'
+check "a morph secret is a key, from beside the network" satisfies \
+    '.["host-b"].keys.relative | .path == "/etc/app/key" and .user == "app" and .group == "root" and .permissions == "0400" and (.keyFile | endswith("/cases/secrets/a"))'
+check "or from where it says" satisfies '.["host-b"].keys.absolute | .path == "/srv/file" and .keyFile == "/secrets/b" and .permissions == "0440"'
+of network-words '.introspect ({ nodes, ... }: builtins.mapAttrs (_: node: node.config.networking.hostName) nodes)'
+check "a node's host name is its name, where it can be one and nothing else is said" satisfies \
+    '.["host-a"] == "host-a" and .named == "other" and .["not.a.host.name"] != "not.a.host.name"'
 of network '.deployments [ "host-a" ]'
 check "and network.pkgs is morph's name for nixpkgs" tags host-a '["aarch64-linux"]'
 of network-and-meta .info

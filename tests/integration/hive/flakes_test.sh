@@ -55,8 +55,9 @@ flake() { # OUTPUTS: a flake in the current folder
     nixpkgs.url = "path:$nixpkgs";
     waggle = { url = "path:$work/waggle"; inputs.nixpkgs.follows = "nixpkgs"; };
     colmena.url = "path:$source_dir/tests/hives/colmena";
+    deploy-rs.url = "path:$source_dir/tests/hives/deploy-rs";
   };
-  outputs = { self, nixpkgs, waggle, colmena }:
+  outputs = { self, nixpkgs, waggle, colmena, deploy-rs }:
     let
       pkgs = import nixpkgs { system = "x86_64-linux"; };
       machine = $machine;
@@ -134,7 +135,39 @@ NIX_PATH=nixpkgs=$nixpkgs waggle build --dry-run --on nobody -f hive.nix
 check "hive.nix by name" fails "“nobody”"
 flake "packages = { };"
 waggle build --dry-run
-check "a flake that is no hive, with a hive.nix beside" fails "none of the outputs waggleHive, colmenaHive, colmena, nixosConfigurations" "hive.nix in its folder"
+check "a flake that is no hive, with a hive.nix beside" fails "none of the outputs waggleHive, colmenaHive, colmena, deploy, nixosConfigurations" "hive.nix in its folder"
+
+section "deploy-rs"
+enter deploy-rs
+flake "nixosConfigurations.web = nixpkgs.lib.nixosSystem { system = \"x86_64-linux\"; modules = [ machine waggle.nixosModules.default agent { networking.hostName = \"w\"; } ]; };
+  nixosConfigurations.db-system = nixpkgs.lib.nixosSystem { system = \"x86_64-linux\"; modules = [ machine waggle.nixosModules.default
+    { networking.hostName = \"d\"; deployment.agent.via = \"ssh\"; } ]; };
+  nixosConfigurations.not-deployed = nixpkgs.lib.nixosSystem { system = \"x86_64-linux\"; modules = [ machine { networking.hostName = \"n\"; } ]; };
+  deploy = {
+    sshUser = \"everybody\";
+    nodes.web = { hostname = \"10.0.0.1\"; remoteBuild = true; profiles.system.path = deploy-rs.lib.x86_64-linux.activate.nixos self.nixosConfigurations.web; };
+    nodes.db = { hostname = \"db.example.org\"; sshUser = \"bee\"; profiles.system.path = self.nixosConfigurations.db-system.config.system.build.toplevel; };
+  };"
+waggle nodes --json
+check "its nodes, with their hosts" satisfies '[.[] | [.name, .host]] == [["db", "db.example.org"], ["web", "10.0.0.1"]]'
+waggle build --dry-run
+check "the user of a way through SSH is said not to be used" says_once "deployment.targetUser is set and not used"
+check "their systems are those that the profiles activate, whatever they are called" nodes "db web"
+waggle eval -E '{ nodes, ... }: builtins.mapAttrs (_: n: [ n.config.networking.hostName n.config.deployment.targetUser n.config.deployment.buildOnTarget ]) nodes'
+check "a user of the node, and one of all of them" answers '{"db": ["d", "bee", false], "web": ["w", "everybody", true]}'
+for output in deploy deploy.nodes; do
+    waggle build --dry-run -f ".#$output" --on web
+    check ".#$output" nodes web
+done
+waggle build --dry-run -f .#nixosConfigurations
+check "the configurations are still a hive by name" nodes "db-system not-deployed web"
+sed -i 's/profiles.system.path = self.*toplevel;/profiles.home.path = deploy-rs.lib.x86_64-linux.activate.custom pkgs.hello "x";/' flake.nix
+waggle build --dry-run
+check "a node without a system is left out" nodes web
+check "and it is said" warns "\`db' without a profile \`system': left out"
+sed -i 's/activate.nixos self.nixosConfigurations.web;/activate.custom pkgs.hello "x";/' flake.nix
+waggle build --dry-run
+check "a profile that activates something else" fails "deploy.nodes.web.profiles.system.path" "activates none of the flake's nixosConfigurations"
 
 section "looking at a flake"
 enter looking
@@ -203,7 +236,7 @@ flake "waggleHive = waggle.lib.makeHive { meta.nixpkgs = pkgs; defaults = machin
 echo '{ deployment.tags = [ "first" ]; }' >a.nix
 git add flake.nix
 waggle build --dry-run
-check "a file that git does not know is not there" fails "a.nix"
+check "a file that git does not know is not there, with a word about it" fails "a.nix" "git add"
 git add a.nix
 waggle build --dry-run
 check "a tree that is not committed evaluates" nodes a
@@ -248,7 +281,7 @@ git config --global protocol.file.allow always
 waggle build --dry-run -f "git+file://$work/whole?submodules=1" --on @of-a-submodule
 check "are part of the tree where they are asked for" nodes a
 waggle build --dry-run -f "git+file://$work/whole"
-check "and not where they are not" fails "part/a.nix"
+check "and not where they are not, with a word about it" fails "part/a.nix" "“part” is a git submodule" "?submodules=1"
 cached_waggle build --dry-run -f "git+file://$work/whole?submodules=1"
 cached_waggle build --dry-run -f "git+file://$work/whole"
 check "one is not taken for the other" fails "part/a.nix"
@@ -363,3 +396,44 @@ check "whose text is written nowhere" test -z "$(grep -rl hunter2 "$HOME/.cache/
 cached_waggle nodes --json
 check "waggle nodes knows what was evaluated, too" evaluations 0
 check "the cache is nobody else's" test -z "$(find "$HOME/.cache/waggle/eval" -type f -perm /077)"
+
+section "the cache of another local user, who wants his own system signed"
+if [[ $(cat /proc/self/uid_map) != *" 4294967295" ]]; then
+    echo "SKIP  as a user who is root in a namespace only: files cannot be given to somebody else"
+elif [[ -e /tmp/.cache ]]; then
+    echo "SKIP  there is a /tmp/.cache on this machine already, which is not ours to replace"
+else
+    trap 'rm -rf /tmp/.cache' EXIT
+    attacker=65534
+    drv_of() { awk -v node="$1" '$1 == node { print $2 }' <<<"$out"; }
+    cached_waggle build --dry-run --eval-workers 1
+    honest=$out evil=$(drv_of a)
+    plant() { # FOLDER: the cache as it is, but for b the derivation of a
+        rm -rf "$1" && mkdir -p "$1" && cp -r "$HOME/.cache/waggle" "$1/waggle"
+        sed -i "s|$(basename "$(drv_of b)")|$(basename "$evil")|g" "$1"/waggle/eval/*.json
+    }
+    out=$honest && plant "$work/mine"
+    XDG_CACHE_HOME=$work/mine cached_waggle build --dry-run --eval-workers 1
+    check "(what is planted would be believed of one's own folder)" test "$(drv_of b)" = "$evil"
+    # Where nobody is asked for a home but the password database, whose cache this stands for.
+    home=$(getent passwd "$(id -u)" | cut -d: -f6)
+    mkdir -p "$home/.cache" && mount --bind "$HOME/.cache" "$home/.cache"
+    out=$honest && plant /tmp/.cache && chown -R $attacker /tmp/.cache
+    unset_home=$HOME && unset HOME
+    cached_waggle build --dry-run --eval-workers 1
+    export HOME=$unset_home
+    check "without HOME, /tmp/.cache is not looked at" test "$out" = "$honest"
+    out=$honest && plant "$work/theirs" && chown -R $attacker "$work/theirs"
+    XDG_CACHE_HOME=$work/theirs cached_waggle build --dry-run --eval-workers 1
+    check "a folder of somebody else's is not believed" test "$out" = "$honest"
+    chown -R 0 "$work/theirs" && chmod -R a+rwX "$work/theirs"
+    XDG_CACHE_HOME=$work/theirs cached_waggle build --dry-run --eval-workers 1
+    check "nor one that everybody can write to" test "$out" = "$honest"
+    chmod -R go-rwx "$work/theirs" && chown $attacker "$work"/theirs/waggle/eval/*.json
+    XDG_CACHE_HOME=$work/theirs cached_waggle build --dry-run --eval-workers 1
+    check "nor a file of somebody else's in one's own folder" test "$out" = "$honest"
+    mkdir "$work/linked" && mv "$work/mine/waggle" "$work/elsewhere"
+    mkdir "$work/linked/waggle" && ln -s "$work/elsewhere/eval" "$work/linked/waggle/eval"
+    XDG_CACHE_HOME=$work/linked cached_waggle build --dry-run --eval-workers 1
+    check "nor a folder that is a link" test "$out" = "$honest"
+fi

@@ -31,7 +31,7 @@ node '{ db.text = "honey-8c1f6e"; }'
 ask '.keys [ "a" ]'
 check "are Colmena's" satisfies '.a.keys.db == {
     "path": "/run/keys/db", "user": "root", "group": "root", "permissions": "0600", "uploadAt": "pre-activation", "keyFile": null,
-    "keyCommand": null, "hasText": true, "restartUnits": [], "reloadUnits": [], "neededForUsers": false }'
+    "keyCommand": null, "hasText": true, "restartUnits": [], "reloadUnits": [], "neededForUsers": false, "allowEmpty": false }'
 check "the text is not told" satisfies '(tostring | contains("honey-8c1f6e")) | not'
 ask '.nodes [ "a" ]'
 check "nor with the system" satisfies '.a.keys.db.hasText and ((tostring | contains("honey-8c1f6e")) | not)'
@@ -85,6 +85,15 @@ check "a command has at least a program" fails "keyCommand"
 node '{ x = { }; }'
 ask '.nodes [ "a" ]'
 check "a system with such keys is not built either" fails "Failed assertions:" "one of text, keyFile and keyCommand"
+
+section "units that are to be restarted and that no module defines"
+node '{ x = { text = ""; restartUnits = [ "web.service" "web@1.service" "alias.service" "wbe.service" ]; reloadUnits = [ "gone.socket" "data.mount" ]; }; }' \
+    'systemd.services.web = { aliases = [ "alias.service" ]; serviceConfig.ExecStart = "/bin/true"; }; systemd.services."web@".serviceConfig.ExecStart = "/bin/true";'
+ask '.nodes [ "a" ]'
+check "are named in a warning" warns "deployment.keys.x: restartUnits names wbe.service, and no module of this configuration defines a unit of that name"
+check "each of them" warns "reloadUnits names gone.socket"
+check "and nothing else" test "$(grep -o 'deployment.keys.x: [a-zA-Z]* names [a-z.]*' <<<"$err" | sort -u | wc -l)" = 2
+check "which refuses nothing" succeeds
 
 section "who can open bundles besides"
 hive <<<'{ meta.recoveryRecipients = [ "age1x" ]; a = { }; }'

@@ -109,6 +109,26 @@ check "and after it" unit_has waggle-secrets-data 'After=data.mount waggle-secre
 check "whose secrets wait for it" unit_has one-key 'After=waggle-secrets.service waggle-secrets-data.service'
 check "the early unit requires none of them" no unit_has waggle-secrets 'RequiresMountsFor=/(data|mnt).*'
 
+section "what they may do"
+# The exposure by systemd-analyze, 0 to 10, is at most this; it comes from destDir, which may be anywhere, and from files of others.
+if ! command -v systemd-analyze >/dev/null; then
+    echo "SKIP  systemd-analyze is not installed"
+else
+    exposure() { # UNIT: prints it, in tenths
+        local unit=$work/$1.service
+        jq -r --arg unit "$1" '.units[$unit].text' <<<"$out" >"$unit"
+        systemd-analyze security --offline=true --no-pager "$unit" | sed -nE 's/.*Overall exposure level for [^:]*: ([0-9]+)\.([0-9]).*/\1\2/p'
+    }
+    exposed_at_most() { # LIMIT UNIT
+        local tenths; tenths=$(exposure "$2")
+        echo "      $2: $((10#$tenths / 10)).$((10#$tenths % 10)) (at most $(($1 / 10)).$(($1 % 10)))"
+        ((10#$tenths <= $1))
+    }
+    for unit in waggle-secrets waggle-secrets-data one-key; do
+        check "$unit is no more exposed than it must be" exposed_at_most 20 "$unit"
+    done
+fi
+
 section "two host keys, while one replaces the other"
 node '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "ed25519"; path = "/etc/ssh/new"; } { type = "ed25519"; path = "/etc/ssh/old"; } ]; }'
 check "secrets sealed for the old one are still opened" satisfies '.oldIdentityFiles == ["/etc/ssh/old"]'

@@ -48,10 +48,10 @@ let
 in { alpha = fails "one" 3; beta = { networking.hostName = "beta-again"; }; gamma = fails "other" 4; delta = { networking.hostName = "delta"; }; }
 NIX
 waggle build --build-store $store --eval-node-limit 0
-check "the exit code says hive error" exits 2
+check "the exit code says that builds failed" exits 3
 check "those that can be built are, whatever the order" test "$(awk '{ print $1 }' <<<"$out" | paste -sd ' ')" = "beta delta"
 check "the failures say why, with the builders' last lines" fails "exit code 3" "compiling one" "exit code 4" "compiling other"
-check "and are put down to their nodes" test "$(sed -n '/^gamma: hive-error/,$p' <<<"$err" | grep -c 'exit code 3')" = 0
+check "and are put down to their nodes" test "$(sed -n '/^gamma: build-failed/,$p' <<<"$err" | grep -c 'exit code 3')" = 0
 
 section "what cannot be used"
 for url in https://cache.example.org s3://bucket file:///srv/cache; do

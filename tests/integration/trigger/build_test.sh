@@ -96,13 +96,49 @@ let
 in { alpha = broken; beta = { }; gamma = { pkgs, ... }: { environment.etc.y.source = pkgs.runCommand "other" { } "exit 4"; }; }
 NIX
 waggle build
-check "the exit code says hive error" exits 2
+check "the exit code says that builds failed" exits 3
 check "the nodes that can be built are" test "$(wc -l <<<"$out")" = 1
 check "the failures say why, with the builder's last lines" fails "exit code 3" "exit code 4" "alpha | oh no"
-check "and are put down to their nodes" test "$(sed -n '/^gamma: hive-error/,$p' <<<"$err" | grep -c 'exit code 3')" = 0
+check "and are put down to their nodes" test "$(sed -n '/^gamma: build-failed/,$p' <<<"$err" | grep -c 'exit code 3')" = 0
 check "nothing a builder prints reaches the terminal as it is" test "$(tr -dc '\033' <<<"$err")" = ''
 waggle build --on beta
 check "what was built is not built again" test "$(grep -c building <<<"$err")" = 0
+
+section "a node that no machine here can build"
+unbuildable_hive() { # each run other derivations
+    local salt=$RANDOM$RANDOM
+    hive <<NIX
+let
+  file = system: name: derivation { inherit name system; builder = "/bin/sh"; args = [ "-c" "echo \${name} $salt > \$out" ]; };
+  node = system: name: { inherit name; value.environment.etc.x.source = file system name; };
+in
+builtins.listToAttrs (map (node builtins.currentSystem) [ "a1" "a2" "a3" "a4" ] ++ [ (node "mips64-plan9" "pi") ])
+NIX
+}
+for limit in 0 2 1; do
+    unbuildable_hive
+    waggle build --eval-node-limit $limit
+    check "--eval-node-limit $limit: it alone fails" test "$(grep -o '^[a-z0-9]*: build-failed' <<<"$err" | tr '\n' ' ')" = "pi: build-failed "
+    check "with its own error" fails "mips64-plan9"
+    check "and the others are built" test "$(nodes_printed)" = 4
+done
+
+section "builds that need the same"
+# A builder tells its output how often it ran; two builds at a time would wait for each other in Nix, or build it twice.
+salt=$RANDOM$RANDOM
+hive <<NIX
+let
+  shared = derivation {
+    name = "shared-$salt"; system = builtins.currentSystem; builder = "/bin/sh";
+    args = [ "-c" "echo shared at work; i=0; while [ \$i -lt 100000 ]; do i=\$((i+1)); done; echo > \$out" ];
+  };
+  node = name: { environment.etc.x.source = shared; environment.etc.y.text = name; };
+in { a = node "a"; b = node "b"; c = node "c"; }
+NIX
+waggle build --eval-node-limit 1 --eval-workers 3
+check "all are built" test "$status $(nodes_printed)" = "0 3"
+check "no build waits for a lock of another's" test "$(grep -c 'waiting for lock' <<<"$err")" = 0
+check "the shared one is built once" test "$(grep -c 'shared at work' <<<"$err")" -le 1
 
 section "a git repository is not needed, nor an identity, to build"
 check "there is neither" test ! -e .git -a ! -e "$HOME/.ssh"

@@ -43,6 +43,36 @@ for limit in auto 0 5 1; do
     check "no other node fails" test "$(grep -c ': hive-error$' <<<"$err")" = 1
 done
 
+section "an error of the whole hive"
+sixty_nodes() { # META
+    hive <<NIX
+let n = builtins.genList (i: "node\${toString i}") 60; in
+{ meta = $1; } // builtins.listToAttrs (map (name: { inherit name; value = { }; }) n)
+NIX
+}
+sixty_nodes '{ nixpkgs = throw "the pin cannot be had"; }'
+for command in nodes "build --dry-run" "build --dry-run --on node1,node2" "nodes --on @web"; do
+    # shellcheck disable=SC2086 # words
+    waggle $command
+    check "$command: is told" fails "the pin cannot be had"
+    check "once" test "$(grep -c 'the pin cannot be had' <<<"$err")" = 1
+    check "as a hive error" exits 2
+done
+sixty_nodes '{ nixpkgs = throw "the pin cannot be had"; nodeNixpkgs.node7 = import <nixpkgs> { }; }'
+waggle nodes
+check "a node with a nixpkgs of its own is there" test "$(nodes_printed)" = 2
+check "and the others fail together" test "$(grep -c '^    .*the pin cannot be had' <<<"$err")" = 1
+
+section "memory limits"
+if grep -q __asan_init "$build_dir/trigger/waggle"; then
+    echo "SKIP  of the address space: a program with sanitizers reserves more than any limit allows; system_evaluate has them, too"
+else
+    sixteen_nodes
+    (ulimit -v 1500000; "$build_dir/trigger/waggle" build --dry-run --eval-workers 2 >"$work/out" 2>"$work/err") || true
+    check "of the address space are obeyed" test "$(wc -l <"$work/out")" = 16
+    check "without a process that cannot start" test "$(grep -c 'heap' "$work/err")" = 0
+fi
+
 section "a budget"
 sixteen_nodes
 for memory in 1M 300M 80%; do

@@ -37,6 +37,7 @@ NIX
 commands=(
     'status:facts-escapes facts-wide'
     'whoami:'
+    'confirm:'
     'history:answer-escapes answer-wide'
     'keys:answer-escapes answer-wide'
     'check-health:answer-escapes answer-wide'
@@ -73,7 +74,7 @@ shows() { # FILE NODE…
 documented_exit() { [[ $1 =~ ^[25678]$ ]]; }
 
 section "the table has every subcommand"
-"$build_dir/trigger/waggle" --help | sed -nE '/^Subcommands:/,$ s/^  ([a-z-]+)[ ,].*/\1/p' | sort >has
+"$build_dir/trigger/waggle" --help | sed -nE '/^Global options:/q; s/^  ([a-z][a-z-]*) .*/\1/p' | sort >has
 { printf '%s\n' "${commands[@]}" | cut -d: -f1 | cut -d' ' -f1; tr ' ' '\n' <<<"$ask_no_node"; } | sort -u >named
 check "as waggle --help lists them" diff has named
 

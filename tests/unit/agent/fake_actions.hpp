@@ -1,13 +1,16 @@
 #pragma once
 
-#include "agent/boot_loader.hpp"
-#include "agent/life.hpp"
-#include "agent/system_actions.hpp"
+#include "agent/activation/system_actions.hpp"
+#include "agent/node/boot_loader.hpp"
+#include "agent/state/life.hpp"
 #include "shared/base/error.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,9 +48,9 @@ public:
         record_.previous_profile_link = link;
         record_.boot_id = boot;
         record_.state = state;
-        record_.trail = {{DeploymentState::activating, test_time}};
+        record_.state_log = {{DeploymentState::activating, test_time}};
         if (state != DeploymentState::activating)
-            record_.trail.push_back({state, test_time});
+            record_.state_log.push_back({state, test_time});
         if (state == DeploymentState::activated || state == DeploymentState::committing)
             current = new_system;
     }
@@ -63,7 +66,13 @@ public:
     bool knows_check = false;
     bool needs_reboot_ = false;
     std::map<std::string, int> exit_codes; // "new test" → 4; negative: killed
+    std::set<std::string> does_nothing;    // systems whose script ends before it activates anything
     std::vector<std::string> failed;
+    std::vector<std::string> failed_when_settled; // besides
+    std::vector<std::string> other_failures;
+    std::optional<std::string> lock_holder;
+    std::string inhibitors;
+    std::vector<std::string> done_before_units;
     std::optional<std::string> unhealthy;
     int fails_to_write_at = 0; // the n-th change of the record
     std::vector<SecretsStep> secret_steps;
@@ -74,9 +83,9 @@ public:
     std::vector<std::string> said;
     FakeBootLoader loader{done};
 
-    std::vector<std::string> trail() const {
+    std::vector<std::string> state_log() const {
         std::vector<std::string> states;
-        for (const auto& entry : record_.trail)
+        for (const auto& entry : record_.state_log)
             states.emplace_back(to_string(entry.state));
         return states;
     }
@@ -97,15 +106,32 @@ public:
     std::string profile_link() override { return link; }
     std::optional<std::uint64_t> generation() override { return 4; }
     std::string boot_id() override { return boot; }
-    std::vector<std::string> failed_units() override { return failed; }
+    void remember_units() override { done_before_units = done; }
+    FailedUnits failed_units(Deadline until) override {
+        FailedUnits units{.blamed = {}, .others = other_failures};
+        const bool settled = until > std::chrono::steady_clock::now();
+        for (const auto& unit : failed)
+            (std::ranges::find(record_.failed_units, unit) == record_.failed_units.end() ? units.blamed : units.others)
+                .push_back(unit);
+        if (settled)
+            std::ranges::copy(failed_when_settled, std::back_inserter(units.blamed));
+        return units;
+    }
+    std::chrono::milliseconds settle_time() override { return std::chrono::hours(1); }
+    void say_log_of(const std::string& unit) noexcept override { said.push_back("log of " + unit); }
+    void pause(std::chrono::seconds) override {}
+    std::optional<std::string> switch_lock_holder() override { return lock_holder; }
+    std::string changed_inhibitors(const nix::StorePath&) noexcept override { return inhibitors; }
 
     bool has_check(const nix::StorePath&) override { return knows_check; }
     End switch_to_configuration(const nix::StorePath& toplevel, std::string_view action,
                                 const Switch& options) override {
-        const auto step =
-            std::string(toplevel.name()) + " " + std::string(action) + (options.no_check ? " unchecked" : "");
+        const auto step = std::string(toplevel.name()) + " " + std::string(action) +
+                          (options.no_check ? " unchecked" : "") +
+                          (options.install_boot_loader ? " with the boot loader" : "");
         const auto end = act(step);
-        if (action == "test" && (end.success() || end.code == 4))
+        if (action == "test" && (end.success() || end.code == 4) &&
+            !does_nothing.contains(std::string(toplevel.name())))
             current = toplevel;
         return end;
     }
@@ -139,6 +165,7 @@ public:
     void disarm_activation_timer() noexcept override {}
     void disarm() noexcept override { disarmed = true; }
     End restart_agent() override { return act("restart agent"); }
+    void start_bus() noexcept override { done.emplace_back("bus"); }
     void start_default_target() noexcept override { done.emplace_back("default.target"); }
     void reboot() override { done.emplace_back("reboot"); }
     BootLoader& boot_loader() override { return loader; }

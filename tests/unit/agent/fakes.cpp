@@ -1,5 +1,6 @@
 #include "tests/unit/agent/fakes.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -62,6 +63,10 @@ std::vector<std::optional<nix::PathInfo>> FakeStore::query_path_infos(std::span<
 }
 
 void FakeStore::add_to_store(const nix::PathInfo& info, const nix::NarSource& nar, bool replace) {
+    if (content_.hangs) {
+        on_wait_(fmt::format("adding {} to the store has waited for 30 s", info.path.absolute()));
+        interrupt_->wait(std::chrono::seconds(20));
+    }
     if (content_.valid.contains(info.path) && !replace)
         throw Error("the test's store has this path already"); // Nix would keep what is there
     std::string bytes;
@@ -117,25 +122,25 @@ void FakeUnits::watch(const DeploymentRecord&, const std::function<void(std::str
                 end(*all.deployment, *part->ending);
         });
     }
-    while (mumble) {
+    while (output_delayed) {
         pollfd fd{.fd = interrupt.fd(), .events = POLLIN, .revents = 0};
         ::poll(&fd, 1, 5);
         interrupt.check();
     }
 }
 
-void FakeUnits::write(std::vector<LifeEvent> events, std::optional<Ending> ending) {
+void FakeUnits::write(std::vector<StateEvent> events, std::optional<Ending> ending) {
     const std::lock_guard lock(mutex_);
     parts_.push_back({std::move(events), std::move(ending)});
 }
 
 void FakeUnits::succeed() {
-    write({LifeEvent::activated, LifeEvent::commit, LifeEvent::committed},
+    write({StateEvent::activated, StateEvent::commit, StateEvent::committed},
           Ending{.outcome = protocol::Outcome::ok, .code = "", .message = "", .generation = 8});
 }
 
 void FakeUnits::roll_back(std::string code, std::string message) {
-    write({LifeEvent::fail, LifeEvent::reverted},
+    write({StateEvent::fail, StateEvent::reverted},
           Ending{.outcome = protocol::Outcome::rolled_back, .code = std::move(code), .message = std::move(message)});
 }
 

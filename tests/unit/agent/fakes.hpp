@@ -1,10 +1,10 @@
 #pragma once
 
-#include "agent/deployment_run.hpp"
-#include "agent/host.hpp"
-#include "agent/life.hpp"
-#include "agent/life_units.hpp"
-#include "agent/store.hpp"
+#include "agent/daemon/deployment_run.hpp"
+#include "agent/node/host.hpp"
+#include "agent/node/store.hpp"
+#include "agent/state/life.hpp"
+#include "agent/units/transient_units.hpp"
 #include "shared/base/file.hpp"
 #include "shared/net/connection.hpp"
 #include "shared/protocol/closure_list.hpp"
@@ -53,6 +53,7 @@ struct FakeStoreContent {
     std::set<nix::StorePath> emptied; // valid, but not intact
     int syncs = 0;
     bool away = false;
+    bool hangs = false; // where a path is added, until it is interrupted
     // What the nix daemon does when it is to build.
     std::function<void(const nix::StorePath&, const nix::BuildOptions&)> build;
 };
@@ -61,6 +62,10 @@ class FakeStore : public Store {
 public:
     explicit FakeStore(FakeStoreContent& content) : content_(content) {}
 
+    void watch_waits(const Interrupt& interrupt, std::function<void(const std::string&)> on_wait) override {
+        interrupt_ = &interrupt;
+        on_wait_ = std::move(on_wait);
+    }
     std::string nix_version() override { return "2.8.0"; }
     void add_temp_roots(std::span<const nix::StorePath>) override {}
     std::set<nix::StorePath> query_valid_paths(std::span<const nix::StorePath> paths) override;
@@ -76,6 +81,8 @@ public:
 
 private:
     FakeStoreContent& content_;
+    const Interrupt* interrupt_ = nullptr;
+    std::function<void(const std::string&)> on_wait_;
 };
 
 struct FakeHost : Host {
@@ -84,7 +91,7 @@ struct FakeHost : Host {
     std::string boot = "boot-1";
     std::uint64_t free_bytes = std::uint64_t{1} << 40;
     bool system = true;
-    std::optional<BootRoom> room;
+    std::optional<BootSpace> room;
     std::vector<protocol::BootFile> files_to_boot; // of any system that is in the store
     bool watched = false;
     std::map<nix::StorePath, std::map<std::string, nix::StorePath>> special;
@@ -100,7 +107,7 @@ struct FakeHost : Host {
     std::string boot_id() const override { return boot; }
     std::vector<std::string> failed_units() const override { return {"failed-before.service"}; }
     std::uint64_t free_store_bytes() const override { return free_bytes; }
-    std::optional<BootRoom> boot_room() const override { return room; }
+    std::optional<BootSpace> boot_space() const override { return room; }
     std::vector<protocol::BootFile> boot_files(const nix::StorePath&, protocol::DeviceTrees) const override {
         return files_to_boot;
     }
@@ -111,15 +118,18 @@ struct FakeHost : Host {
     }
     bool is_system(const nix::StorePath&) const override { return system; }
     bool is_generation(const nix::StorePath& toplevel) const override { return generations.contains(toplevel); }
-    std::optional<std::vector<ssh::PublicKey>> operators_in(const nix::StorePath&) const override {
+    std::optional<std::filesystem::path> next_state_dir;
+    std::optional<NextAgent> agent_in(const nix::StorePath&) const override {
         if (!configuration_error.empty())
             throw Error(configuration_error);
-        return next_operators;
+        if (!next_operators)
+            return std::nullopt;
+        return NextAgent{.operators = *next_operators, .state_dir = next_state_dir};
     }
 };
 
 // Units that write into the state what the test says, while somebody watches them.
-class FakeUnits : public LifeUnits {
+class FakeUnits : public TransientUnits {
 public:
     explicit FakeUnits(const std::filesystem::path& state_dir) : state_(state_dir) {}
 
@@ -129,21 +139,21 @@ public:
     void disarm() override {}
     void start_activation(const DeploymentRecord& record) override { add("activate", record); }
     void start_commit(const DeploymentRecord& record) override { add("commit", record); }
-    void start_recovery(const DeploymentRecord& record, Caller caller) override {
-        add(caller == Caller::agent ? "recover" : "recover for " + std::string(to_string(caller)), record);
+    void start_recovery(const DeploymentRecord& record, RecoveryCause caller) override {
+        add(caller == RecoveryCause::agent ? "recover" : "recover for " + std::string(to_string(caller)), record);
     }
     void watch(const DeploymentRecord& record, const std::function<void(std::string_view)>& on_line, const Look& look,
                const Interrupt& interrupt) override;
 
     // For the test. The units print a line, take these steps and, with an ending, end the deployment.
-    void write(std::vector<LifeEvent> events, std::optional<Ending> ending = std::nullopt);
+    void write(std::vector<StateEvent> events, std::optional<Ending> ending = std::nullopt);
     // A whole life from the activation on.
     void succeed();
     void roll_back(std::string code, std::string message);
     void die() { working_ = false; } // without a word
     std::vector<std::string> started() const;
-    std::atomic<bool> mumble = false; // while it is set, their last words are not to be read
-    std::string start_error;          // when set, starting the activation throws it
+    std::atomic<bool> output_delayed = false; // while it is set, their last words are not to be read
+    std::string start_error;                  // when set, starting the activation throws it
 
 private:
     void add(std::string what, const DeploymentRecord& record);
@@ -153,7 +163,7 @@ private:
     mutable std::mutex mutex_;
     std::vector<std::string> started_;
     struct Part {
-        std::vector<LifeEvent> events;
+        std::vector<StateEvent> events;
         std::optional<Ending> ending;
     };
     std::deque<Part> parts_;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "agent/session.hpp"
+#include "agent/daemon/session.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
 #include <gtest/gtest.h>
@@ -96,20 +96,21 @@ protected:
     void start_agent() {
         deployments.reset();
         state = std::make_unique<StateKeeper>(folder.path());
-        world =
-            std::make_unique<World>(World{.host = host,
-                                          .units = *units,
-                                          .state = *state,
-                                          .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
-                                              if (content.away)
-                                                  throw Error("connection refused");
-                                              return std::make_unique<FakeStore>(content);
-                                          },
-                                          .clock = [] { return test_time; },
-                                          .state_dir = folder.path()});
+        environment = std::make_unique<Environment>(
+            Environment{.host = host,
+                        .units = *units,
+                        .state = *state,
+                        .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
+                            if (content.away)
+                                throw Error("connection refused");
+                            return std::make_unique<FakeStore>(content);
+                        },
+                        .store_timeout = std::chrono::seconds(10),
+                        .clock = [] { return test_time; },
+                        .state_dir = folder.path()});
         deployments =
             std::make_unique<Deployments>(NodeIdentity{"demo", "alpha", "x86_64-linux", node_key.public_key()},
-                                          std::vector<ssh::PublicKey>{operator_key.public_key()}, *world, [] {});
+                                          std::vector<ssh::PublicKey>{operator_key.public_key()}, *environment, [] {});
         deployments->resume();
     }
 
@@ -141,7 +142,7 @@ protected:
             record.toplevel = closure.toplevel();
             record.previous_system = test_path('a', "old");
             record.state = last;
-            record.trail = {{last, test_time}};
+            record.state_log = {{last, test_time}};
             record.boot_id = "boot-1";
             all.deployment = record;
         });
@@ -162,7 +163,7 @@ protected:
     std::unique_ptr<FakeUnits> units = std::make_unique<FakeUnits>(folder.path());
     std::int64_t documents = 0;
     std::unique_ptr<StateKeeper> state;
-    std::unique_ptr<World> world;
+    std::unique_ptr<Environment> environment;
     std::unique_ptr<Deployments> deployments;
 };
 

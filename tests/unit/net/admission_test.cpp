@@ -143,20 +143,66 @@ TEST(Admission, OneAddressCannotKeepAnOperatorOut) {
     std::list<RawClient> half_open;
     for (int i = 0; i < 3; ++i)
         half_open.emplace_back(node.server.port(), std::uint8_t{2});
-    RawClient one_too_many(node.server.port(), 2);
-    EXPECT_EQ(one_too_many.receive_all(), "");
+    RawClient one_more(node.server.port(), 2);
+    EXPECT_EQ(half_open.front().receive_all(), "") << "the oldest has made room, long before its time";
+    one_more.send_broken_handshake();
+    EXPECT_NE(one_more.receive_all(), "") << "a TLS alert: the newcomer is listened to";
 
     Client client;
     NodeConnection session = node.open_session(client);
     session.connection->send("in", soon());
     EXPECT_EQ(session.connection->receive(soon()), "in");
+}
 
-    half_open.pop_back(); // its place is free again
-    EXPECT_TRUE(eventually([&] {
-        RawClient next(node.server.port(), 2);
-        next.send_broken_handshake();
-        return !next.receive_all().empty(); // a TLS alert
-    }));
+// An attacker in the operator's network, or behind the same `ssh -W`, opens a new connection for each that is closed.
+TEST(Admission, SilentConnectionsOfTheOperatorsOwnAddressDoNotKeepItOut) {
+    ServerOptions options = loopback();
+    options.hello_timeout = std::chrono::minutes(1);
+    TestNode node(echo, options);
+    Client client;
+    std::list<RawClient> silent;
+    for (int round = 0; round < 5; ++round) {
+        for (size_t i = 0; i < 2 * options.max_connections_per_address; ++i)
+            silent.emplace_back(node.server.port());
+        NodeConnection session = node.open_session(client);
+        session.connection->send("in", soon());
+        EXPECT_EQ(session.connection->receive(soon()), "in");
+    }
+}
+
+TEST(Admission, AHandshakeUnderWayIsNotPushedOutBeforeItsTime) {
+    ServerOptions options = loopback();
+    options.max_connections_per_address = 1;
+    options.least_lifetime = std::chrono::minutes(1);
+    options.hello_timeout = std::chrono::minutes(1);
+    TestNode node(echo, options);
+    Client client;
+    NodeConnection session = node.connect(client);
+    std::list<RawClient> silent;
+    for (int i = 0; i < 20; ++i)
+        silent.emplace_back(node.server.port());
+    RawTlsClient last(node.server.port());
+    EXPECT_THAT(last.read_challenge(), HasSubstr("challenge")) << "the node has seen them all";
+    session.connection->send(protocol::sign_hello(node.hello(session), node.operator_key), soon());
+    session.connection->send("in", soon());
+    EXPECT_EQ(session.connection->receive(soon()), "in");
+}
+
+TEST(Admission, SessionsDoNotTakeThePlacesOfTheirAddress) {
+    ServerOptions options = loopback();
+    options.max_connections_per_address = 2;
+    TestNode node(echo, options);
+    Client client;
+    std::vector<NodeConnection> sessions;
+    for (int i = 0; i < 5; ++i) {
+        sessions.push_back(node.open_session(client));
+        sessions.back().connection->send("in", soon());
+        EXPECT_EQ(sessions.back().connection->receive(soon()), "in");
+    }
+    for (NodeConnection& session : sessions) {
+        session.connection->send("still in", soon());
+        EXPECT_EQ(session.connection->receive(soon()), "still in");
+    }
 }
 
 TEST(Admission, ConnectionsInAllAreLimited) {

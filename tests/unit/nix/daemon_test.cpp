@@ -180,6 +180,44 @@ TEST(Daemon, NamesTheOperationAndTheLastWordsOfAStalledDaemon) {
         "garbage collector lock...");
 }
 
+// A daemon that takes what is said to it, and never answers.
+FakeDaemon silent_daemon() {
+    return FakeDaemon([](const Fd& fd) {
+        std::array<std::byte, 32> greeting;
+        const Deadline deadline = deadline_in(std::chrono::seconds(10));
+        read_exactly(fd, greeting, deadline);
+        write_all(fd, handshake(35), deadline);
+        std::array<std::byte, 4096> rest;
+        while (read_some(fd, rest, deadline) > 0) {
+        }
+    });
+}
+
+TEST(Daemon, TellsOfALongWaitOnceAndEndsItWhenThatIsAskedFor) {
+    FakeDaemon fake = silent_daemon();
+    Daemon daemon = fake.connect();
+    Interrupt interrupt;
+    std::vector<std::string> told;
+    daemon.set_wait_options(
+        {.interrupt = &interrupt, .report_after = milliseconds(20), .on_wait = [&](const auto& doing) {
+             told.push_back(doing);
+             interrupt.request();
+         }});
+    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), Interrupted);
+    EXPECT_EQ(told, std::vector<std::string>{"adding temporary roots"});
+    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), DaemonError); // the connection is closed
+}
+
+TEST(Daemon, ALongWaitThatWasToldOfStillHasItsLimit) {
+    FakeDaemon fake = silent_daemon();
+    Daemon daemon = fake.connect(milliseconds(100));
+    int told = 0;
+    daemon.set_wait_options(
+        {.interrupt = nullptr, .report_after = milliseconds(10), .on_wait = [&](const auto&) { ++told; }});
+    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), DaemonError);
+    EXPECT_EQ(told, 1);
+}
+
 TEST(Daemon, NamesTheOperationInWhichTheConnectionEnded) {
     std::string answer = last() + path_info(info_of(a, {b, c}));
     for (size_t length = 0; length < answer.size(); length += 29) {

@@ -34,6 +34,7 @@ Facts full_facts() {
             .awaits_confirmation = id,
             .boot_id = "b27b8f0c-6d5b-4a2e-9e0d-3f1f0f9a4c11",
             .holds_secrets = true,
+            .failed_units = {"web.service"},
             .time = time};
 }
 
@@ -53,6 +54,7 @@ std::vector<Message> samples() {
               .awaits_confirmation = {},
               .boot_id = "",
               .holds_secrets = false,
+              .failed_units = {},
               .time = time},
         Refused{"unknown-operator", "the key is not an operator of this node"},
         Deploy{sign(sample_deployment(), ssh::PrivateKey::generate())},
@@ -152,6 +154,21 @@ TEST(Messages, AreReadAsTheyWereWritten) {
     EXPECT_EQ(facts.running->operator_key, "SHA256:abc");
 }
 
+TEST(Messages, AHistoryThatIsTooLongLeavesOutTheOldest) {
+    HistoryEntry entry;
+    entry.id = id;
+    entry.toplevel = "/nix/store/" + std::string(200, 'x');
+    entry.message = std::string(max_history_message_bytes, '\1');
+    History history{std::vector(max_history_entries, entry)};
+    history.entries.front().code = "newest";
+    const auto bytes = encode(history);
+    EXPECT_LE(bytes.size(), max_message_bytes);
+    const auto incoming = decode(bytes);
+    const auto& sent = std::get<History>(std::get<Message>(incoming)).entries;
+    EXPECT_GT(sent.size(), 200u);
+    EXPECT_EQ(sent.front().code, "newest");
+}
+
 TEST(Messages, SayWhatIsAbsentWithNull) {
     auto json = json_of(samples()[1]);
     for (auto key : {"currentSystem", "bootedSystem", "profile", "lastAdmitted", "running"})
@@ -228,7 +245,7 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
         {want, "indices", std::vector<int>(max_want_indices + 1, 0),
          "want message: field \"indices\" has more than 4096"},
         {want, "indices", {max_closure_paths}, "want message: field \"indices\" has an item"},
-        {secrets, "secrets", {asleep}, "field \"state\" has the unknown value \"asleep\""},
+        {secrets, "secrets", Json::array({asleep}), "field \"state\" has the unknown value \"asleep\""},
         {secrets, "secrets", std::vector<Json>(max_reported_secrets + 1, status), "field \"secrets\" has more than"},
         {want, "indices", {-1}, "want message: field \"indices\" has an item"},
     };

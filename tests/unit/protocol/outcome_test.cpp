@@ -17,6 +17,8 @@ const Row rows[] = {
     {Outcome::reboot_needed, "reboot-needed", 9},
     {Outcome::ok_units_failed, "ok-units-failed", 4},
     {Outcome::hive_error, "hive-error", 2},
+    {Outcome::build_failed, "build-failed", 3},
+    {Outcome::secret_not_read, "secret-not-read", 10},
     {Outcome::refused, "refused", 5},
     {Outcome::unreachable, "unreachable", 8},
     {Outcome::failed_before_activation, "failed-before-activation", 7},

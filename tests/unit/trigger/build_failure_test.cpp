@@ -58,5 +58,12 @@ TEST(BuildFailure, IsNeverEmpty) {
     EXPECT_FALSE(explain_failure(build_errors("no error here\n"), {"/nix/store/x.drv"}).text.empty());
 }
 
+TEST(ExplainFailure, SaysWhatHelpsAFullDisk) {
+    for (const std::string said : {"error: writing to file: No space left on device\n",
+                                   "error: executing SQLite query: database or disk is full (in '/nix/var/nix/db')\n"})
+        EXPECT_THAT(explain_failure(build_errors(said), {"/nix/store/x.drv"}).text, HasSubstr("nix-collect-garbage"));
+    EXPECT_THAT(explain_failure(build_errors(new_nix), {}).text, Not(HasSubstr("nix-collect-garbage")));
+}
+
 } // namespace
 } // namespace waggle::trigger

@@ -41,9 +41,9 @@ void send_built(AgentSide& side, const Asked& asked, const protocol::ClosureSumm
 class BuildOnTarget : public DeployNode {
 protected:
     BuildOnTarget() {
-        build_there_ = BuildThere{.drv = sample_node("alpha").drv,
-                                  .derivations = [] { return sample_closure(); },
-                                  .nar_reader = [] { return sample_nar_reader(); }};
+        remote_build_ = RemoteBuild{.drv = sample_node("alpha").drv,
+                                    .derivations = [] { return sample_closure(); },
+                                    .nar_reader = [] { return sample_nar_reader(); }};
         nar_reader_ = [] { return ReadNar(); }; // what is built there is not here
         made_here_ = false;
     }
@@ -103,7 +103,7 @@ TEST_F(BuildOnTarget, AFailureIsTheHivesAndNamesItsDerivation) {
                                sample_node("alpha").drv.absolute() + "' failed to build"});
     }});
     const NodeReport report = deploy(agent);
-    EXPECT_EQ(report.outcome, Outcome::hive_error);
+    EXPECT_EQ(report.outcome, Outcome::build_failed);
     EXPECT_EQ(report.code, "build-failed");
     EXPECT_THAT(report.message, HasSubstr("failed with exit code 3"));
     EXPECT_THAT(report.log.lines(), ElementsAre("hello> oh no"));
@@ -165,7 +165,7 @@ TEST_F(BuildOnTarget, NothingOutsideTheDerivationsIsServed) {
 }
 
 TEST_F(BuildOnTarget, ANodeThatTalksWithoutEndIsNotListenedToForever) {
-    patience_.events = 100;
+    patience_.messages = 100;
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         take_build(side);
@@ -174,7 +174,7 @@ TEST_F(BuildOnTarget, ANodeThatTalksWithoutEndIsNotListenedToForever) {
     }});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
-    EXPECT_THAT(report.message, HasSubstr("more than 100 events"));
+    EXPECT_THAT(report.message, HasSubstr("more than 100 messages"));
 }
 
 TEST_F(BuildOnTarget, AfterALostConnectionItIsAskedForAgain) {

@@ -1,13 +1,18 @@
 #include "trigger/cli.hpp"
+#include "trigger/report/escape.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <sstream>
 
 namespace waggle::trigger {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::variant<CommandLine, Usage> parse(std::vector<const char*> words) {
     words.insert(words.begin(), "waggle");
@@ -39,6 +44,16 @@ TEST(CommandLineOf, ApplyHasDefaults) {
     EXPECT_FALSE(apply.force);
 }
 
+TEST(CommandLineOf, WhatBelongsToTheBootLoaderGoesWithGoalsThatBoot) {
+    EXPECT_TRUE(parsed<ApplyOptions>({"apply", "boot", "--install-bootloader"}).install_boot_loader);
+    EXPECT_THAT(usage({"apply", "test", "--install-bootloader"}).text, HasSubstr("not with test"));
+}
+
+TEST(CommandLineOf, FormerNamesGoWithEverythingThatReachesNodes) {
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a", "--rename", "b"}).connect.reach.former_node, "b");
+    EXPECT_EQ(parsed<StatusOptions>({"status", "--rename-hive", "old"}).connect.reach.former_hive, "old");
+}
+
 TEST(CommandLineOf, ApplyTakesColmenasWords) {
     const auto apply = parsed<ApplyOptions>(
         {"apply", "dry-activate", "--on", "a,@b", "-p", "3", "--eval-node-limit", "5", "--keep-result"});
@@ -47,6 +62,24 @@ TEST(CommandLineOf, ApplyTakesColmenasWords) {
     EXPECT_EQ(apply.connect.parallel, 3u);
     EXPECT_EQ(apply.build.select.eval_node_limit, "5");
     EXPECT_TRUE(apply.build.keep_result);
+}
+
+TEST(CommandLineOf, SelectionsAddUp) {
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a,@b", "boot", "--on", "c"}).build.select.on, "a,@b,c");
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a,,b"}).build.select.on, "a,,b"); // refused as a whole, later
+    EXPECT_EQ(parsed<ApplyOptions>({"apply"}).build.select.on, std::nullopt);
+}
+
+TEST(CommandLineOf, AWordThatMayBeANodesNameIsSaidToBeOne) {
+    EXPECT_THAT(usage({"apply", "alpha"}).text, HasSubstr("`waggle apply --on alpha`"));
+    EXPECT_THAT(usage({"apply", "switch", "alpha"}).text, HasSubstr("`waggle apply --on alpha`"));
+    EXPECT_THAT(usage({"status", "alpha"}).text, HasSubstr("`waggle status --on alpha`"));
+    EXPECT_THAT(usage({"apply", "swich"}).text, Not(HasSubstr("--on")));
+    EXPECT_THAT(usage({"repl", "alpha"}).text, Not(HasSubstr("--on")));
+}
+
+TEST(CommandLineOf, AllThatANodeKeepsCanBeAskedFor) {
+    EXPECT_EQ(parsed<HistoryOptions>({"history", "--limit", "500"}).limit, 500u);
 }
 
 TEST(CommandLineOf, WhoBuildsIsTheHivesAffairUnlessSaid) {
@@ -66,6 +99,7 @@ TEST(CommandLineOf, SecretsGoAloneOrNotAtAll) {
     const auto upload = parsed<UploadKeysOptions>({"upload-keys", "--on", "@web"});
     EXPECT_EQ(upload.select.on, "@web");
     EXPECT_EQ(upload.connect.parallel, 0u); // all nodes at once
+    EXPECT_GE(parsed<StatusOptions>({"status"}).connect.parallel, 100u);
     EXPECT_EQ(parsed<KeysOptions>({"keys", "--on", "a"}).select.on, "a");
 }
 
@@ -104,16 +138,49 @@ TEST(CommandLineOf, ATypoIsNamedWithTheNearestWord) {
 }
 
 TEST(CommandLineOf, UsageErrorsExitWith2AndHelpWith0) {
-    for (const auto& words : {std::vector<const char*>{},
-                              {"aply"},
+    for (const auto& words : {std::vector<const char*>{"aply"},
                               {"apply", "swich"},
                               {"apply", "switch", "boot"},
                               {"apply", "--on"},
                               {"apply", "-p", "x"},
                               {"apply", "-p", "-1"}})
         EXPECT_EQ(usage(words).exit_code, 2) << (words.empty() ? "nothing" : words.back());
-    for (const auto& words : {std::vector<const char*>{"--help"}, {"apply", "--help"}, {"--version"}})
+    for (const auto& words : {std::vector<const char*>{}, {"--help"}, {"apply", "--help"}, {"--version"}})
         EXPECT_EQ(usage(words).exit_code, 0);
+}
+
+const std::vector<const char*> commands = {"apply",       "build",  "confirm", "rollback",     "reboot",
+                                           "upload-keys", "status", "history", "check-health", "keys",
+                                           "whoami",      "nodes",  "eval",    "repl"};
+
+TEST(Help, WithoutACommandListsAllOfThem) {
+    const std::string overview = usage({}).text;
+    EXPECT_EQ(overview, usage({"--help"}).text);
+    for (const char* command : commands)
+        EXPECT_THAT(overview, HasSubstr(fmt::format("\n  {} ", command)));
+    EXPECT_THAT(overview, AllOf(HasSubstr("Example:"), HasSubstr("docs/getting-started.md")));
+}
+
+TEST(Help, HasNothingOfTheParserInIt) {
+    for (const char* command : commands) {
+        const std::string help = usage({command, "--help"}).text;
+        EXPECT_THAT(help, AllOf(Not(HasSubstr("{false}")), Not(HasSubstr(":{")), Not(HasSubstr("INT")),
+                                Not(HasSubstr("Excludes"))))
+            << command;
+        std::istringstream lines(help);
+        for (std::string line; std::getline(lines, line);)
+            EXPECT_LE(columns(line), 100u) << line;
+    }
+}
+
+TEST(Help, ListsACommandsOwnOptionsFirst) {
+    const std::string help = usage({"apply", "--help"}).text;
+    const auto goal = help.find("\n  dry-activate ");
+    const auto own = help.find("\n  -p, --parallel N ");
+    const auto global = help.find("\n  -f, --config HIVE ");
+    EXPECT_NE(global, help.npos);
+    EXPECT_LT(goal, own);
+    EXPECT_LT(own, global);
 }
 
 } // namespace

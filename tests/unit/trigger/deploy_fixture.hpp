@@ -24,10 +24,10 @@ protected:
                             .identity = identity_,
                             .interrupt = interrupt_,
                             .reporter = reporter_,
-                            .patience = patience_,
+                            .limits = patience_,
                             .knows = knows_,
                             .secrets = secrets_,
-                            .build_there = build_there_});
+                            .remote_build = remote_build_});
     }
 
     // One secret, read each time anew.
@@ -43,20 +43,20 @@ protected:
     Intent intent_;
     std::optional<nix::StorePath> toplevel_ = sample_node("alpha").toplevel;
     std::function<bool(const nix::StorePath&)> knows_;
-    std::function<NodeSecrets()> secrets_;  // none: they are kept
-    std::optional<BuildThere> build_there_; // none: this machine has built it
+    std::function<NodeSecrets()> secrets_;    // none: they are kept
+    std::optional<RemoteBuild> remote_build_; // none: this machine has built it
     bool made_here_ = true;
     int secrets_read_ = 0;
     std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
     ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
     Interrupt interrupt_;
     RecordingReporter reporter_;
-    Patience patience_{.silence = std::chrono::seconds(10),
-                       .reattach = std::chrono::seconds(1),
-                       .after_rollback = std::chrono::milliseconds(0),
-                       .cancel_answer = std::chrono::milliseconds(200),
-                       .backoff = std::chrono::milliseconds(1),
-                       .reconnects_before_activation = 2};
+    DeployLimits patience_{.silence = std::chrono::seconds(10),
+                           .reattach = std::chrono::seconds(1),
+                           .after_rollback = std::chrono::milliseconds(0),
+                           .cancel_answer = std::chrono::milliseconds(200),
+                           .backoff = std::chrono::milliseconds(1),
+                           .reconnects_before_activation = 2};
 };
 
 } // namespace waggle::trigger

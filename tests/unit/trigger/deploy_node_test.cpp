@@ -1,5 +1,7 @@
 #include "tests/unit/trigger/deploy_fixture.hpp"
+#include "trigger/interrupt_on_signals.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -63,6 +65,60 @@ TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
     const Interrupt interrupt;
     open_session(connect, sample_node("alpha"), identity, interrupt);
     EXPECT_EQ(agent.connections(), 3);
+}
+
+TEST(OpenSession, AsksAnAgentByTheNameThatItHadBefore) {
+    std::vector<std::string> asked;
+    const auto refuse = [&](AgentSide& side) {
+        asked.push_back(side.challenge().node);
+        side.send(protocol::Refused{"other-node", "this node is drone, not that"});
+        side.close();
+    };
+    FakeAgent agent({refuse, refuse, [&](AgentSide& side) {
+                         asked.push_back(side.challenge().node);
+                         side.send(sample_facts());
+                     }});
+    NodeAddress address = sample_node("queen");
+    address.former_names = {{"demo", "alpha"}, {"demo", "drone"}};
+    const ssh::PrivateKey identity = ssh::PrivateKey::generate();
+    const Interrupt interrupt;
+    EXPECT_EQ(open_session(agent.connector(), address, identity, interrupt).name, (AgentName{"demo", "drone"}));
+    EXPECT_EQ(asked, (std::vector<std::string>{"queen", "alpha", "drone"}));
+}
+
+TEST(OpenSession, AnAgentOfAnotherNameIsToldOfWithTheWayToRenameIt) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.challenge();
+        side.send(protocol::Refused{"other-node", "this node is drone, not queen"});
+        side.close();
+    }});
+    const ssh::PrivateKey identity = ssh::PrivateKey::generate();
+    const Interrupt interrupt;
+    try {
+        open_session(agent.connector(), sample_node("queen"), identity, interrupt);
+        FAIL() << "nothing was thrown";
+    } catch (const RefusedByNode& refused) {
+        EXPECT_EQ(refused.code(), "other-node");
+        EXPECT_THAT(refused.what(), HasSubstr("services.waggle-agent.node"));
+        EXPECT_THAT(refused.what(), HasSubstr("--on queen --rename OLD-NODE"));
+    }
+}
+
+TEST_F(DeployNode, IsAddressedToTheNameThatTheAgentHas) {
+    FakeAgent agent({[](AgentSide& side) {
+                         side.challenge();
+                         side.send(protocol::Refused{"other-node", "this node is drone, not alpha"});
+                         side.close();
+                     },
+                     [](AgentSide& side) {
+                         side.greet(sample_facts());
+                         const auto id = side.take_deployment();
+                         EXPECT_EQ(side.deployment().node, "drone");
+                         side.send_result(id, Outcome::ok);
+                     }});
+    EvaluatedNode node = sample_node("alpha");
+    node.former_names = {{"demo", "drone"}};
+    EXPECT_EQ(deploy(agent, node).outcome, Outcome::ok);
 }
 
 TEST_F(DeployNode, ARefusedSessionIsARefusal) {
@@ -150,15 +206,15 @@ TEST_F(DeployNode, APortThatStaysClosedIsUnreachable) {
 
 TEST_F(DeployNode, AWrongHostKeyIsARefusal) {
     FakeAgent agent({});
-    const Surroundings surroundings{
+    const DeployContext context{
         .connect = [&](Deadline) -> net::NodeConnection { throw net::WrongHostKey("shows another key", agent.key()); },
         .closure = [] { return sample_closure(); },
         .nar_reader = nar_reader_,
         .identity = identity_,
         .interrupt = interrupt_,
         .reporter = reporter_,
-        .patience = patience_};
-    EXPECT_EQ(deploy_node(sample_node("alpha"), intent_, surroundings).code, "wrong-host-key");
+        .limits = patience_};
+    EXPECT_EQ(deploy_node(sample_node("alpha"), intent_, context).code, "wrong-host-key");
 }
 
 TEST_F(DeployNode, NothingOutsideTheListIsServed) {
@@ -174,6 +230,103 @@ TEST_F(DeployNode, NothingOutsideTheListIsServed) {
         EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
         EXPECT_THAT(report.message,
                     testing::AnyOf(HasSubstr("asked for"), HasSubstr("not an index into a closure list")));
+    }
+}
+
+protocol::Event progress_event(std::uint64_t number) {
+    protocol::Event event;
+    event.number = number;
+    event.kind = protocol::Event::Kind::progress;
+    return event;
+}
+
+TEST_F(DeployNode, APathIsSentOnce) {
+    std::uint64_t asked = 0;
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        for (;; ++asked)
+            side.take_nars({0});
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
+    EXPECT_THAT(report.message, HasSubstr("asked for already"));
+    EXPECT_EQ(asked, 1u);
+}
+
+TEST_F(DeployNode, APathIsSentAgainOnlyAfterALostConnectionThatIsMadeGood) {
+    // It has us believe that the activation may have begun, so that we come back again and again.
+    std::vector<FakeAgent::Script> scripts;
+    protocol::DeploymentId id;
+    int sent = 0;
+    for (int i = 0; i < 20; ++i)
+        scripts.emplace_back([&, i](AgentSide& side) {
+            auto facts = sample_facts();
+            if (i > 0)
+                facts.last_admitted = id;
+            side.greet(facts);
+            if (i == 0)
+                id = side.take_deployment();
+            else
+                side.expect<protocol::Attach>();
+            side.send(protocol::Want{{0}});
+            side.receive();
+            ++sent;
+            side.break_off_when_read();
+        });
+    FakeAgent agent(std::move(scripts));
+    EXPECT_THAT(deploy(agent).message, HasSubstr("asked for already"));
+    EXPECT_EQ(sent, 3) << "at first, and after each of the two losses that are made good before an activation";
+}
+
+TEST_F(DeployNode, NoPathIsSentOnceTheActivationHasBegun) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        side.send(protocol::Want{{0}});
+        while (true)
+            side.receive();
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::unknown);
+    EXPECT_EQ(report.bytes_sent, 0u);
+    EXPECT_THAT(report.message, HasSubstr("after its activation had begun"));
+}
+
+TEST_F(DeployNode, ProgressWithoutEndIsNotListenedToForever) {
+    patience_.messages = 1000;
+    FakeAgent agent({[](AgentSide& side) {
+        side.greet(sample_facts());
+        side.take_deployment();
+        for (std::uint64_t i = 1;; ++i)
+            side.send(progress_event(i));
+    }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
+    EXPECT_THAT(report.message, HasSubstr("more than 1000 messages"));
+}
+
+TEST_F(DeployNode, SignsOfLifeExtendNoPhaseBeyondItsLimit) {
+    for (const auto state : {DeploymentState::fetching, DeploymentState::activating}) {
+        if (state == DeploymentState::fetching)
+            patience_.fetch = -std::chrono::hours(1000); // more than the paths are given
+        else
+            patience_.activation_slack = -std::chrono::hours(1); // more than activationTimeout and what follows
+        FakeAgent agent({[&](AgentSide& side) {
+            side.greet(sample_facts());
+            side.take_deployment();
+            side.send_state(1, state);
+            for (std::uint64_t i = 2; i < 20; ++i)
+                side.send(progress_event(i));
+            while (true)
+                side.receive();
+        }});
+        const NodeReport report = deploy(agent);
+        EXPECT_EQ(report.outcome,
+                  state == DeploymentState::fetching ? Outcome::failed_before_activation : Outcome::unknown);
+        EXPECT_THAT(report.message, HasSubstr("not come to an end of"));
+        patience_.fetch = std::chrono::hours(1);
     }
 }
 
@@ -198,7 +351,7 @@ TEST_F(DeployNode, MegabyteLinesAndNonsenseDoNotHurt) {
 
 // Hostile: each of them would go on as long as somebody listens.
 TEST_F(DeployNode, ANodeThatTalksWithoutEndIsNotListenedToForever) {
-    patience_.events = 3000;
+    patience_.messages = 3000;
     patience_.lines_shown = 100;
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
@@ -209,14 +362,14 @@ TEST_F(DeployNode, ANodeThatTalksWithoutEndIsNotListenedToForever) {
     }});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::unknown);
-    EXPECT_THAT(report.message, HasSubstr("more than 3000 events"));
+    EXPECT_THAT(report.message, HasSubstr("more than 3000 messages"));
     const auto told = reporter_.all();
     EXPECT_LT(told.size(), 120u) << "what is shown has an end, too";
     EXPECT_THAT(told, Contains(HasSubstr("more than 100 lines")));
 }
 
 TEST_F(DeployNode, TheStatesOfALifeThatGoesRoundInCirclesEnd) {
-    patience_.events = 3000;
+    patience_.messages = 3000;
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -355,7 +508,7 @@ TEST_F(DeployNode, AConnectionThatNeverHoldsFailsBeforeActivation) {
     FakeAgent agent({breaks, breaks, breaks, breaks, breaks});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::failed_before_activation) << report.message;
-    EXPECT_THAT(report.message, HasSubstr("again and again"));
+    EXPECT_THAT(report.message, HasSubstr("kept failing"));
     EXPECT_EQ(agent.connections(), 3);
 }
 
@@ -510,6 +663,21 @@ TEST_F(DeployNode, APathWithAnotherSizeThanItsDatabaseSaysIsTold) {
     EXPECT_THAT(deploy(agent).message, HasSubstr("repair"));
 }
 
+TEST_F(DeployNode, ADryActivationAnswersWithAllItsLines) {
+    intent_.goal = protocol::Goal::dry_activate;
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        for (std::uint64_t i = 2; i < 102; ++i)
+            side.send_log(i, fmt::format("would restart {}.service", i));
+        side.send_result(id, Outcome::ok);
+    }});
+    const NodeReport report = deploy(agent);
+    ASSERT_EQ(report.answer.size(), 100u);
+    EXPECT_EQ(report.answer.front(), "would restart 2.service");
+}
+
 TEST_F(DeployNode, CtrlCBeforeActivationCancels) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
@@ -550,7 +718,67 @@ TEST_F(DeployNode, CtrlCDoesNotWaitForAnAgentThatDoesNotAnswer) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
 }
 
-TEST_F(DeployNode, CtrlCDuringActivationLeavesItRunningAndSaysSo) {
+TEST_F(DeployNode, CtrlCReachesAnAgentThatReadsNothingByASessionOfItsOwn) {
+    protocol::DeploymentId id;
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         id = side.take_deployment();
+                         side.send_state(1, DeploymentState::fetching);
+                         interrupt_.request();
+                         while (true)
+                             side.receive();
+                     },
+                     [&](AgentSide& side) {
+                         auto facts = sample_facts();
+                         facts.last_admitted = id;
+                         side.greet(facts);
+                         EXPECT_EQ(side.expect<protocol::Attach>().id, id);
+                         EXPECT_EQ(side.expect<protocol::Cancel>().id, id);
+                         side.send_result(id, Outcome::interrupted, "cancelled", "stopped by the operator");
+                     }});
+    const NodeReport report = deploy(agent);
+    EXPECT_EQ(report.outcome, Outcome::interrupted);
+    EXPECT_EQ(report.message, "stopped by the operator");
+}
+
+TEST_F(DeployNode, CtrlCDuringActivationWaitsForItsEnd) {
+    FakeAgent agent({[&](AgentSide& side) {
+        side.greet(sample_facts());
+        const auto id = side.take_deployment();
+        side.send_state(1, DeploymentState::activating);
+        side.send_log(2, "now");
+        while (!std::ranges::count(reporter_.all(), "line now"))
+            std::this_thread::yield();
+        interrupt_.request();
+        while (!std::ranges::count(reporter_.all(), "note finishing 1 node; press again to leave (alpha: activating)"))
+            std::this_thread::yield();
+        side.send_result(id, Outcome::ok);
+    }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
+}
+
+TEST_F(DeployNode, AfterCtrlCANodeThatRestartsItsAgentIsStillConfirmed) {
+    protocol::DeploymentId id;
+    FakeAgent agent({[&](AgentSide& side) {
+                         side.greet(sample_facts());
+                         id = side.take_deployment();
+                         side.send_state(1, DeploymentState::activating);
+                         side.send_state(2, DeploymentState::activated);
+                         interrupt_.request();
+                         side.break_off_when_read();
+                     },
+                     [&](AgentSide& side) {
+                         auto facts = sample_facts();
+                         facts.last_admitted = facts.awaits_confirmation = id;
+                         side.greet(facts);
+                         side.expect<protocol::Attach>();
+                         EXPECT_EQ(side.expect<protocol::Confirm>().id, id);
+                         side.send_result(id, Outcome::ok);
+                     }});
+    EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
+}
+
+TEST_F(DeployNode, ASecondCtrlCDuringActivationLeavesItRunningAndSaysSo) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -559,11 +787,15 @@ TEST_F(DeployNode, CtrlCDuringActivationLeavesItRunningAndSaysSo) {
         while (!std::ranges::count(reporter_.all(), "line now"))
             std::this_thread::yield();
         interrupt_.request();
+        Finishing::ask_to_leave();
         EXPECT_THROW(side.receive(), net::ConnectionLost); // no cancel
     }});
+    Interrupt of_signals;
+    const InterruptOnSignals signals(of_signals); // forgets the request at its end
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::unknown);
-    EXPECT_THAT(report.message, HasSubstr("goes on"));
+    EXPECT_THAT(report.message, HasSubstr("unconfirmed"));
+    EXPECT_THAT(report.message, HasSubstr("`waggle confirm --on alpha`"));
 }
 
 TEST_F(DeployNode, CtrlCBeforeTheConnection) {

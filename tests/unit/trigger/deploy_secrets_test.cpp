@@ -85,7 +85,7 @@ TEST_F(DeploySecrets, ThatCannotBeReadEndItBeforeAnyConnection) {
     secrets_ = []() -> NodeSecrets { throw SecretNotRead("deployment.keys.db: no"); };
     FakeAgent agent({});
     const NodeReport report = deploy(agent);
-    EXPECT_EQ(report.outcome, Outcome::hive_error);
+    EXPECT_EQ(report.outcome, Outcome::secret_not_read);
     EXPECT_EQ(report.message, "deployment.keys.db: no");
     EXPECT_EQ(agent.connections(), 0);
 }

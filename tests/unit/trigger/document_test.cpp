@@ -15,7 +15,7 @@ const protocol::DeploymentId last_id{sha256("the last one")};
 
 Deployment make(const Intent& intent, const protocol::Facts& facts, Time time = now()) {
     const auto key = ssh::PrivateKey::generate().public_key();
-    return make_deployment(sample_node("alpha"), intent, facts, key,
+    return make_deployment(sample_node("alpha"), {"demo", "alpha"}, intent, facts, key,
                            {.toplevel = sample_node("alpha").toplevel, .closure = sample_closure()->summary}, time);
 }
 
@@ -48,6 +48,12 @@ TEST(MakeDeployment, SaysThatTheStateMayBeResetOnlyWhenAsked) {
     EXPECT_TRUE(protocol::parse_deployment(protocol::to_payload(asked)).reset_state);
 }
 
+TEST(MakeDeployment, SaysThatTheBootLoaderIsInstalledOnlyWhenAsked) {
+    EXPECT_FALSE(make({}, sample_facts()).install_boot_loader);
+    const Deployment asked = make({.install_boot_loader = true}, sample_facts());
+    EXPECT_TRUE(protocol::parse_deployment(protocol::to_payload(asked)).install_boot_loader);
+}
+
 TEST(MakeDeployment, TheParentIsTheLastAdmittedUnlessForced) {
     protocol::Facts facts = sample_facts();
     EXPECT_FALSE(make({}, facts).parent);
@@ -65,28 +71,39 @@ TEST(MakeDeployment, MayStartForAnHourAndOnANodeWhoseClockIsTheHello) {
 
 TEST(Objection, ToANodeThatWouldLoseItsAgent) {
     EvaluatedNode node = sample_node("alpha");
-    EXPECT_FALSE(objection(node, Intent{}));
+    EXPECT_FALSE(reason_to_refuse(node, Intent{}));
     node.agent_enabled = false;
-    EXPECT_THAT(objection(node, Intent{}).value_or(""), HasSubstr("--remove-agent"));
-    EXPECT_FALSE(objection(node, Intent{.remove_agent = true}));
+    EXPECT_THAT(reason_to_refuse(node, Intent{}).value_or(""), HasSubstr("--remove-agent"));
+    EXPECT_FALSE(reason_to_refuse(node, Intent{.remove_agent = true}));
 }
 
 TEST(Objection, ToAnotherSystem) {
     protocol::Facts facts = sample_facts();
-    EXPECT_FALSE(objection(sample_node("alpha"), facts, now()));
+    EXPECT_FALSE(reason_to_refuse(sample_node("alpha"), facts, now()));
     facts.system = "aarch64-linux";
-    EXPECT_THAT(objection(sample_node("alpha"), facts, now()).value_or(""), HasSubstr("aarch64-linux"));
+    EXPECT_THAT(reason_to_refuse(sample_node("alpha"), facts, now()).value_or(""), HasSubstr("aarch64-linux"));
 }
 
 TEST(Objection, ToANodeThatSaysItIsYearsAhead) {
     const Time time = parse_rfc3339("2026-11-22T10:00:00Z");
     protocol::Facts facts = sample_facts();
     facts.last_sequence = unix_ms(time + std::chrono::days(365));
-    EXPECT_FALSE(objection(sample_node("alpha"), facts, time));
+    EXPECT_FALSE(reason_to_refuse(sample_node("alpha"), facts, time));
     for (const std::int64_t lie : {unix_ms(time + std::chrono::days(3 * 365)), protocol::max_safe_integer}) {
         facts.last_sequence = lie;
-        EXPECT_THAT(objection(sample_node("alpha"), facts, time).value_or(""), HasSubstr("years ahead"));
+        EXPECT_THAT(reason_to_refuse(sample_node("alpha"), facts, time).value_or(""), HasSubstr("years ahead"));
     }
+}
+
+TEST(ClockWarning, SaysByHowMuchTheClocksDiffer) {
+    const Time time = parse_rfc3339("2026-11-22T10:00:00Z");
+    protocol::Facts facts = sample_facts();
+    facts.time = time + 4min;
+    EXPECT_FALSE(clock_warning(facts, time));
+    facts.time = time + 3h;
+    EXPECT_THAT(clock_warning(facts, time).value_or(""), HasSubstr("3 h ahead"));
+    facts.time = time - 10min;
+    EXPECT_THAT(clock_warning(facts, time).value_or(""), HasSubstr("10 min behind"));
 }
 
 } // namespace

@@ -4,7 +4,11 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -48,6 +52,73 @@ TEST_F(EvalCacheTest, KeepsWhatAnotherRunHasSavedMeanwhile) {
     const EvalCache both(folder(), "a");
     EXPECT_TRUE(both.find("node alpha"));
     EXPECT_TRUE(both.find("node beta"));
+}
+
+TEST_F(EvalCacheTest, DoesNotTakeAFolderThatIsALink) {
+    fs::create_directory(temporary_.path() / "elsewhere");
+    EvalCache(temporary_.path() / "elsewhere", "a").save();
+    fs::create_directory_symlink(temporary_.path() / "elsewhere", folder());
+    EvalCache cache(folder(), "a");
+    cache.add("info", 1);
+    cache.save();
+    EXPECT_TRUE(files().empty());
+}
+
+TEST_F(EvalCacheTest, DoesNotTakeAFolderThatOthersCanWriteTo) {
+    EvalCache first(folder(), "a");
+    first.add("info", 1);
+    first.save();
+    ASSERT_TRUE(EvalCache(folder(), "a").find("info"));
+    for (const mode_t mode : {0777U, 0770U, 01777U}) {
+        ASSERT_EQ(::chmod(folder().c_str(), mode), 0);
+        EXPECT_FALSE(EvalCache(folder(), "a").find("info"));
+    }
+    ASSERT_EQ(::chmod(folder().c_str(), 0755), 0); // others could only read
+    EXPECT_TRUE(EvalCache(folder(), "a").find("info"));
+    EXPECT_EQ(fs::status(folder()).permissions(), fs::perms::owner_all);
+}
+
+TEST_F(EvalCacheTest, DoesNotTakeWhatIsAnotherUsers) {
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "only root can give files away";
+    EvalCache first(folder(), "a");
+    first.add("info", 1);
+    first.save();
+    constexpr uid_t other = 65534;
+    ASSERT_EQ(::chown(files().front().c_str(), other, other), 0);
+    EXPECT_FALSE(EvalCache(folder(), "a").find("info"));
+    ASSERT_EQ(::chown(files().front().c_str(), 0, 0), 0);
+    ASSERT_EQ(::chown(folder().c_str(), other, other), 0);
+    EXPECT_FALSE(EvalCache(folder(), "a").find("info"));
+}
+
+TEST_F(EvalCacheTest, DoesNotFollowALinkToAFile) {
+    EvalCache first(folder(), "a");
+    first.add("info", 1);
+    first.save();
+    const fs::path file = files().front(), moved = temporary_.path() / "moved";
+    fs::rename(file, moved);
+    fs::create_symlink(moved, file);
+    EXPECT_FALSE(EvalCache(folder(), "a").find("info"));
+}
+
+TEST(EvalCacheFolder, IsBelowTheHomeThatThePasswordDatabaseNames) {
+    const std::optional<std::string> home = std::getenv("HOME") ? std::optional(std::getenv("HOME")) : std::nullopt;
+    const std::optional<std::string> cache =
+        std::getenv("XDG_CACHE_HOME") ? std::optional(std::getenv("XDG_CACHE_HOME")) : std::nullopt;
+    ::unsetenv("XDG_CACHE_HOME");
+    for (const char* not_one : {"", "relative"}) {
+        ::setenv("HOME", not_one, 1);
+        const std::optional<fs::path> folder = eval_cache_folder();
+        const passwd* entry = ::getpwuid(::geteuid());
+        if (entry && *entry->pw_dir == '/')
+            EXPECT_EQ(folder, fs::path(entry->pw_dir) / ".cache/waggle/eval");
+        else
+            EXPECT_EQ(folder, std::nullopt);
+    }
+    home ? ::setenv("HOME", home->c_str(), 1) : ::unsetenv("HOME");
+    if (cache)
+        ::setenv("XDG_CACHE_HOME", cache->c_str(), 1);
 }
 
 TEST_F(EvalCacheTest, IsReadableForNobodyElse) {

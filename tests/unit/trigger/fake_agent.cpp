@@ -86,9 +86,9 @@ std::string AgentSide::receive() {
     return std::move(*message);
 }
 
-void AgentSide::challenge() {
+protocol::Hello AgentSide::challenge() {
     send_raw(protocol::to_message(random_bytes<32>()));
-    protocol::verify_hello(receive());
+    return protocol::verify_hello(receive()).hello;
 }
 
 void AgentSide::greet(const protocol::Facts& facts) {

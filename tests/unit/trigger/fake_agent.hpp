@@ -43,7 +43,7 @@ public:
     explicit AgentSide(std::shared_ptr<MemoryLink> link) : link_(std::move(link)) {}
 
     // Challenge and hello; greet sends facts after them.
-    void challenge();
+    protocol::Hello challenge();
     void greet(const protocol::Facts& facts);
     void send(const protocol::Message& message) { link_->send(MemoryLink::End::agent, protocol::encode(message)); }
     void send_raw(std::string message) { link_->send(MemoryLink::End::agent, std::move(message)); }

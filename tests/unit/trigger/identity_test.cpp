@@ -51,6 +51,16 @@ TEST_F(LoadIdentity, IsTheFileThatIsNamed) {
     EXPECT_EQ(identity.origin, "the file " + file.string());
 }
 
+TEST_F(LoadIdentity, IsRefusedWhereOthersCanReadIt) {
+    const fs::path file = make("mine");
+    for (const auto mode : {fs::perms::group_read, fs::perms::others_read, fs::perms::others_write}) {
+        fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write | mode);
+        EXPECT_THAT(loading(file), ThrowsMessage<Error>(AllOf(HasSubstr("other users"), HasSubstr("chmod 600"))));
+    }
+    fs::permissions(file, fs::perms::owner_read);
+    EXPECT_NO_THROW(load_identity(file, places_));
+}
+
 TEST_F(LoadIdentity, IsTheDefaultFileBeforeAnythingInAnAgent) {
     agent().add({make("other")});
     fs::copy(make("mine"), places_.home / ".ssh/id_ed25519");

@@ -1,7 +1,11 @@
+#include "shared/base/file.hpp"
 #include "trigger/hive/evaluate.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 
 namespace waggle::trigger {
 namespace {
@@ -63,6 +67,28 @@ TEST(NixError, OfAFileThatGitDoesNotKnowSaysWhatToDo) {
     EXPECT_THAT(nix_error("error: getting status of '/nix/store/abc-source/alpha.nix'" + missing, false),
                 HasSubstr("git add"));
     EXPECT_THAT(nix_error("error: getting status of '/etc/alpha.nix'" + missing, false), Not(HasSubstr("git add")));
+}
+
+TEST(NixError, OfAFileThatGitDoesNotKnowSaysTheSameWithNewerNix) {
+    EXPECT_THAT(
+        nix_error("error:\n       … while\n\n       error: path '/nix/store/abc-source/alpha.nix' does not exist\n",
+                  false),
+        HasSubstr("git add"));
+    EXPECT_THAT(nix_error("error: path '/etc/alpha.nix' does not exist\n", false), Not(HasSubstr("git add")));
+}
+
+TEST(NixError, OfAFileInASubmoduleSaysHowToAskForIt) {
+    const TemporaryFolder folder;
+    const std::filesystem::path tree = folder.path() / "abc-source";
+    std::filesystem::create_directory(tree);
+    std::ofstream(tree / ".gitmodules") << "[submodule \"part\"]\n\tpath = nodes/part\n\turl = ../part\n";
+    const auto missing = [&](const std::string& file) {
+        return nix_error(fmt::format("error: path '{}/{}' does not exist\n", tree.string(), file), false);
+    };
+    EXPECT_THAT(missing("nodes/part/a.nix"),
+                AllOf(HasSubstr("“nodes/part” is a git submodule"), HasSubstr("?submodules=1")));
+    EXPECT_THAT(missing("nodes/part"), HasSubstr("?submodules=1"));
+    EXPECT_THAT(missing("nodes/parts/a.nix"), Not(HasSubstr("submodule")));
 }
 
 TEST(NixError, IsNeverEmptyNorEndless) {

@@ -1,4 +1,6 @@
 #include "shared/base/bytes.hpp"
+#include "shared/protocol/json.hpp"
+#include "tests/unit/trigger/samples.hpp"
 #include "trigger/deploy/outbox.hpp"
 
 #include <gtest/gtest.h>
@@ -64,18 +66,35 @@ TEST(Outbox, ThatHasSentAllLeavesTheConnectionWhole) {
     const protocol::ClosureList list;
     SlowConnection connection(SlowConnection::Gate::a_while);
     {
-        Outbox outbox(connection, list, no_nars());
+        TimesWanted times;
+        Outbox outbox(connection, list, no_nars(), times);
         outbox.say("the last message");
         connection.wait_until_taken(); // the node has it, and may have answered
     }
     EXPECT_FALSE(connection.aborted());
 }
 
+TEST(Outbox, ServesEachPathOncePerConnectionAndSoOftenInAll) {
+    const protocol::ClosureList list = sample_closure()->list;
+    TimesWanted times{.most = 2, .of_each = {}};
+    for (int connections = 0; connections < 2; ++connections) {
+        SlowConnection connection(SlowConnection::Gate::a_while);
+        Outbox outbox(connection, list, sample_nar_reader(), times);
+        outbox.serve({0});
+        EXPECT_THROW(outbox.serve({0}), protocol::BadDocument);
+        EXPECT_THROW(outbox.serve({1, 1}), protocol::BadDocument);
+    }
+    SlowConnection connection(SlowConnection::Gate::a_while);
+    Outbox outbox(connection, list, sample_nar_reader(), times);
+    EXPECT_THROW(outbox.serve({0}), protocol::BadDocument) << "a third time, whatever the connections";
+}
+
 TEST(Outbox, BreaksAConnectionThatTakesNothing) {
     const protocol::ClosureList list;
     SlowConnection connection(SlowConnection::Gate::never);
     {
-        Outbox outbox(connection, list, no_nars());
+        TimesWanted times;
+        Outbox outbox(connection, list, no_nars(), times);
         outbox.say("a message");
         connection.wait_until_taken();
     }

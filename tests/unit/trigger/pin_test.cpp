@@ -1,3 +1,4 @@
+#include "shared/base/file.hpp"
 #include "tests/unit/ssh/ssh_keygen.hpp"
 #include "trigger/deploy/pin.hpp"
 #include "trigger/deploy/rollout.hpp"
@@ -35,6 +36,17 @@ protected:
 
 TEST_F(ChoosePins, FromKnownHosts) {
     EXPECT_THAT(choose("alpha.example " + key_.to_string() + "\nbeta " + other_.to_string() + "\n"), ElementsAre(key_));
+}
+
+TEST(KnownHostsTrust, ThatOthersCanWriteAreNotRead) {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder.path() / "known_hosts";
+    write_file_atomically(file, "", 0666);
+    std::filesystem::permissions(file, std::filesystem::perms(0666));
+    EXPECT_THAT([&] { KnownHostsFiles files(std::vector{file}); },
+                ThrowsMessage<NoPin>(AllOf(HasSubstr(file.string()), HasSubstr("chmod"))));
+    std::filesystem::permissions(file, std::filesystem::perms(0664)); // of a user with a group of his own
+    EXPECT_NO_THROW(KnownHostsFiles(std::vector{file}));
 }
 
 TEST_F(ChoosePins, FromKnownHostsUnderItsSshPort) {
@@ -135,6 +147,23 @@ TEST_F(ChoosePins, AKeyInAListOfRevokedOnesIsRefused) {
     EXPECT_THROW(require_not_revoked({other_}, destination), NoPin);
     destination.revoked_keys = {folder.path() / "missing"}; // ssh refuses every key then
     EXPECT_THAT([&] { require_not_revoked({key_}, destination); }, ThrowsMessage<NoPin>(HasSubstr("cannot be read")));
+}
+
+TEST_F(ChoosePins, ANodeWithSeveralAddressesIsKnownByTheKeyOfAnyOfThem) {
+    DeploymentOptions moved, nowhere;
+    moved.target_host = "new.example";
+    moved.other_hosts = {"old.example"};
+    nowhere.target_host = "x.example";
+    nowhere.other_hosts = {"y.example"};
+    const TemporaryFolder folder;
+    const auto file = folder.path() / "known_hosts";
+    write_file_atomically(file, "old.example " + key_.to_string() + "\n", 0600);
+    KnownHostsFiles known_hosts(std::vector{file});
+    const Pins pins = find_pins({{"moved", moved}, {"nowhere", nowhere}}, known_hosts);
+    EXPECT_THAT(pins.nodes.at("moved").keys, ElementsAre(key_));
+    EXPECT_EQ(pins.nodes.at("moved").destination.host, "new.example");
+    EXPECT_EQ(pins.nodes.at("moved").others.at(0).host, "old.example");
+    EXPECT_EQ(pins.unknown.at("nowhere").host, "x.example");
 }
 
 TEST_F(ChoosePins, TwoNodesWithOneKeyAreBothRefused) {

@@ -7,6 +7,7 @@
 #include "trigger/command/rollback.hpp"
 #include "trigger/deploy/document.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -22,7 +23,7 @@ namespace {
 
 class Questions : public testing::Test {
 protected:
-    Asked asked(FakeAgent& agent) {
+    NodeQuery asked(FakeAgent& agent) {
         return {.address = address_,
                 .connect = agent.connector(),
                 .identity = identity_,
@@ -35,19 +36,21 @@ protected:
         protocol::Facts facts = sample_facts();
         EvaluatedNode evaluated = sample_node(node);
         evaluated.deployment.rollback.confirm_timeout = 7s;
-        return protocol::sign(make_deployment(evaluated, {.git = protocol::GitRevision{std::string(40, 'a'), false}},
-                                              facts, identity_.public_key(),
-                                              {evaluated.toplevel, sample_closure()->summary}, now()),
-                              signer);
+        return protocol::sign(
+            make_deployment(evaluated, {"demo", node}, {.git = protocol::GitRevision{std::string(40, 'a'), false}},
+                            facts, identity_.public_key(), {evaluated.toplevel, sample_closure()->summary}, now()),
+            signer);
     }
 
     void give_back(AgentSide& side, const protocol::SignedDocument& document) {
-        side.greet(sample_facts());
+        side.greet(facts_);
         asked_generation_ = side.expect<protocol::Recall>().generation;
         const std::string text = sample_closure()->text;
         side.send(protocol::Recalled{12, document, text.size()});
         side.send_raw(protocol::encode_closure_list_piece(std::string_view(text).substr(0, 10)));
         side.send_raw(protocol::encode_closure_list_piece(std::string_view(text).substr(10)));
+        side.expect<protocol::GetHistory>();
+        side.send(history_);
     }
 
     const NodeAddress address_ = static_cast<const NodeAddress&>(sample_node("alpha"));
@@ -55,6 +58,8 @@ protected:
     const Interrupt interrupt_;
     RecordingReporter reporter_;
     std::optional<std::uint64_t> asked_generation_;
+    protocol::Facts facts_ = sample_facts();
+    protocol::History history_;
 };
 
 } // namespace
@@ -132,6 +137,13 @@ TEST_F(Questions, ANodeThatDoesNotComeBackIsUnreachableAfterTheTimeout) {
 }
 
 TEST_F(Questions, RollbackSignsAnewWhatAnOperatorHadSigned) {
+    protocol::HistoryEntry newest;
+    newest.toplevel = "/nix/store/11111111111111111111111111111111-newest";
+    newest.generation = 14;
+    facts_.profile = newest.toplevel;
+    protocol::HistoryEntry failed = newest;
+    failed.toplevel = "/nix/store/00000000000000000000000000000000-other";
+    history_.entries = {failed, newest};
     protocol::Deployment sent;
     FakeAgent agent({[&](AgentSide& side) { give_back(side, kept(identity_)); },
                      [&](AgentSide& side) {
@@ -149,6 +161,10 @@ TEST_F(Questions, RollbackSignsAnewWhatAnOperatorHadSigned) {
     EXPECT_EQ(sent.closure, sample_closure()->summary);
     EXPECT_EQ(sent.rollback.confirm_timeout, 7s);
     EXPECT_EQ(sent.git->rev, std::string(40, 'a'));
+    EXPECT_THAT(report.answer,
+                testing::ElementsAre(fmt::format(
+                    "from generation 14, {} back to generation 12, {}, which {} had signed", newest.toplevel,
+                    sample_node("alpha").toplevel.absolute(), identity_.public_key().fingerprint())));
 }
 
 TEST_F(Questions, RollbackTakesTheSignatureOfAnotherOperatorOfTheHive) {

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <csignal>
+
 namespace waggle::trigger {
 namespace {
 
@@ -38,7 +40,7 @@ class ReadSecrets : public testing::Test {
 protected:
     protocol::SecretBundle read(std::vector<KeySource> sources, const KeyTexts& texts = {},
                                 std::chrono::milliseconds time = 30s) {
-        return read_secrets(sources, texts, interrupt_, time);
+        return read_secrets(sources, texts, interrupt_, places_, time);
     }
     std::string content(const KeySource& source) {
         const auto bundle = read({source});
@@ -54,8 +56,15 @@ protected:
     }
 
     Interrupt interrupt_;
+    CommandPlaces places_{max_key_commands};
     TemporaryFolder folder_;
 };
+
+TEST_F(ReadSecrets, AllThatCannotBeReadAreNamed) {
+    EXPECT_THAT(
+        [&] { read({file_source("a", "/no/such/file"), command_source("b", {"false"})}); },
+        testing::ThrowsMessage<SecretNotRead>(AllOf(HasSubstr("deployment.keys.a:"), HasSubstr("deployment.keys.b:"))));
+}
 
 TEST_F(ReadSecrets, FromTheHiveFromFilesAndFromCommandsByteForByte) {
     const std::string odd("line\n\0more\xff\n\n", 13);
@@ -103,8 +112,86 @@ TEST_F(ReadSecrets, WhatCannotBeReadIsNamed) {
     both.has_text = true;
     EXPECT_THAT(refusal(both), HasSubstr("exactly one"));
     auto bad = file_source("a", "/dev/null");
+    bad.allow_empty = true;
     bad.file.user = "1000";
     EXPECT_THAT(refusal(bad), HasSubstr("not a user's name"));
+}
+
+TEST_F(ReadSecrets, NothingIsNoSecretUnlessThatIsMeant) {
+    write_file_atomically(folder_.path() / "empty", "", 0600);
+    const auto pipe = command_source("token", {"sh", "-c", "false | tr -d x"});
+    EXPECT_THAT(refusal(pipe), AllOf(HasSubstr("deployment.keys.token: the output of keyCommand `sh -c "),
+                                     HasSubstr("is empty"), HasSubstr("allowEmpty")));
+    EXPECT_THAT(refusal(command_source("token", {"echo"})), HasSubstr("is empty"));
+    EXPECT_THAT(refusal(file_source("token", (folder_.path() / "empty").string())), HasSubstr("/empty is empty"));
+    auto meant = pipe;
+    meant.allow_empty = true;
+    EXPECT_EQ(content(meant), "");
+    auto text = source("text"); // somebody wrote it down like that
+    text.has_text = true;
+    EXPECT_EQ(read({text}, {{"text", {}}}).secrets.at(0).content.size(), 0u);
+}
+
+TEST_F(ReadSecrets, EachThatCannotBeReadIsNamed) {
+    try {
+        read({command_source("a", {"false"}), command_source("b", {"echo", "fine"}), file_source("c", "/nonexistent")});
+        FAIL();
+    } catch (const SecretNotRead& error) {
+        EXPECT_THAT(error.what(), AllOf(HasSubstr("deployment.keys.a: "), HasSubstr("\ndeployment.keys.c: "),
+                                        Not(HasSubstr("deployment.keys.b"))));
+    }
+}
+
+// Each command waits for the other's file: they end only side by side.
+TEST_F(ReadSecrets, CommandsRunSideBySide) {
+    const auto a = (folder_.path() / "a").string();
+    const auto b = (folder_.path() / "b").string();
+    const auto meet = [](const std::string& mine, const std::string& other) {
+        return std::vector<std::string>{"sh", "-c", "touch \"$1\"; until [ -e \"$2\" ]; do sleep 0.02; done; echo met",
+                                        "sh", mine, other};
+    };
+    const auto bundle = read({command_source("a", meet(a, b)), command_source("b", meet(b, a))});
+    EXPECT_EQ(as_text(bundle.secrets.at(0).content), "met\n");
+    EXPECT_EQ(as_text(bundle.secrets.at(1).content), "met\n");
+}
+
+TEST_F(ReadSecrets, NoMoreCommandsRunThanThereArePlaces) {
+    std::vector<KeySource> sources;
+    const auto count = (folder_.path() / "running").string();
+    for (char name = 'a'; name < 'a' + 3 * max_key_commands; ++name)
+        sources.push_back(command_source(
+            std::string(1, name), {"sh", "-c", "mkdir \"$1\" && echo alone; sleep 0.01; rmdir \"$1\"", "sh", count}));
+    CommandPlaces one(1);
+    const auto bundle = read_secrets(sources, {}, interrupt_, one, 30s);
+    for (const auto& secret : bundle.secrets)
+        EXPECT_EQ(as_text(secret.content), "alone\n");
+}
+
+TEST_F(ReadSecrets, AHelperThatKeepsTheOutputOpenDoesNotDelayTheResult) {
+    const auto pid = folder_.path() / "pid";
+    EXPECT_EQ(
+        content(command_source("a", {"sh", "-c", "sleep 1000 & echo $! > \"$1\"; echo secret", "sh", pid.string()})),
+        "secret\n");
+    const auto helper = read_file_if_exists(pid, 100);
+    ASSERT_TRUE(helper);
+    EXPECT_EQ(::kill(std::stoi(*helper), SIGKILL), 0) << "the helper had ended";
+}
+
+TEST_F(ReadSecrets, TheLargestIsNamedWhereAllTogetherAreTooLong) {
+    const auto large = (folder_.path() / "large").string();
+    const auto small = (folder_.path() / "small").string();
+    write_file_atomically(large, std::string(protocol::max_secret_bytes, 'x'), 0600);
+    write_file_atomically(small, std::string(protocol::max_secret_bytes - 1, 'x'), 0600);
+    std::vector<KeySource> sources{file_source("large", large)};
+    for (size_t i = 0; i <= protocol::max_secret_content_bytes / protocol::max_secret_bytes; ++i)
+        sources.push_back(file_source("small" + std::to_string(i), small));
+    try {
+        read(sources);
+        FAIL();
+    } catch (const SecretNotRead& error) {
+        EXPECT_THAT(error.what(),
+                    HasSubstr("the largest is \"large\" with " + std::to_string(protocol::max_secret_bytes)));
+    }
 }
 
 TEST_F(ReadSecrets, CanBeInterrupted) {

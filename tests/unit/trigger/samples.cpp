@@ -12,7 +12,7 @@ EvaluatedNode sample_node(const std::string& name) {
     NodeAddress address{.name = name, .deployment = {}, .hive = "demo", .node = name, .system = "x86_64-linux"};
     address.deployment.target_host = "10.0.0.1";
     address.deployment.rollback.confirm_timeout = std::chrono::seconds(1);
-    return {address, true, sample_path('9', "system.drv"), sample_path('2', "system")};
+    return {{address, true}, sample_path('9', "system.drv"), sample_path('2', "system")};
 }
 
 protocol::Facts sample_facts() {

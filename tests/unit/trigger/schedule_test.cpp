@@ -266,6 +266,32 @@ TEST(Schedule, CollectorsBeginWithALargeHeapWhereThereIsRoom) {
     EXPECT_EQ(heap(16, 18 * gib), std::nullopt);
 }
 
+TEST(FirstHeap, FitsIntoWhatOneProcessMayHave) {
+    const auto heap = [](double process_bytes) {
+        return first_heap_bytes(
+            {.workers = 2, .memory_bytes = 18 * gib, .process_bytes = process_bytes, .per_chunk = {}});
+    };
+    EXPECT_EQ(heap(1.5 * gib), std::nullopt);
+    EXPECT_EQ(heap(4.5 * gib), std::uint64_t{3} << 29);
+    EXPECT_EQ(heap(100 * gib), std::uint64_t{2} << 30);
+}
+
+TEST(Schedule, GivesAProcessNoMoreNodesThanItMayHaveMemoryFor) {
+    std::vector<std::string> names;
+    for (int i = 0; i < 8; ++i)
+        names.push_back(std::to_string(i));
+    Schedule schedule(names, {.workers = 1, .memory_bytes = 100 * gib, .process_bytes = 1 * gib, .per_chunk = {}});
+    while (auto chunk = schedule.next()) {
+        EXPECT_LE(schedule.memory_of(chunk->names.size()), 1 * gib);
+        for (const std::string& name : chunk->names)
+            schedule.answered(chunk->id, name);
+        const double nodes = static_cast<double>(chunk->names.size());
+        schedule.ended(chunk->id, ChunkEnd::complete,
+                       {.peak_bytes = (400 + 200 * nodes) * (1 << 20), .seconds = 2 * nodes});
+    }
+    EXPECT_TRUE(schedule.done());
+}
+
 TEST(Schedule, OneThatWasStoppedForTheBudgetIsNeverGivenUp) {
     Schedule schedule(some_names(1), {.workers = 2, .memory_bytes = 1 * gib, .per_chunk = {}});
     for (int i = 0; i < 10; ++i) {

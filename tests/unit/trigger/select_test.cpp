@@ -59,6 +59,14 @@ TEST(Selector, SelectsByNamesGlobsAndTags) {
         EXPECT_EQ(Selector::parse(c.rule).select(nodes, deployments()), c.selected) << c.rule;
 }
 
+TEST(Selector, SaysWhichNodesItNames) {
+    EXPECT_TRUE(Selector::parse("b,@web,a").names("a"));
+    EXPECT_FALSE(Selector::parse("*").names("a"));
+    EXPECT_FALSE(Selector::parse("@a").names("a"));
+    EXPECT_FALSE(Selector::parse("!a").names("a"));
+    EXPECT_FALSE(Selector::parse("a&@web").names("a"));
+}
+
 TEST(Selector, NeedsTagsOnlyForTagRules) {
     EXPECT_FALSE(Selector::parse("alpha,web-*").needs_tags());
     EXPECT_TRUE(Selector::parse("alpha,@web").needs_tags());
@@ -90,7 +98,7 @@ TEST(Selector, RefusesMalformedRulesAndSaysWhatIsWrong) {
         {"@!eu", "“!” inside"},
     };
     for (const auto& [text, problem] : cases)
-        EXPECT_THAT([text = text] { Selector::parse(text); }, ThrowsMessage<Error>(HasSubstr(problem))) << text;
+        EXPECT_THAT([input = text] { Selector::parse(input); }, ThrowsMessage<Error>(HasSubstr(problem))) << text;
 }
 
 TEST(Selector, ATagToLeaveOutThatNoNodeHasIsRefused) {

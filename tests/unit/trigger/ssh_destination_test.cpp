@@ -11,9 +11,11 @@
 namespace waggle::trigger {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 using testing::ThrowsMessage;
 
 TEST(SshConfiguration, IsReadAsSshPrintsIt) {
@@ -82,9 +84,25 @@ TEST_F(FindDestination, PassesOnWhatSshDoesNotUnderstand) {
 TEST(SshTunnel, AsksNothingAndForwardsNothingElse) {
     const Command command = tunnel_command({"alpha", 2222, 9244});
     EXPECT_EQ(command.to_string(),
-              "ssh -o BatchMode=yes -o ClearAllForwardings=yes -o ForwardAgent=no -o LogLevel=ERROR "
+              "ssh -o BatchMode=yes -o ClearAllForwardings=yes -o ForwardAgent=no -o LogLevel=INFO "
               "-p 2222 -W localhost:9244 -- alpha");
     EXPECT_THROW(tunnel_command({"-oProxyCommand=true", {}, 9244}), Error);
+}
+
+TEST(TunnelFailure, IsToldByWhatSshSays) {
+    const auto why = [](std::string_view words) { return tunnel_failure("ssh -W x", words, "closed at once"); };
+    EXPECT_EQ(why(""), "closed at once (by `ssh -W x`)");
+    EXPECT_THAT(why("Warning: Permanently added 'a'.\r\nroot@a: Permission denied (publickey).\r\n"),
+                StartsWith("ssh leads to no agent: root@a: Permission denied (publickey). (`"));
+    EXPECT_THAT(why("no way to alpha\nConnection closed by UNKNOWN port 65535\n"),
+                StartsWith("ssh leads to no agent: no way to alpha (`"));
+    EXPECT_THAT(
+        why("A banner.\nchannel 0: open failed: administratively prohibited: open failed\n"
+            "stdio forwarding failed\n"),
+        AllOf(StartsWith("ssh leads to no agent: administratively prohibited"), HasSubstr("AllowTcpForwarding")));
+    EXPECT_THAT(why("channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n"),
+                AllOf(StartsWith("ssh leads to no agent: connect failed: Connection refused"),
+                      HasSubstr("systemctl status waggle-agent.socket")));
 }
 
 // A host for which ssh's own configuration has a program to run instead of a connection.

@@ -41,6 +41,33 @@ TEST(Summary, IsATableAndTheReasonsOfFailures) {
                                               "      be | no web today\n");
 }
 
+TEST(Summary, OneErrorOfTheHiveIsShownOnceForItsNodes) {
+    std::vector<NodeReport> reports;
+    for (int i = 10; i < 30; ++i)
+        reports.push_back(report("n" + std::to_string(i), Outcome::hive_error, "common.nix is broken"));
+    reports.push_back(report("own", Outcome::hive_error, "another"));
+    EXPECT_EQ(format_failures(reports, false),
+              "\nn10, n11, n12, n13, n14, n15, n16, n17 and 12 more nodes: hive-error\n    common.nix is broken\n"
+              "\nown: hive-error\n    another\n");
+}
+
+TEST(Summary, ThatNodesHaveNoAgentIsSaidOnce) {
+    std::vector<NodeReport> reports = {report("a", Outcome::refused, "it has none"),
+                                       report("b", Outcome::refused, "it has none"),
+                                       report("c", Outcome::refused, "it has none")};
+    reports[0].code = reports[1].code = "no-agent";
+    EXPECT_EQ(format_failures(reports, false), "\na, b: refused\n    it has none\n\nc: refused\n    it has none\n");
+}
+
+TEST(Summary, TheSameAnswerOfSeveralNodesIsShownOnce) {
+    std::vector<NodeReport> reports = {report("a", Outcome::ok), report("b", Outcome::ok), report("c", Outcome::ok),
+                                       report("d", Outcome::ok)};
+    reports[0].answer = reports[2].answer = {"would stop", "web.service"};
+    reports[1].answer = {"would \x1b[31mreload"};
+    EXPECT_EQ(format_answers(reports), "\na, c:\n    would stop\n    web.service\n\nb:\n    would reload\n");
+    EXPECT_THAT(format_summary(reports, false), HasSubstr("\na, c:\n    would stop\n"));
+}
+
 TEST(Summary, ANodeCannotForgeLines) {
     const std::string text = format_summary(std::vector{report("a", Outcome::refused, "no\r\x1b[2Kgamma  ok")}, false);
     EXPECT_THAT(text, Not(HasSubstr("\x1b")));
@@ -80,6 +107,19 @@ TEST(Summary, TheLogKeepsTheLastLinesOnly) {
     const std::string text = format_summary(std::vector{failed}, false);
     EXPECT_THAT(text, HasSubstr("line 99\n"));
     EXPECT_THAT(text, Not(HasSubstr("line 79\n")));
+}
+
+TEST(Summary, LinesOfTheRollbackDoNotDisplaceTheReason) {
+    NodeReport failed = report("a", Outcome::rolled_back, "why");
+    failed.log.add("the certificate has expired");
+    failed.log.begin_rollback();
+    for (int i = 0; i < 100; ++i)
+        failed.log.add("line " + std::to_string(i));
+    failed.log.begin_rollback(); // tried again
+    const std::string text = format_summary(std::vector{failed}, false);
+    EXPECT_THAT(text,
+                HasSubstr("last lines of its log:\n      a | the certificate has expired\n    and of the rollback:"));
+    EXPECT_THAT(text, HasSubstr("line 99\n"));
 }
 
 TEST(Summary, TheWorstOutcomeDecides) {

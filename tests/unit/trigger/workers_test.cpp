@@ -36,6 +36,11 @@ protected:
             {.begins = [&](std::span<const std::string> some) { begun.emplace_back(some.begin(), some.end()); },
              .answered = [&](const std::string& name, const protocol::Json& value) { answers[name] = value; },
              .failed = [&](const std::string& name, const std::string& message) { failures[name] = message; },
+             .failed_together =
+                 [&](std::span<const std::string> some, const std::string& message) {
+                     together.emplace_back(some.begin(), some.end());
+                     failures["together"] = message;
+                 },
              .ended = [&](std::span<const std::string> some) { ended.insert(ended.end(), some.begin(), some.end()); },
              .line = [&](std::string_view line) { lines.emplace_back(line); },
              .note = [&](std::string_view note) { notes.emplace_back(note); }},
@@ -44,7 +49,7 @@ protected:
 
     static constexpr EvaluationLimits two_workers{.workers = 2, .memory_bytes = 1e12, .per_chunk = 0};
     Interrupt interrupt;
-    std::vector<Names> begun;
+    std::vector<Names> begun, together;
     std::map<std::string, int> answers;
     std::map<std::string, std::string> failures;
     Names ended, lines, notes;
@@ -108,6 +113,37 @@ TEST_F(WorkersTest, OneThatSaysNothingFailsItsNode) {
 TEST_F(WorkersTest, IsStoppedByAnInterrupt) {
     interrupt.request();
     EXPECT_THROW(run({"a"}, "exec sleep 600"), Interrupted);
+}
+
+constexpr std::string_view say_common = R"(
+common() { echo "trace: $marker{\"common\": $1}" >&2; }
+)";
+
+TEST_F(WorkersTest, WhatNodesHaveInCommonFailsOnceForAllOfThem) {
+    run({"a", "b", "c", "d"},
+        std::string(say_common) + R"(common '["a", "b", "c", "d"]'; echo "error: no pin" >&2; exit 1)",
+        {.workers = 1, .memory_bytes = 1e12, .per_chunk = 2});
+    EXPECT_THAT(begun, ElementsAre(ElementsAre("a", "b")));
+    EXPECT_THAT(together, ElementsAre(ElementsAre("a", "b", "c", "d")));
+    EXPECT_EQ(failures["together"], "no pin");
+}
+
+TEST_F(WorkersTest, NodesThatDoNotShareWhatIsBrokenAreEvaluated) {
+    run({"a", "b", "c"},
+        std::string(say_common) +
+            R"(for n; do [ $n = a ] || { common '["b", "c"]'; echo "error: no pin" >&2; exit 1; }; done; tell a)",
+        {.workers = 1, .memory_bytes = 1e12, .per_chunk = 0});
+    EXPECT_THAT(together, ElementsAre(ElementsAre("b", "c")));
+    EXPECT_EQ(answers, (std::map<std::string, int>{{"a", 7}}));
+}
+
+TEST_F(WorkersTest, ANodeFailsByItselfOnceWhatIsCommonIsEvaluated) {
+    run({"a", "b"},
+        std::string(say_common) +
+            R"(common '["a", "b"]'; common '[]'; for n; do [ $n != a ] || { echo "error: a" >&2; exit 1; }; tell $n; done)");
+    EXPECT_THAT(together, IsEmpty());
+    EXPECT_EQ(failures, (std::map<std::string, std::string>{{"a", "a"}}));
+    EXPECT_EQ(answers.size(), 1u);
 }
 
 TEST_F(WorkersTest, OnlyItsOwnMarkerMakesAnAnswer) {

@@ -27,6 +27,7 @@ class OneUser : public Accounts {
 public:
     std::optional<uid_t> user(const std::string&) const override { return ::geteuid(); }
     std::optional<gid_t> group(const std::string&) const override { return ::getegid(); }
+    std::optional<Home> home(const std::string&) const override { return std::nullopt; }
     std::string name_of_user(uid_t) const override { return "me"; }
     std::string name_of_group(gid_t) const override { return "us"; }
 };

@@ -35,11 +35,19 @@ namespace fs = std::filesystem;
 class TestAccounts : public Accounts {
 public:
     std::set<std::string> known{"root"};
+    std::map<std::string, uid_t> others; // users who are not the one that runs the test
+    std::map<std::string, Home> homes;
     std::optional<uid_t> user(const std::string& name) const override {
+        if (const auto other = others.find(name); other != others.end())
+            return other->second;
         return known.contains(name) ? std::optional(::geteuid()) : std::nullopt;
     }
     std::optional<gid_t> group(const std::string& name) const override {
         return known.contains(name) ? std::optional(::getegid()) : std::nullopt;
+    }
+    std::optional<Home> home(const std::string& user) const override {
+        const auto found = homes.find(user);
+        return found == homes.end() ? std::nullopt : std::optional(found->second);
     }
     std::string name_of_user(uid_t) const override { return "me"; }
     std::string name_of_group(gid_t) const override { return "us"; }
@@ -68,12 +76,12 @@ protected:
     }
     InstallOutcome same_bundle(SecretStage stage) {
         clock += std::chrono::seconds(1);
-        return install_secrets(bundle, scope(stage), world());
+        return install_secrets(bundle, scope(stage), environment());
     }
     StageScope scope(SecretStage stage) const {
         return {.stage = stage, .mount = mount, .name = name, .absent_mounts = absent};
     }
-    InstallWorld world() const {
+    InstallWorld environment() const {
         return {.state_dir = state,
                 .accounts = accounts,
                 .clock = [this] { return clock; },
@@ -198,6 +206,7 @@ TEST_F(InstallSecrets, AnUnknownUserIsNamedAndNothingIsWritten) {
 }
 
 TEST_F(InstallSecrets, AUserThatTheActivationMakesGetsItAfterwards) {
+    fs::create_directories(keys);
     auto one = secret("one", keys, "first");
     one.file.user = "nginx";
     one.file.permissions = 0644;
@@ -245,6 +254,96 @@ TEST_F(InstallSecrets, AFolderThatEverybodyCanWriteToIsNoPlace) {
     fs::permissions(keys, fs::perms::all);
     EXPECT_THROW(install({secret("one", keys, "first")}), SecretsNotInstalled);
     EXPECT_THAT(names(), IsEmpty());
+}
+
+TEST_F(InstallSecrets, AFolderThatAnotherUserCanChangeIsNoPlace) {
+    struct Case {
+        const char* name;
+        fs::path changed; // by chown or chmod
+        uid_t owner;
+        gid_t group;
+        mode_t mode;
+        std::string reason; // empty: it is a place
+    };
+    constexpr uid_t web = 12345;
+    constexpr uid_t other = 23456;
+    const auto deep = keys / "a" / "b";
+    const std::vector<Case> cases{
+        {"another user's folder", deep, other, 0, 0700, "could replace the secret"},
+        {"another user's folder on the way", keys / "a", other, 0, 0755, "could replace the secret"},
+        {"the secret's owner's", deep, web, other, 0750, ""},
+        {"the secret's owner's, on the way", keys / "a", web, web, 0755, ""},
+        {"root's", deep, 0, 0, 0700, ""},
+        {"a group can write to it", deep, 0, other, 0775, "chmod go-w " + deep.string()},
+        {"the owner's own group can write to it", deep, web, web, 0770, "chmod go-w"},
+        {"root's group can write to it", deep, 0, 0, 0775, ""},
+        {"all can", keys / "a", 0, 0, 0777, "chmod go-w"},
+        {"all can, but rename only what is theirs", keys / "a", 0, 0, 01777, ""},
+        {"another user's, in which they may rename all", keys / "a", other, 0, 01777, "could replace the secret"},
+        {"the owner's, in which the owner may rename all", keys / "a", web, 0, 01777, "chmod go-w"},
+    };
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "folders of other users are made by root";
+    accounts.others["web"] = web;
+    for (const auto& one : cases) {
+        SCOPED_TRACE(one.name);
+        fs::remove_all(keys);
+        fs::create_directories(deep);
+        ASSERT_EQ(::chown(one.changed.c_str(), one.owner, one.group), 0);
+        ASSERT_EQ(::chmod(one.changed.c_str(), one.mode), 0);
+        auto file = secret("one", deep, "first");
+        file.file.user = "web";
+        try {
+            install({file});
+            EXPECT_EQ(one.reason, "");
+            EXPECT_EQ(read(deep / "one"), "first");
+        } catch (const SecretsNotInstalled& error) {
+            EXPECT_NE(one.reason, "");
+            EXPECT_THAT(error.what(), HasSubstr(one.reason));
+            EXPECT_FALSE(fs::exists(deep / "one"));
+        }
+    }
+}
+
+TEST_F(InstallSecrets, WhatIsMadeInAHomeIsItsOwners) {
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "folders of other users are made by root";
+    constexpr uid_t web = 12345;
+    constexpr gid_t staff = 23456;
+    accounts.known.insert("keys");
+    accounts.others["web"] = web;
+    accounts.homes["web"] = {.folder = (root / "home" / "web").string(), .group = staff};
+    auto file = secret("id", root / "home" / "web" / ".ssh" / "deeper", "first");
+    file.file.user = "web";
+    for (const bool there : {false, true}) { // the home itself
+        SCOPED_TRACE(there);
+        fs::remove_all(root / "home");
+        if (there) {
+            fs::create_directories(root / "home" / "web");
+            ASSERT_EQ(::chown((root / "home" / "web").c_str(), web, staff), 0);
+        }
+        install({file});
+        EXPECT_EQ(mode(root / "home"), 0755U);
+        for (const char* made : {"web/.ssh", "web/.ssh/deeper"}) {
+            struct stat about{};
+            ASSERT_EQ(::stat((root / "home" / made).c_str(), &about), 0);
+            EXPECT_EQ(about.st_uid, web);
+            EXPECT_EQ(about.st_gid, staff);
+            EXPECT_EQ(about.st_mode & 07777U, 0700U);
+        }
+    }
+}
+
+// Before the user exists it is not known whose a folder is to be.
+TEST_F(InstallSecrets, AMissingFolderOfAUserThatTheActivationMakesWaitsForIt) {
+    auto file = secret("id", keys / ".ssh", "first");
+    file.file.user = "web";
+    const auto before = install({file}, SecretStage::before_activation);
+    EXPECT_FALSE(fs::exists(keys));
+    EXPECT_THAT(before.waiting, ElementsAre(HasSubstr("no user web; it and its folder are made when there is")));
+    accounts.known.insert("web");
+    same_bundle(SecretStage::owners);
+    EXPECT_EQ(read(keys / ".ssh" / "id"), "first");
 }
 
 TEST_F(InstallSecrets, ARemovedSecretBehindALinkIsNotFollowedEither) {
@@ -330,7 +429,7 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
     fs::remove(keys / "missing");
     fs::permissions(keys / "mode", fs::perms::all);
     std::map<std::string, SecretStatus::State> states;
-    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), world()))
+    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), environment()))
         states[status.name] = status.state;
     EXPECT_EQ(states, (std::map<std::string, SecretStatus::State>{{"differs", SecretStatus::State::differs},
                                                                   {"link", SecretStatus::State::unreadable},
@@ -338,7 +437,7 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
                                                                   {"mode", SecretStatus::State::differs},
                                                                   {"right", SecretStatus::State::in_place},
                                                                   {"waits", SecretStatus::State::waits}}));
-    const auto right = look_at_secrets(bundle, scope(SecretStage::boot), world()).at(4);
+    const auto right = look_at_secrets(bundle, scope(SecretStage::boot), environment()).at(4);
     EXPECT_EQ(right.owner, "me:us");
     EXPECT_EQ(right.mode, "0600");
     EXPECT_EQ(right.changed, clock);
@@ -350,7 +449,7 @@ TEST_F(InstallSecrets, TellsWhenAFileWasWrittenAlsoAfter2038) {
     const timespec modified{.tv_sec = static_cast<std::time_t>(unix_ms(time) / 1000), .tv_nsec = 250'000'000};
     const std::array times{modified, modified};
     ASSERT_EQ(::utimensat(AT_FDCWD, (keys / "one").c_str(), times.data(), 0), 0);
-    EXPECT_EQ(look_at_secrets(bundle, scope(SecretStage::boot), world()).at(0).written, time);
+    EXPECT_EQ(look_at_secrets(bundle, scope(SecretStage::boot), environment()).at(0).written, time);
 }
 
 TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
@@ -361,7 +460,7 @@ TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
     bundle.secrets = {secret("three", keys, "x")};
     absent = {(keys / "disk").string()};
     std::map<std::string, SecretStatus::State> states;
-    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), world()))
+    for (const auto& status : look_at_secrets(bundle, scope(SecretStage::boot), environment()))
         states[status.name] = status.state;
     EXPECT_EQ(states, (std::map<std::string, SecretStatus::State>{{"link", SecretStatus::State::unreadable},
                                                                   {"one", SecretStatus::State::differs},
@@ -371,12 +470,12 @@ TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
     same_bundle(SecretStage::boot);
     absent.clear();
     same_bundle(SecretStage::boot);
-    EXPECT_THAT(look_at_secrets(bundle, scope(SecretStage::boot), world()), SizeIs(1));
+    EXPECT_THAT(look_at_secrets(bundle, scope(SecretStage::boot), environment()), SizeIs(1));
 }
 
 // A write that is cut off: at no moment anybody else could have read it.
 TEST_F(InstallSecrets, OwnerAndModeComeBeforeContent) {
-    const auto made = SecretFolder::make(keys, accounts);
+    const auto made = SecretFolder::make(keys, "root", accounts);
     const std::string content(100'000, 'x');
     rlimit old{};
     ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);

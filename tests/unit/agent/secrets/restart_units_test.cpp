@@ -28,6 +28,14 @@ TEST(PlanRestarts, NotWhatWasStartedAfterItsSecretHadChanged) {
               (RestartPlan{{"b.service"}, {}}));
 }
 
+TEST(PlanRestarts, AnAliasIsItsUnit) {
+    const auto changes =
+        with_own_names({reload("alias.service", 100), restart("a.service", 100), restart("c.service", 1)},
+                       {{"alias.service", "a.service"}, {"c.service", ""}});
+    EXPECT_EQ(plan_restarts(changes, starts), (RestartPlan{{"a.service"}, {}}));
+    EXPECT_EQ(changes[2].unit, "c.service");
+}
+
 TEST(PlanRestarts, NotWhatDoesNotRun) {
     EXPECT_EQ(plan_restarts({restart("gone.service", 1)}, starts), RestartPlan{});
 }

@@ -28,11 +28,11 @@ link_etc() {
 
 echo "setting up /etc..."
 link_etc || { echo "Activation script snippet 'etc' failed (1)"; status=2; }
-while read -r name file; do
-    sh "$file" "$system"
+while read -r name file <&3; do
+    sh "$file" "$system" 3<&-
     code=$?
     [ $code -eq 0 ] || { echo "Activation script snippet '$name' failed ($code)"; status=2; }
-done < "$system/activation-snippets"
+done 3< "$system/activation-snippets"
 
 ln -sfn "$system" /run/current-system
 [ "${1:-}" != --boot ] || ln -sfn "$system" /run/booted-system

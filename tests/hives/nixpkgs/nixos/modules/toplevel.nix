@@ -64,6 +64,7 @@ let
     echo -n "${toString cfg.fixture.initInterfaceVersion}" > $out/init-interface-version
     cp "$snippetsPath" $out/activation-snippets
     cp "$checksPath" $out/pre-switch-checks
+    echo "${toString cfg.fixture.leftoverErrno}" > $out/leftover-errno
     cp $activate $out/activate
     cp $switchToConfiguration $out/bin/switch-to-configuration
     chmod +x $out/activate $out/bin/switch-to-configuration
@@ -86,6 +87,11 @@ in {
       type = types.attrsOf types.str;
       default = { };
       description = "Shell snippets, each of which may refuse the switch; they get the new system and the action.";
+    };
+    fixture.leftoverErrno = mkOption {
+      type = types.int;
+      default = 1;
+      description = "What switch-to-configuration exits with where it refuses: NixOS's takes errno, and 0 and 4 may be left in it.";
     };
     fixture.initInterfaceVersion = mkOption {
       type = types.int;

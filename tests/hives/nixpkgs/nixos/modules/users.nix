@@ -51,7 +51,8 @@ in {
       description = "Manage Users and Groups";
       wantedBy = [ "sysinit.target" ];
       requiredBy = [ "sysinit-reactivation.target" ];
-      before = [ "sysinit.target" "shutdown.target" "sysinit-reactivation.target" ];
+      after = [ "systemd-remount-fs.service" ];
+      before = [ "systemd-tmpfiles-setup-dev.service" "sysinit.target" "shutdown.target" "sysinit-reactivation.target" ];
       conflicts = [ "shutdown.target" ];
       unitConfig.DefaultDependencies = false;
       serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };

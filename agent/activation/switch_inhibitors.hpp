@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace waggle::agent {
+
+// NixOS's system.switch.inhibitors: TOPLEVEL/switch-inhibitors, a JSON object of strings (nixpkgs,
+// nixos/modules/system/activation/switchable-system.nix). A running system refuses to be switched to one that has
+// another string. Returns those that differ: "dbus-implementation (dbus, then broker)"; "" for none, and where a system
+// has no such file. Throws Error.
+std::string describe_changed_inhibitors(const std::filesystem::path& running, const std::filesystem::path& next);
+
+} // namespace waggle::agent

@@ -1,0 +1,122 @@
+#pragma once
+
+#include "agent/daemon/deployment_events.hpp"
+#include "agent/daemon/fetch.hpp"
+#include "agent/node/host.hpp"
+#include "agent/node/store.hpp"
+#include "agent/state/archive.hpp"
+#include "agent/state/record.hpp"
+#include "agent/state/state.hpp"
+#include "agent/units/transient_units.hpp"
+#include "shared/base/interrupt.hpp"
+#include "shared/base/time.hpp"
+#include "shared/protocol/deployment.hpp"
+#include "shared/protocol/messages.hpp"
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace waggle::agent {
+
+// What a run needs of its surroundings; tests substitute fakes.
+struct Environment {
+    Host& host;
+    TransientUnits& units;
+    StateKeeper& state;
+    // Throws Error if the nix daemon is not running or does not answer within the given time.
+    std::function<std::unique_ptr<Store>(std::chrono::milliseconds)> open_store;
+    std::chrono::seconds store_timeout; // within which the nix daemon must make progress on a request
+    std::function<Time()> clock;
+    std::filesystem::path state_dir;
+    Archive* archive = nullptr;                                // null: keeps no history
+    std::function<protocol::HealthReport()> check_health = {}; // of the running system
+    std::function<void()> reboot = {};                         // requests a reboot and returns
+    std::function<protocol::SecretsReport()> report_secrets = {};
+    std::filesystem::path config_file = {}; // of this agent
+};
+
+// Drives one deployment inside the daemon: `prepare` runs on the thread of the session that brought it, `activate`
+// afterwards and without a session. `activate` starts the unit that changes the system, and publishes what that unit
+// and later ones write to the state file. Every transition is persisted before it takes effect. Sessions subscribe to
+// the run's events.
+class DeploymentRun {
+public:
+    // `admitted` is what the node remembers of the admission, `configured` the operators in this agent's configuration.
+    DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted,
+                  std::vector<ssh::PublicKey> configured);
+    // A deployment that an earlier agent process left in the state file, running or ended.
+    DeploymentRun(Environment& environment, const DeploymentRecord& record);
+
+    const protocol::DeploymentId& id() const { return id_; }
+    const EventLog& events() const { return events_.events(); }
+    protocol::Running running() const;
+    // Whether the deployment has ended. Sessions learn of it later: the run first reads the units' remaining output.
+    bool has_ended() const;
+
+    // Persists the admission and thereby begins the deployment. Throws if the state cannot be written.
+    void begin();
+    // Fetches what is missing. Returns true if the deployment must now be activated, false if it has ended.
+    // Takes ownership of the connection to the store, and closes it.
+    bool prepare(std::unique_ptr<Store> store, Feed& feed);
+    // Starts the activation and follows the deployment to its end. Throws Interrupted when the agent must stop; the
+    // deployment then continues without it.
+    void activate(const Interrupt& interrupt);
+    // Continues after a restart of the agent, by the restart rules of agent/state/life.hpp.
+    void resume(const Interrupt& interrupt);
+
+    // Whether the new system has started this agent, which may therefore confirm it.
+    bool awaits_confirmation() const;
+    // Starts the commit, because an operator has reached the node. Throws Error if the unit cannot be started.
+    void confirm();
+
+    // Ends the deployment if its activation has not begun.
+    void cancel();
+    bool cancelled() const { return cancel_.requested(); }
+
+private:
+    // Persists the transition and publishes it.
+    void take(StateEvent event, const std::function<void(DeploymentRecord&)>& edit = {},
+              const std::function<void(State&)>& edit_others = {});
+    void give_up(StateEvent event, const Ending& ending);
+    void on_progress(const FetchProgress& progress);
+    bool unchanged() const;
+    bool runs_already() const;
+    // Fetches, registers GC roots and makes the final checks. Returns false if there is nothing to activate.
+    bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
+    std::optional<BundleRef> receive_bundle(Feed& feed);
+    // Records what must be activated, or that nothing must.
+    bool stage(const std::optional<BundleRef>& bundle, bool secrets_only);
+    // Checks the last admission rule (the system has an agent and operators), and computes the operators after the
+    // commit. Throws NotActivated.
+    void check_operators_and_agent();
+    bool was_here_before() const;
+    void start_units();
+    void follow(const Interrupt& interrupt);
+    DeploymentRecord look(bool working);
+    bool is_stuck(const DeploymentRecord& record) const;
+
+    Environment& environment_;
+    protocol::DeploymentId id_;
+    protocol::Deployment deployment_; // only goal and toplevel if an earlier agent began it
+    std::string operator_key_;
+    LastAdmitted admitted_;                  // empty if an earlier agent began it
+    std::vector<ssh::PublicKey> configured_; // empty if an earlier agent began it
+    DeploymentEvents events_;
+    Interrupt cancel_;
+    std::optional<OperatorList> operators_;      // before the commit
+    std::optional<OperatorList> next_operators_; // after the commit
+    std::optional<nix::StorePath> target_;       // the specialisation to switch to
+    FetchProgress fetched_;
+    const bool started_by_new_system_ = false;
+    std::atomic<bool> confirmed_ = false;
+
+    mutable std::mutex mutex_; // guards the following members
+    bool activation_begun_ = false;
+};
+
+} // namespace waggle::agent

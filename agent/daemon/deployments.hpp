@@ -1,0 +1,97 @@
+#pragma once
+
+#include "agent/daemon/admission.hpp"
+#include "agent/daemon/deployment_run.hpp"
+#include "agent/daemon/node_build.hpp"
+#include "shared/base/interrupt.hpp"
+#include "shared/protocol/messages.hpp"
+#include "shared/protocol/signed_document.hpp"
+#include "shared/ssh/key.hpp"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <variant>
+#include <vector>
+
+namespace waggle::agent {
+
+// The deployments of this node, one at a time. The newest one stays available after its end.
+// Safe to use from several threads.
+class Deployments {
+public:
+    struct Started {
+        std::shared_ptr<DeploymentRun> run;
+        bool attached = false;        // the run existed already; nothing must be carried out
+        std::unique_ptr<Store> store; // otherwise the connection to fetch with
+    };
+    using Answer = std::variant<protocol::Refused, Started>;
+
+    // `configured` are the operators in the agent's configuration; agent/node/operators.hpp says when they count.
+    // Calls `on_end` after each deployment's end, on the thread that ended it.
+    Deployments(NodeIdentity self, std::vector<ssh::PublicKey> configured, Environment& environment,
+                std::function<void()> on_end);
+    // A running activation continues in its unit; only the watching stops.
+    ~Deployments();
+
+    // Stops following deployments, which continue in their units. Must be called once, before destruction.
+    void stop();
+
+    // Resumes what an earlier agent process left.
+    void resume();
+
+    // Admits and begins a deployment, or returns the reason for refusing it.
+    Answer deploy(const protocol::SignedDocument& document, Time session_clock);
+    // Carries out a started deployment: on this thread while it needs the session, then in the background.
+    void carry_out(Started started, Feed& feed);
+
+    // Admits a build on this node, for the session with this exporter. Refuses it while a deployment is under way.
+    TargetBuilds::Answer begin_build(const protocol::SignedDocument& document, const protocol::Exporter& exporter);
+
+    // The deployment with this ID if it is the newest one, otherwise null.
+    std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
+    bool busy() const;
+    // Releases GC roots whose retention has expired (agent/state/retention.hpp).
+    void tidy() const;
+    // Keeps the new system, because an operator has reached the node after the activation of this deployment. Returns
+    // nullopt once the commit is under way.
+    std::optional<protocol::Refused> confirm(const protocol::DeploymentId& id);
+
+    // Answers to a session's questions.
+    protocol::Message check_health() const;
+    protocol::Message secrets() const;
+    protocol::Message reboot();
+    protocol::Message history(std::uint64_t limit);
+    std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;
+
+    protocol::Facts facts(int session_version) const;
+    // The keys that may deploy now.
+    std::vector<ssh::PublicKey> operators() const;
+
+private:
+    // Requires the mutex.
+    Admission consider(const protocol::SignedDocument& document, Time session_clock) const;
+    // The deployment that blocks others, including one that has ended but whose output is still being read.
+    std::optional<protocol::Running> holder() const;
+    // The deployment that has not ended.
+    std::optional<protocol::Running> running() const;
+    // Waits briefly for the previous deployment's remaining output, so that it does not block the next admission.
+    void await_remaining_output() const;
+    void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
+    void ended() noexcept;
+    void remember_end() noexcept;
+    void remove_left_boot_watch() noexcept;
+
+    const NodeIdentity self_;
+    const std::vector<ssh::PublicKey> configured_;
+    Environment& environment_;
+    const std::function<void()> on_end_;
+    TargetBuilds builds_{environment_};
+    Interrupt stop_;
+    mutable std::mutex mutex_; // guards the following members
+    std::shared_ptr<DeploymentRun> newest_;
+    std::thread activation_; // waits for the activation of the newest deployment
+};
+
+} // namespace waggle::agent

@@ -1,0 +1,365 @@
+#include "agent/daemon/session.hpp"
+
+#include "shared/base/error.hpp"
+#include "shared/protocol/json.hpp"
+#include "shared/protocol/messages.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+#include <variant>
+
+namespace waggle::agent {
+
+namespace {
+
+constexpr std::chrono::seconds cancel_look{1};       // how soon a feed sees that another session cancelled
+constexpr std::chrono::milliseconds build_look{100}; // how soon a watch sees that the build is over
+constexpr std::chrono::seconds close_timeout{5};
+
+// Sends from several threads, one message at a time.
+class Outbox {
+public:
+    Outbox(net::Connection& connection, std::chrono::milliseconds timeout)
+        : connection_(connection), timeout_(timeout) {}
+
+    void send(const protocol::Message& message) {
+        const std::lock_guard lock(mutex_);
+        connection_.send(protocol::encode(message), deadline_in(timeout_));
+    }
+    void send_list_piece(std::string_view text) {
+        const std::lock_guard lock(mutex_);
+        connection_.send(protocol::encode_closure_list_piece(text), deadline_in(timeout_));
+    }
+    void abort() noexcept { connection_.abort(); }
+
+private:
+    net::Connection& connection_;
+    std::chrono::milliseconds timeout_;
+    std::mutex mutex_;
+};
+
+// Passes one deployment's events on as they happen, and its result, on a thread of its own.
+class EventSender {
+public:
+    EventSender(Outbox& outbox, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
+        : run_(std::move(run)),
+          thread_([this, &outbox, after](std::stop_token stop) { send_all(outbox, after, stop); }) {}
+
+    const DeploymentRun& run() const { return *run_; }
+
+private:
+    void send_all(Outbox& outbox, std::uint64_t after, std::stop_token stop) const {
+        try {
+            while (auto item = run_->events().next(after, stop)) {
+                if (auto* event = std::get_if<protocol::Event>(&*item)) {
+                    after = event->number;
+                    outbox.send(*event);
+                } else {
+                    outbox.send(std::get<protocol::Result>(*item));
+                    return;
+                }
+            }
+        } catch (const std::exception& error) {
+            spdlog::debug("events of {} were not sent: {}", run_->id().brief(), error.what());
+            outbox.abort(); // the receiving side of the session learns it this way
+        }
+    }
+
+    std::shared_ptr<DeploymentRun> run_;
+    std::jthread thread_; // last: it uses the others
+};
+
+// What a deployment or a build is fed with, from the session that brought it.
+class SessionFeed : public Feed {
+public:
+    // Work is what has an id and can be cancelled: a deployment, a build.
+    template <class Work>
+    SessionFeed(net::Connection& connection, Outbox& outbox, Work& work, std::chrono::milliseconds stall)
+        : connection_(connection), outbox_(outbox), id_(work.id()), cancel_([&work] { work.cancel(); }),
+          cancelled_([&work] { return work.cancelled(); }), stall_(stall) {}
+
+    std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
+
+    std::string_view next_bundle_piece() override { return next<protocol::SecretBundlePiece>("the secrets").bytes; }
+
+    void want(std::vector<std::uint32_t> indices) override { outbox_.send(protocol::Want{std::move(indices)}); }
+
+    protocol::NarPiece next_nar_piece() override { return next<protocol::NarPiece>("a path"); }
+
+private:
+    template <typename Piece>
+    Piece next(std::string_view awaited) {
+        const auto stalled = deadline_in(stall_);
+        while (true) {
+            receive(awaited, stalled);
+            const auto incoming = protocol::decode(received_);
+            if (const auto* piece = std::get_if<Piece>(&incoming))
+                return *piece;
+            const auto* message = std::get_if<protocol::Message>(&incoming);
+            const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
+            if (cancel == nullptr)
+                throw protocol::BadDocument(fmt::format("the trigger sent something else than {}", awaited));
+            if (cancel->id == id_)
+                cancel_();
+        }
+    }
+
+    void receive(std::string_view awaited, Deadline stalled) {
+        while (true) {
+            if (cancelled_())
+                throw Interrupted("cancelled");
+            try {
+                auto message = connection_.receive(std::min(stalled, deadline_in(cancel_look)));
+                if (!message)
+                    throw net::ConnectionLost("the trigger has closed it");
+                received_ = std::move(*message);
+                return;
+            } catch (const TimedOut&) {
+                if (std::chrono::steady_clock::now() >= stalled)
+                    throw net::ConnectionLost(
+                        fmt::format("nothing came of {} for {} s", awaited,
+                                    std::chrono::duration_cast<std::chrono::seconds>(stall_).count()));
+            }
+        }
+    }
+
+    net::Connection& connection_;
+    Outbox& outbox_;
+    protocol::DeploymentId id_;
+    std::function<void()> cancel_;
+    std::function<bool()> cancelled_;
+    std::chrono::milliseconds stall_;
+    std::string received_; // what the last piece's view points into
+};
+
+// While a node builds, nothing is awaited from the trigger but that it gives up, or leaves.
+class BuildWatch {
+public:
+    BuildWatch(net::Connection& connection, TargetBuild& build)
+        : thread_([&connection, &build](std::stop_token stop) {
+              try {
+                  watch(connection, build, stop);
+              } catch (const std::exception& error) {
+                  spdlog::info("the session of a build: {}", error.what());
+                  build.cancel();
+              }
+          }) {}
+
+private:
+    static void watch(net::Connection& connection, TargetBuild& build, std::stop_token stop) {
+        while (!stop.stop_requested() && !build.cancelled()) {
+            try {
+                const auto message = connection.receive(deadline_in(build_look));
+                if (!message)
+                    throw net::ConnectionLost("the trigger has closed it");
+                const auto incoming = protocol::decode(*message);
+                const auto* said = std::get_if<protocol::Message>(&incoming);
+                const auto* cancel = said != nullptr ? std::get_if<protocol::Cancel>(said) : nullptr;
+                if (said != nullptr && (cancel == nullptr || cancel->id != build.id()))
+                    throw protocol::BadDocument("the trigger sent something else than cancel");
+                if (cancel != nullptr)
+                    build.cancel();
+            } catch (const TimedOut&) {
+                continue;
+            }
+        }
+    }
+
+    std::jthread thread_;
+};
+
+class ServedSession {
+public:
+    ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
+        : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
+          operator_key_(start.operator_key), exporter_(start.exporter), outbox_(start.connection, limits.send) {}
+
+    void serve(int version) {
+        outbox_.send(deployments_.facts(version));
+        while (auto message = receive()) {
+            const auto incoming = protocol::decode(*message);
+            // Pieces that are still on their way when a deployment has ended.
+            if (!std::holds_alternative<protocol::Message>(incoming))
+                continue;
+            if (!is_still_operator()) {
+                outbox_.send(
+                    protocol::Refused{"unknown-operator", fmt::format("{} is not an operator of this node any more",
+                                                                      operator_key_->fingerprint())});
+                return;
+            }
+            if (!handle(std::get<protocol::Message>(incoming)))
+                return;
+        }
+    }
+
+private:
+    // nullopt: the trigger left, or has been silent for too long.
+    std::optional<std::string> receive() {
+        while (true) {
+            const bool watching = sender_ && !sender_->run().events().ended();
+            try {
+                return connection_.receive(deadline_in(sender_ && !watching ? limits_.after_result : limits_.idle));
+            } catch (const TimedOut&) {
+                if (!watching)
+                    return std::nullopt;
+            }
+        }
+    }
+
+    // A commit, or root at the console, may have removed the key since the session began.
+    bool is_still_operator() const {
+        if (!operator_key_)
+            return true;
+        const auto operators = deployments_.operators();
+        return std::ranges::find(operators, *operator_key_) != operators.end();
+    }
+
+    // False: the session is over.
+    bool handle(const protocol::Message& message) {
+        if (const auto* deploy = std::get_if<protocol::Deploy>(&message)) {
+            on_deploy(*deploy);
+        } else if (const auto* attach = std::get_if<protocol::Attach>(&message)) {
+            on_attach(*attach);
+        } else if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
+            if (const auto run = deployments_.find(cancel->id))
+                run->cancel();
+        } else if (const auto* confirm = std::get_if<protocol::Confirm>(&message)) {
+            if (const auto refused = deployments_.confirm(confirm->id))
+                outbox_.send(*refused);
+        } else if (std::holds_alternative<protocol::CheckHealth>(message)) {
+            outbox_.send(deployments_.check_health());
+        } else if (std::holds_alternative<protocol::RebootNode>(message)) {
+            outbox_.send(deployments_.reboot());
+        } else if (std::holds_alternative<protocol::GetSecrets>(message)) {
+            outbox_.send(deployments_.secrets());
+        } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
+            outbox_.send(deployments_.history(get->limit));
+        } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
+            on_recall(*recall);
+        } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
+            on_build(*build);
+        } else {
+            outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are taken here"});
+            return false;
+        }
+        return true;
+    }
+
+    void on_deploy(const protocol::Deploy& deploy) {
+        auto answer = deployments_.deploy(deploy.document, clock());
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer)) {
+            outbox_.send(*refused);
+            return;
+        }
+        auto& started = std::get<Deployments::Started>(answer);
+        const auto run = started.run;
+        const bool attached = started.attached;
+        std::exception_ptr lost; // the deployment was admitted: it is carried out to an end in any case
+        try {
+            outbox_.send(protocol::Admitted{run->id(), attached});
+            sender_.emplace(outbox_, run, 0);
+        } catch (...) {
+            lost = std::current_exception();
+        }
+        if (!attached) {
+            SessionFeed feed(connection_, outbox_, *run, limits_.feed_stall);
+            deployments_.carry_out(std::move(started), feed);
+        }
+        if (lost)
+            std::rethrow_exception(lost);
+    }
+
+    void on_attach(const protocol::Attach& attach) {
+        const auto run = deployments_.find(attach.id);
+        if (!run) {
+            outbox_.send(protocol::Refused{"unknown-deployment",
+                                           fmt::format("this node does not know deployment {}", attach.id.brief())});
+            return;
+        }
+        outbox_.send(protocol::Admitted{run->id(), true});
+        sender_.emplace(outbox_, run, attach.after);
+    }
+
+    void on_recall(const protocol::Recall& recall) {
+        const auto answer = deployments_.recall(recall.generation);
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+            return outbox_.send(*refused);
+        const auto& kept = std::get<Archive::Kept>(answer);
+        outbox_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
+        send_list(kept.list);
+    }
+
+    void on_build(const protocol::Build& message) {
+        const auto answer = deployments_.begin_build(message.document, exporter_);
+        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+            return outbox_.send(*refused);
+        TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(answer);
+        outbox_.send(protocol::Admitted{build.id(), false});
+        const auto tell = [this](const protocol::Message& said) { outbox_.send(said); };
+        SessionFeed feed(connection_, outbox_, build, limits_.feed_stall);
+        if (const auto failure = build.fetch(feed, tell))
+            return outbox_.send(*failure);
+        const auto outcome = [&] {
+            const BuildWatch watch(connection_, build);
+            return build.build(tell);
+        }();
+        if (const auto* failure = std::get_if<protocol::NotBuilt>(&outcome))
+            return outbox_.send(*failure);
+        const auto& list = std::get<protocol::ClosureList>(outcome);
+        const auto text = protocol::to_text(list);
+        outbox_.send(protocol::Built{build.id(), protocol::summarize(text, list)});
+        send_list(text);
+    }
+
+    void send_list(std::string_view text) {
+        for (size_t at = 0; at < text.size(); at += protocol::data_piece_bytes)
+            outbox_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
+    }
+
+    // The operator's clock, by its hello and what has passed since.
+    Time clock() const {
+        return hello_time_ +
+               std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began_);
+    }
+
+    net::Connection& connection_;
+    Deployments& deployments_;
+    SessionLimits limits_;
+    Time hello_time_;
+    std::optional<ssh::PublicKey> operator_key_;
+    protocol::Exporter exporter_;
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    Outbox outbox_;
+    std::optional<EventSender> sender_; // last: it uses the outbox
+};
+
+} // namespace
+
+void serve_session(const SessionStart& start, Deployments& deployments, const SessionLimits& limits) {
+    try {
+        ServedSession session(start, deployments, limits);
+        try {
+            session.serve(start.version);
+        } catch (...) {
+            start.connection.abort(); // a sender that waits for room must not hold us up
+            throw;
+        }
+    } catch (const net::ConnectionLost& error) {
+        spdlog::info("session with {}: {}", start.connection.peer(), error.what());
+        return;
+    } catch (const std::exception& error) {
+        spdlog::warn("session with {}: {}", start.connection.peer(), error.what());
+        return;
+    }
+    start.connection.finish(deadline_in(close_timeout));
+}
+
+} // namespace waggle::agent

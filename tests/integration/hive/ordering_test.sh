@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# No unit waits for itself: systemd orders the units of machines whose secrets, users and disks depend on each other.
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/nix.sh
+source "$(dirname "$0")/nix.sh"
+nix_enter "$@"
+command -v systemd-analyze >/dev/null || { echo "SKIP  systemd-analyze is not installed"; exit 77; }
+
+keys='{ deployment.keys.plain.text = "x"; deployment.keys.web = { text = "y"; destDir = "/var/lib/web"; }; }'
+needed='{ deployment.keys.hash = { text = "x"; neededForUsers = true; }; }'
+late_state='{ fileSystems."/srv/late" = { device = "/dev/sdb"; fsType = "ext4"; }; services.waggle-agent.stateDir = "/srv/late/waggle"; }'
+early_state='{ fileSystems."/persist" = { device = "/dev/sdb"; fsType = "ext4"; neededForBoot = true; }; services.waggle-agent.stateDir = "/persist/waggle"; }'
+late_secret='{ fileSystems."/srv/da-ta" = { device = "/dev/sdc"; fsType = "xfs"; }; deployment.keys.there = { text = "x"; destDir = "/srv/da-ta/k"; }; }'
+remote_secret='{ fileSystems."/mnt/far" = { device = "server:/x"; fsType = "nfs"; }; deployment.keys.far = { text = "x"; destDir = "/mnt/far/k"; }; }'
+
+machine_of() { # MODULES
+    hive <<NIX
+{
+  a = { pkgs, lib, ... }: {
+    imports = [ $1 $machine ];
+    services.openssh.enable = true;
+    services.waggle-agent = { enable = true; package = pkgs.hello; operators = [ "$key op" ]; };
+  };
+}
+NIX
+}
+
+# The units of the machine, as they are written, in the folder units; those that systemd brings itself are this machine's own.
+# What is mounted before systemd starts is left out: no job for it is ever queued.
+write_units() {
+    local name kind target alias file folder=$work/units
+    rm -rf "$folder"
+    mkdir "$folder"
+    # shellcheck disable=SC2016  # Nix
+    ask 'let inherit (hive.configurations.a) config pkgs; inherit (pkgs) lib; in {
+        units = lib.mapAttrs (_: unit: { inherit (unit) text wantedBy requiredBy; aliases = unit.aliases or [ ]; })
+            (lib.filterAttrs (_: unit: unit.enable && unit.text or null != null) config.systemd.units);
+        mounts = map (fs: { inherit (fs) mountPoint device fsType; })
+            (builtins.filter (fs: fs.mountPoint != "/" && !fs.neededForBoot) (builtins.attrValues config.fileSystems));
+    }'
+    check "$1: evaluates" succeeds
+    while IFS= read -r name; do
+        file=$folder/$name
+        if [[ -e /usr/lib/systemd/system/$name ]]; then # a module adds to a unit of systemd's: as NixOS writes it then
+            mkdir -p "$file.d"
+            file=$file.d/overrides.conf
+        fi
+        jq -r --arg name "$name" '.units[$name].text' <<<"$out" >"$file"
+    done < <(jq -r '.units | keys[]' <<<"$out")
+    while IFS=$'\t' read -r name kind target; do
+        mkdir -p "$folder/$target.$kind"
+        ln -sf "../$name" "$folder/$target.$kind/$name"
+    done < <(jq -r '.units | to_entries[] | .key as $name |
+        ((.value.wantedBy[] | [$name, "wants", .]), (.value.requiredBy[] | [$name, "requires", .])) | @tsv' <<<"$out")
+    while IFS=$'\t' read -r name alias; do
+        ln -sf "$name" "$folder/$alias"
+    done < <(jq -r '.units | to_entries[] | .key as $name | .value.aliases[] | [$name, .] | @tsv' <<<"$out")
+    jq -r '.mounts[] | "\(.device) \(.mountPoint) \(.fsType) defaults 0 0"' <<<"$out" >"$work/fstab"
+    SYSTEMD_FSTAB=$work/fstab /usr/lib/systemd/system-generators/systemd-fstab-generator "$folder" "$folder" "$folder"
+}
+
+# Programs in the store are not there, which systemd-analyze says as well.
+cycles() {
+    SYSTEMD_UNIT_PATH=$work/units:/usr/lib/systemd/system SYSTEMD_LOG_LEVEL=info \
+        systemd-analyze verify --man=no multi-user.target "$@" >"$work/verify" 2>&1 || true
+    grep -i 'ordering cycle\|to break the cycle\|breaking' "$work/verify"
+}
+has_cycle() { cycles "$@" >/dev/null; }
+has_no_cycle() { ! cycles "$@"; }
+knows() { # SET NAME
+    hive <<<'{ a = { }; }'
+    ask ".configurations.a.options.$1 ? $2"
+    answers true
+}
+
+section "a cycle is found"
+machine_of '{ systemd.services.late = { wantedBy = [ "multi-user.target" ]; after = [ "multi-user.target" ]; before = [ "sysinit.target" ]; script = "true"; }; }'
+write_units "a service that waits for itself"
+check "it is named" has_cycle
+check "with its unit" grep -q 'late.service' "$work/verify"
+
+ordered() { # NAME MODULES
+    machine_of "$2"
+    write_units "$1"
+    check "$1: no unit waits for itself" has_no_cycle
+}
+refused() { # NAME MODULES SENTENCE
+    machine_of "$2"
+    ask '.nodes [ "a" ]'
+    check "$1: refused" fails "Failed assertions:" "$3"
+}
+
+makers=('')
+for maker in services.userborn systemd.sysusers; do
+    if knows "${maker%.*}" "${maker#*.}"; then makers+=("$maker"); else echo "SKIP  this nixpkgs has no $maker"; fi
+done
+for maker in "${makers[@]}"; do
+    by="users by ${maker:-a snippet}"
+    with='{ }'
+    [[ -z $maker ]] || with="{ $maker.enable = true; }"
+    section "$by"
+    # NixOS has sysusers with users that do not change.
+    [[ $maker != systemd.sysusers || -z ${WAGGLE_TEST_NIXPKGS:-} ]] ||
+        with="{ $maker.enable = true; boot.initrd.systemd.enable = true; system.etc.overlay = { enable = true; mutable = false; }; users.mutableUsers = false; users.users.root.initialHashedPassword = \"x\"; }"
+    ordered "$by, secrets" "$with $keys"
+    ordered "$by, secrets that users need" "$with $keys $needed"
+    ordered "$by, the state on a disk that comes late" "$with $keys $late_state"
+    ordered "$by, secrets that users need, the state on a disk that is needed for boot" "$with $keys $needed $early_state"
+    ordered "$by, everything on late disks" "$with $keys $late_state $late_secret $remote_secret"
+    refused "$by, secrets that users need, the state on a disk that comes late" "$with $needed $late_state" \
+        'set fileSystems."/srv/late".neededForBoot = true'
+    [[ -n $maker ]] || continue
+    write_units "$by, that machine"
+    check "it would be a cycle" has_cycle
+done
+! knows networking useNetworkd || ordered "networkd" "$keys $late_secret { networking.useNetworkd = true; networking.useDHCP = false; }"
+refused "the state on the network" '{ fileSystems."/mnt/far" = { device = "server:/x"; fsType = "nfs"; }; services.waggle-agent.stateDir = "/mnt/far/waggle"; }' \
+    "a file system of the network"
+refused "a secret that users need, on a disk that comes late" "$needed $late_secret { deployment.keys.there.neededForUsers = true; }" \
+    'its path is /srv/da-ta/k/there, on /srv/da-ta'

@@ -1,0 +1,112 @@
+#include "agent/daemon/fetch.hpp"
+#include "agent/node/boot_space.hpp"
+#include "agent/node/specialisation.hpp"
+#include "agent/state/retention.hpp"
+#include "shared/base/file.hpp"
+#include "tests/unit/agent/fakes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace waggle::agent {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+namespace {
+
+const auto system_a = test_path('a', "a");
+const auto system_b = test_path('b', "b");
+const auto system_c = test_path('c', "c");
+
+} // namespace
+
+TEST(Retention, KeepsTheNewestGenerationsAndThoseThatAreNeeded) {
+    const std::vector<Generation> generations = {
+        {3, system_c}, {1, system_a}, {2, std::nullopt}, {10, system_c}, {4, system_b}};
+    EXPECT_THAT(generations_to_drop(generations, 2, {}), ElementsAre(3, 2, 1));
+    EXPECT_THAT(generations_to_drop(generations, 2, {system_a}), ElementsAre(3, 2)) << "a runs";
+    EXPECT_THAT(generations_to_drop(generations, 1, {system_a, system_b, system_c}), ElementsAre(2));
+    EXPECT_THAT(generations_to_drop(generations, 9, {}), IsEmpty());
+}
+
+TEST(Retention, LetsGoOfRootsAfterATime) {
+    struct Case {
+        const char* what;
+        const char* name;
+        nix::StorePath path;
+        std::chrono::hours age;
+        bool committed;
+        bool due;
+    };
+    const auto hour = std::chrono::hours(1);
+    const auto long_ago = std::chrono::hours(24 * 15);
+    const Case cases[] = {
+        {"pushed today", "1f2e", system_b, hour, true, false},
+        {"pushed long ago, and never activated", "1f2e", system_b, long_ago, true, true},
+        {"built an hour ago, and not deployed", "build", system_b, hour, true, false},
+        {"built the day before yesterday", "build", system_b, 2 * std::chrono::days(1), true, true},
+        {"runs since long ago", "1f2e", system_a, long_ago, true, false},
+        {"the way back of a deployment before the one that was committed", "1f2e-previous", system_b, hour, true, true},
+        {"its agent", "1f2e-agent", system_b, hour, true, true},
+        {"the way back, and the newest was rolled back", "1f2e-previous", system_b, hour, false, false},
+    };
+    for (const auto& c : cases)
+        EXPECT_EQ(is_root_due({c.name, c.path, test_time - c.age}, c.committed, {system_a}, test_time), c.due)
+            << c.what;
+}
+
+TEST(BootSpace, KnowsWhatIsThereByItsName) {
+    const std::vector<protocol::BootFile> wanted = {{"1abc-linux-6.1-bzImage", 10}, {"2def-initrd-initrd", 20}};
+    EXPECT_EQ(missing_boot_bytes(wanted, {}), 30u);
+    EXPECT_EQ(missing_boot_bytes(wanted, {"1abc-linux-6.1-bzImage.efi", "2de"}), 20u) << "systemd-boot's suffix";
+    EXPECT_EQ(missing_boot_bytes(wanted, {"1abc-linux-6.1-bzImage", "2def-initrd-initrd", "9-other"}), 0u);
+}
+
+TEST(BootSpace, IsLookedAtBeforeTheFirstByte) {
+    const std::vector<protocol::BootFile> wanted = {{"1abc-linux", std::uint64_t{50} << 20}};
+    const BootSpace small{.folder = "/boot/kernels", .free_bytes = std::uint64_t{50} << 20, .files = {}};
+    try {
+        check_boot_space(wanted, small);
+        FAIL() << "the menu needs some, too";
+    } catch (const NotActivated& stopped) {
+        EXPECT_EQ(stopped.code(), "no-boot-space");
+        EXPECT_THAT(stopped.what(), HasSubstr("/boot/kernels has 50 MiB free"));
+        EXPECT_THAT(stopped.what(), HasSubstr("delete-generations"));
+    }
+    check_boot_space(wanted, std::nullopt); // no file system of its own
+    check_boot_space(wanted, BootSpace{.folder = "/boot", .free_bytes = std::uint64_t{52} << 20, .files = {}});
+    check_boot_space(wanted, BootSpace{.folder = "/boot", .free_bytes = 0, .files = {"1abc-linux.efi"}});
+}
+
+TEST(BootSpace, IsNoneWhereKernelsAreOnTheRootFileSystem) {
+    const TemporaryFolder root;
+    std::filesystem::create_directories(root.path() / "boot/kernels");
+    EXPECT_FALSE(find_boot_space(root.path()));
+}
+
+TEST(Specialisation, ThatRunsIsKept) {
+    FakeHost host;
+    host.profile_path = system_a;
+    host.current = test_path('d', "a-loud");
+    host.special = {{system_a, {{"loud", *host.current}}}, {system_b, {{"loud", system_c}}}};
+    EXPECT_EQ(choose_specialisation(host, system_b, std::nullopt).system, system_c);
+    EXPECT_EQ(choose_specialisation(host, system_b, "").system, std::nullopt) << "the system itself was asked for";
+    host.special[system_b] = {{"quiet", system_c}};
+    const auto lost = choose_specialisation(host, system_b, std::nullopt);
+    EXPECT_EQ(lost.system, std::nullopt);
+    EXPECT_THAT(lost.note, HasSubstr("loud"));
+}
+
+TEST(Specialisation, ThatIsAskedForMustBeThere) {
+    FakeHost host;
+    host.profile_path = host.current = system_a;
+    host.special = {{system_b, {{"loud", system_c}}}};
+    EXPECT_EQ(choose_specialisation(host, system_b, "loud").system, system_c);
+    EXPECT_EQ(choose_specialisation(host, system_b, std::nullopt).system, std::nullopt);
+    EXPECT_THROW(choose_specialisation(host, system_b, "quiet"), NotActivated);
+    EXPECT_THROW(choose_specialisation(host, system_a, "loud"), NotActivated);
+}
+
+} // namespace waggle::agent

@@ -1,0 +1,45 @@
+#include "trigger/deploy/places.hpp"
+
+#include <chrono>
+
+namespace waggle::trigger {
+
+namespace {
+
+constexpr auto between_looks = std::chrono::milliseconds(100); // at the interrupt
+
+} // namespace
+
+// With the mutex held and a place free.
+Places::Place Places::make_place() {
+    if (!unlimited_)
+        --free_;
+    return {this, [](void* owner) {
+                auto& places = *static_cast<Places*>(owner);
+                if (places.unlimited_)
+                    return;
+                {
+                    const std::scoped_lock lock(places.mutex_);
+                    ++places.free_;
+                }
+                places.freed_.notify_one();
+            }};
+}
+
+Places::Place Places::try_take() {
+    const std::scoped_lock lock(mutex_);
+    if (!unlimited_ && free_ == 0)
+        return nullptr;
+    return make_place();
+}
+
+Places::Place Places::take(const Interrupt& interrupt) {
+    std::unique_lock lock(mutex_);
+    while (!unlimited_ && free_ == 0) {
+        interrupt.check();
+        freed_.wait_for(lock, between_looks);
+    }
+    return make_place();
+}
+
+} // namespace waggle::trigger
