@@ -1,6 +1,8 @@
 #include "trigger/cli.hpp"
 
 #include "shared/protocol/history.hpp"
+#include "trigger/base/interrupt_on_signals.hpp"
+#include "trigger/base/nearest_word.hpp"
 #include "trigger/command/apply.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/check_health.hpp"
@@ -16,8 +18,6 @@
 #include "trigger/command/upload_keys.hpp"
 #include "trigger/command/whoami.hpp"
 #include "trigger/help.hpp"
-#include "trigger/interrupt_on_signals.hpp"
-#include "trigger/nearest_word.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/format.hpp"
 

@@ -14,12 +14,12 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr size_t max_file_bytes = 1 << 20;
+constexpr size_t max_inhibitors_bytes = 1 << 20;
 
 std::map<std::string, std::string> inhibitors_of(const std::filesystem::path& system) {
     const auto file = system / "switch-inhibitors";
     std::map<std::string, std::string> inhibitors;
-    const auto text = read_file_if_exists(file, max_file_bytes);
+    const auto text = read_file_if_exists(file, max_inhibitors_bytes);
     if (!text)
         return inhibitors;
     const auto json = protocol::parse_json(*text, file.string());

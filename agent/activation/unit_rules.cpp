@@ -10,7 +10,7 @@ namespace waggle::agent {
 namespace {
 
 constexpr auto file_name = "waggle-unit-rules.json";
-constexpr size_t max_file_bytes = 1 << 20;
+constexpr size_t max_rules_bytes = 1 << 20;
 constexpr size_t max_patterns = 1024;
 constexpr std::int64_t max_seconds = 3600;
 
@@ -18,7 +18,7 @@ constexpr std::int64_t max_seconds = 3600;
 
 UnitRules load_unit_rules(const nix::StorePath& toplevel) {
     const auto file = toplevel.absolute() + "/" + file_name;
-    const auto text = read_file_if_exists(file, max_file_bytes);
+    const auto text = read_file_if_exists(file, max_rules_bytes);
     return text ? parse_unit_rules(*text, file) : UnitRules{};
 }
 

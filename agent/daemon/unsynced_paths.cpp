@@ -12,14 +12,14 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr size_t max_file_bytes = 64 << 20; // hundreds of thousands of paths
+constexpr size_t max_list_file_bytes = 64 << 20; // hundreds of thousands of paths
 constexpr std::string_view boot_word = "boot ";
 
 } // namespace
 
 UnsyncedPaths::UnsyncedPaths(std::filesystem::path file, std::string boot_id)
     : file_(std::move(file)), boot_id_(std::move(boot_id)) {
-    std::istringstream lines(read_file_if_exists(file_, max_file_bytes).value_or(""));
+    std::istringstream lines(read_file_if_exists(file_, max_list_file_bytes).value_or(""));
     std::string boot;
     try {
         for (std::string line; std::getline(lines, line);) {

@@ -71,7 +71,7 @@ void BundleFiles::keep_only(const std::vector<protocol::DeploymentId>& ids) cons
 
 protocol::SecretBundle open_bundle(std::string_view sealed, const BundleRef& bundle, const Unsealer& unsealer) {
     try {
-        const auto plaintext = secret::open(sealed, unsealer.identities);
+        const auto plaintext = age::open(sealed, unsealer.identities);
         auto opened = protocol::parse_secret_bundle(
             {reinterpret_cast<const char*>(plaintext.data()), plaintext.size()}); // NOLINT(*-reinterpret-cast)
         protocol::require_same_target(opened, bundle.hive.empty() ? unsealer.hive : bundle.hive,

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "agent/state/state.hpp"
+#include "shared/age/age.hpp"
 #include "shared/base/error.hpp"
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/secret_bundle.hpp"
-#include "shared/secret/age.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -46,7 +46,7 @@ private:
 struct Unsealer {
     std::string hive;
     std::string node;
-    std::vector<secret::Identity> identities;
+    std::vector<age::Identity> identities;
 };
 
 // Decrypts the bundle and verifies it against the deployment that brought it. Throws BundleRefused.

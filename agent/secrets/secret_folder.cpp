@@ -197,11 +197,11 @@ std::optional<struct stat> SecretFolder::look(const std::string& name) const {
     return about;
 }
 
-bool SecretFolder::has_content(const std::string& name, const secret::SecretBytes& content) const {
+bool SecretFolder::has_content(const std::string& name, const age::SecretBytes& content) const {
     const Fd file(::openat(fd_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file)
         return false;
-    secret::SecretBytes found(content.size() + 1);
+    age::SecretBytes found(content.size() + 1);
     size_t size = 0;
     while (size < found.size()) {
         const auto count = ::read(file.get(), found.data() + size, found.size() - size);
@@ -217,7 +217,7 @@ bool SecretFolder::has_content(const std::string& name, const secret::SecretByte
 }
 
 void SecretFolder::write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
-                             const secret::SecretBytes& content) const {
+                             const age::SecretBytes& content) const {
     const auto temporary = temporary_name(name);
     FaultPoint fault(path_ / name);
     fault.at(Moment::before);

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "agent/secrets/accounts.hpp"
+#include "shared/age/secret_bytes.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/fd.hpp"
-#include "shared/secret/secret_bytes.hpp"
 
 #include <sys/stat.h>
 
@@ -34,12 +34,12 @@ public:
 
     // Returns nullopt if there is no such file. Throws HostilePath for anything but a regular file.
     std::optional<struct stat> look(const std::string& name) const;
-    bool has_content(const std::string& name, const secret::SecretBytes& content) const;
+    bool has_content(const std::string& name, const age::SecretBytes& content) const;
 
     // Writes and syncs a temporary file next to `name`, and sets owner and mode before the content. put_in_place
     // renames it durably.
     void write_new(const std::string& name, uid_t user, gid_t group, mode_t mode,
-                   const secret::SecretBytes& content) const;
+                   const age::SecretBytes& content) const;
     void put_in_place(const std::string& name) const;
     void remove_new(const std::string& name) const noexcept; // also the remains of an interrupted write
     bool remove(const std::string& name) const;              // a regular file; returns false if there is none

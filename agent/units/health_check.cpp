@@ -20,7 +20,7 @@ namespace waggle::agent {
 namespace {
 
 constexpr auto file_name = "waggle-health-checks.json";
-constexpr size_t max_file_bytes = 1 << 20;
+constexpr size_t max_checks_bytes = 1 << 20;
 constexpr size_t max_checks = 256; // of a kind
 constexpr size_t max_words = 1024; // of a command, of headers
 constexpr size_t max_word_bytes = 64 << 10;
@@ -189,7 +189,7 @@ HealthChecks parse_health_checks(std::string_view text, std::string_view name) {
 
 HealthChecks load_health_checks(const nix::StorePath& toplevel) {
     const auto file = std::filesystem::path(toplevel.absolute()) / file_name;
-    const auto text = read_file_if_exists(file, max_file_bytes);
+    const auto text = read_file_if_exists(file, max_checks_bytes);
     return text ? parse_health_checks(*text, file.string()) : HealthChecks{};
 }
 

@@ -15,7 +15,7 @@ namespace waggle::agent {
 namespace {
 
 // The trigger asks for the running system while people wait: what takes longer is no check any more.
-constexpr std::chrono::minutes unit_timeout{15};
+constexpr std::chrono::minutes health_unit_timeout{15};
 constexpr size_t max_words_bytes = 1 << 20;
 constexpr int unhealthy_exit_code = 6; // not 1, which is the code of any other failure
 
@@ -25,7 +25,7 @@ protocol::HealthReport check_health_in_unit() {
     const auto result = run_in_own_unit({.description = "Waggle checks the health of the running system",
                                          .purpose = UnitPurpose::check_health,
                                          .subcommand = {"check-health"},
-                                         .timeout = unit_timeout,
+                                         .timeout = health_unit_timeout,
                                          .max_output_bytes = max_words_bytes,
                                          .has_home = true});
     if (!result.status.success() && result.status.code != unhealthy_exit_code)

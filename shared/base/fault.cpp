@@ -3,7 +3,7 @@
 #include "shared/base/bytes.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/fd.hpp"
-#include "shared/base/file.hpp"
+#include "shared/base/read_file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

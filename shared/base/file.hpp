@@ -1,6 +1,6 @@
 #pragma once
 
-#include "shared/base/fd.hpp"
+#include "shared/base/read_file.hpp"
 
 #include <sys/types.h>
 
@@ -11,15 +11,6 @@
 #include <string_view>
 
 namespace waggle {
-
-// The file's content. Throws SystemError, or Error when it is larger than `cap_bytes`.
-std::string read_file(const std::filesystem::path& path, size_t cap_bytes);
-
-// What can be read from an open file; `path` is its name in errors. Throws as read_file.
-std::string read_all(const Fd& fd, const std::filesystem::path& path, size_t cap_bytes);
-
-// As read_file, but nullopt when there is no such file.
-std::optional<std::string> read_file_if_exists(const std::filesystem::path& path, size_t cap_bytes);
 
 // Replaces the file so that after a power cut either the old or the new content is there:
 // temporary file in the same folder, fsync, rename, fsync of the folder.

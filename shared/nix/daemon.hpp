@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
+#include "shared/nix/daemon_error.hpp"
 #include "shared/nix/path_info.hpp"
 
 #include <cstddef>
@@ -16,24 +17,6 @@
 #include <vector>
 
 namespace waggle::nix {
-
-// The daemon answered with an error, or broke the protocol, or went away. Its text has no terminal escapes.
-class DaemonError : public Error {
-public:
-    using Error::Error;
-};
-
-// It answered with an error.
-class OperationFailed : public DaemonError {
-public:
-    using DaemonError::DaemonError;
-};
-
-// A build did not succeed. The text is Nix's, with "error:" before each of its errors.
-class BuildFailed : public Error {
-public:
-    using Error::Error;
-};
 
 struct BuildOptions {
     Deadline deadline;          // builders may be silent for as long

@@ -2,7 +2,7 @@
 
 #include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
-#include "shared/nix/daemon.hpp"
+#include "shared/nix/daemon_error.hpp"
 
 #include <poll.h>
 

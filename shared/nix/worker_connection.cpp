@@ -1,6 +1,6 @@
 #include "shared/nix/worker_connection.hpp"
 
-#include "shared/nix/daemon.hpp"
+#include "shared/nix/daemon_error.hpp"
 #include "shared/nix/plain_text.hpp"
 
 #include <fmt/format.h>

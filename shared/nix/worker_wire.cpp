@@ -1,7 +1,7 @@
 #include "shared/nix/worker_wire.hpp"
 
 #include "shared/base/bytes.hpp"
-#include "shared/nix/daemon.hpp"
+#include "shared/nix/daemon_error.hpp"
 
 #include <fmt/format.h>
 

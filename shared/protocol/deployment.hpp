@@ -3,6 +3,7 @@
 #include "shared/base/hash.hpp"
 #include "shared/base/time.hpp"
 #include "shared/nix/store_path.hpp"
+#include "shared/protocol/closure_summary.hpp"
 #include "shared/ssh/key.hpp"
 
 #include <array>
@@ -33,14 +34,6 @@ struct DeploymentId {
     std::string brief() const;                       // the first 12
     static DeploymentId parse(std::string_view hex); // throws BadDocument
     auto operator<=>(const DeploymentId&) const = default;
-};
-
-// Names a closure list without holding it.
-struct ClosureSummary {
-    Sha256Digest sha256{};   // of the list's text
-    std::uint64_t bytes = 0; // of the list's text
-    std::uint64_t paths = 0;
-    bool operator==(const ClosureSummary&) const = default;
 };
 
 struct Secrets {
@@ -109,11 +102,8 @@ struct Deployment {
 };
 
 inline constexpr size_t max_payload_bytes = 64 << 10;
-inline constexpr size_t max_node_keys = 8;
 inline constexpr size_t max_boot_files = 64;
 inline constexpr std::uint64_t max_boot_file_bytes = std::uint64_t{1} << 40;
-inline constexpr std::uint64_t max_closure_paths = 1'000'000;
-inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
 inline constexpr std::uint64_t max_secret_bundle_bytes = 16 << 20;
 inline constexpr std::chrono::seconds max_confirm_timeout = std::chrono::hours{24};
 inline constexpr std::chrono::seconds max_activation_timeout = std::chrono::hours{24};

@@ -1,7 +1,8 @@
 #pragma once
 
-#include "shared/protocol/deployment.hpp"
+#include "shared/nix/store_path.hpp"
 #include "shared/protocol/json.hpp"
+#include "shared/ssh/key.hpp"
 
 #include <fmt/format.h>
 
@@ -17,6 +18,7 @@ namespace waggle::protocol {
 
 std::uint64_t count(Fields& fields, std::string_view key, std::uint64_t max);
 
+inline constexpr size_t max_node_keys = 8;
 Json to_json(const std::vector<ssh::PublicKey>& node_keys);
 std::vector<ssh::PublicKey> read_node_keys(Fields& fields);
 
@@ -35,8 +37,5 @@ std::array<std::uint8_t, N> read_bytes(Fields& fields, std::string_view key) {
 }
 
 nix::StorePath read_store_path(Fields& fields, std::string_view key);
-
-Json to_json(const ClosureSummary& closure);
-ClosureSummary read_closure_summary(Fields& fields, std::string_view key, std::string_view what);
 
 } // namespace waggle::protocol

@@ -1,18 +1,12 @@
 #include "shared/protocol/history.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/protocol/message_fields.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace waggle::protocol {
-
-namespace {
-
-constexpr size_t max_path_bytes = 4096;
-constexpr size_t max_word_bytes = 256;
-
-} // namespace
 
 Json to_json(const HistoryEntry& entry) {
     return {

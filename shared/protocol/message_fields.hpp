@@ -1,7 +1,7 @@
 #pragma once
 
 #include "shared/protocol/json.hpp"
-#include "shared/protocol/messages.hpp"
+#include "shared/protocol/message_limits.hpp"
 
 #include <cstdint>
 #include <string>
@@ -9,10 +9,6 @@
 
 // What the messages' JSON is written and read with.
 namespace waggle::protocol {
-
-inline constexpr size_t max_code_bytes = 64;
-inline constexpr size_t max_word_bytes = 256; // a version, a system, a fingerprint
-inline constexpr size_t max_path_bytes = 4096;
 
 // Cuts what may be long, so that the other side's caps never refuse it. What is not UTF-8 takes three times the room
 // when it is sent (U+FFFD for each byte): text() allows for that.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/protocol/build_messages.hpp"
+#include "shared/protocol/message_limits.hpp"
 #include "shared/protocol/outcome.hpp"
 #include "shared/protocol/questions.hpp"
 #include "shared/protocol/secrets_report.hpp"
@@ -14,8 +15,6 @@
 #include <variant>
 #include <vector>
 
-namespace waggle::protocol {
-
 // A session is a sequence of binary WebSocket messages. The first byte says what follows:
 //   'J' a JSON object with a "type";
 //   'S' the next piece of the sealed secret bundle (trigger to agent, right after deploy, if it replaces secrets);
@@ -23,10 +22,7 @@ namespace waggle::protocol {
 //       build; agent to trigger after recalled and built);
 //   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
 //       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
-inline constexpr size_t max_message_bytes = 1 << 20;
-inline constexpr size_t data_piece_bytes = 256 << 10;
-inline constexpr size_t max_want_indices = 4096;   // in one message
-inline constexpr size_t max_text_bytes = 16 << 10; // of a log line or sentence; encode cuts longer ones
+namespace waggle::protocol {
 
 enum class DeploymentState {
     received,

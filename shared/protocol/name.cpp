@@ -8,11 +8,11 @@ namespace {
 
 constexpr size_t max_name_bytes = 64; // a host name's label has 63; a file name takes it with any ending
 
+} // namespace
+
 bool is_letter_or_digit(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
-
-} // namespace
 
 bool is_name(std::string_view text) {
     return !text.empty() && text.size() <= max_name_bytes && is_letter_or_digit(text.front()) &&

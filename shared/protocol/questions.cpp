@@ -1,7 +1,7 @@
 #include "shared/protocol/questions.hpp"
 
+#include "shared/protocol/closure_summary.hpp"
 #include "shared/protocol/message_fields.hpp"
-#include "shared/protocol/messages.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

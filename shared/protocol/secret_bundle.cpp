@@ -121,7 +121,7 @@ void require_valid(const SecretBundle& bundle) {
     }
 }
 
-secret::SecretBytes to_plaintext(const SecretBundle& bundle) {
+age::SecretBytes to_plaintext(const SecretBundle& bundle) {
     require_valid(bundle);
     Json secrets = Json::array();
     size_t content_bytes = 0;
@@ -138,7 +138,7 @@ secret::SecretBytes to_plaintext(const SecretBundle& bundle) {
     if (header.size() > max_secret_header_bytes)
         throw BadDocument(
             fmt::format("{}: what it says of its secrets is longer than {} bytes", what, max_secret_header_bytes));
-    secret::SecretBytes plaintext;
+    age::SecretBytes plaintext;
     plaintext.reserve(padded_size(header.size() + 1 + content_bytes));
     plaintext.insert(plaintext.end(), header.begin(), header.end());
     plaintext.push_back('\n');

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "shared/age/secret_bytes.hpp"
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/secret_file.hpp"
-#include "shared/secret/secret_bytes.hpp"
 
 #include <cstdint>
 #include <string>
@@ -13,7 +13,7 @@ namespace waggle::protocol {
 
 struct Secret {
     SecretFile file;
-    secret::SecretBytes content;
+    age::SecretBytes content;
 
     bool operator==(const Secret&) const = default;
 };
@@ -40,7 +40,7 @@ inline constexpr size_t max_bundle_plaintext_bytes = 14 << 20; // sealed, it fit
 // so that no parser makes copies of them that nobody wipes.
 // All throw BadDocument when a cap or rule is broken, naming the secret.
 void require_valid(const SecretBundle& bundle);
-secret::SecretBytes to_plaintext(const SecretBundle& bundle);
+age::SecretBytes to_plaintext(const SecretBundle& bundle);
 SecretBundle parse_secret_bundle(std::string_view plaintext);
 
 // Throws BadDocument unless the bundle says of itself what the deployment that brought it says.

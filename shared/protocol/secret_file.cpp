@@ -1,6 +1,7 @@
 #include "shared/protocol/secret_file.hpp"
 
 #include "shared/protocol/json.hpp"
+#include "shared/protocol/name.hpp"
 
 #include <fmt/format.h>
 
@@ -12,16 +13,12 @@ namespace waggle::protocol {
 namespace {
 
 constexpr size_t max_account_bytes = 31; // utmp has room for no more (systemd, valid_user_group_name)
-constexpr size_t max_name_bytes = 128;
+constexpr size_t max_secret_name_bytes = 128;
 constexpr size_t max_unit_bytes = 255; // systemd, UNIT_NAME_MAX
 constexpr std::uint32_t max_permissions = 0777;
 
 constexpr std::string_view pre_activation = "pre-activation";
 constexpr std::string_view post_activation = "post-activation";
-
-bool is_letter_or_digit(char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
 
 bool consists_of(std::string_view text, std::string_view others) {
     return std::ranges::all_of(text, [&](char c) { return is_letter_or_digit(c) || others.find(c) != others.npos; });
@@ -53,7 +50,7 @@ bool is_account_name(std::string_view text) {
 }
 
 bool is_secret_name(std::string_view text) {
-    return !text.empty() && text.size() <= max_name_bytes && text.front() != '-' && text.front() != '.' &&
+    return !text.empty() && text.size() <= max_secret_name_bytes && text.front() != '-' && text.front() != '.' &&
            consists_of(text, "_.-");
 }
 

@@ -1,6 +1,7 @@
 #include "shared/ssh/key.hpp"
 
 #include "shared/base/hash.hpp"
+#include "shared/ssh/take_word.hpp"
 #include "shared/ssh/wipe.hpp"
 #include "shared/ssh/wire.hpp"
 
@@ -16,14 +17,6 @@ namespace {
 
 constexpr std::string_view key_type = "ssh-ed25519";
 constexpr size_t signature_bytes = 64; // RFC 8032
-
-// The next word of an authorized_keys line, separated by blanks.
-std::string_view take_word(std::string_view& rest) {
-    rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-    auto word = rest.substr(0, rest.find_first_of(" \t"));
-    rest.remove_prefix(word.size());
-    return word;
-}
 
 const unsigned char* to_unsigned(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());

@@ -1,5 +1,7 @@
 #include "shared/ssh/known_hosts.hpp"
 
+#include "shared/ssh/take_word.hpp"
+
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -20,13 +22,6 @@ std::string lower_case(std::string_view text) {
         if (c >= 'A' && c <= 'Z')
             c = static_cast<char>(c - 'A' + 'a');
     return out;
-}
-
-std::string_view take_word(std::string_view& rest) {
-    rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-    auto word = rest.substr(0, rest.find_first_of(" \t"));
-    rest.remove_prefix(word.size());
-    return word;
 }
 
 // Shell-like: `*` is any run of characters, `?` any one. Going back to the last `*` only is enough, and keeps the

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view begin_mark = "-----BEGIN OPENSSH PRIVATE KEY-----";
 constexpr std::string_view end_mark = "-----END OPENSSH PRIVATE KEY-----";
-constexpr std::string_view magic{"openssh-key-v1\0", 15};
+constexpr std::string_view key_file_magic{"openssh-key-v1\0", 15};
 constexpr size_t max_file_bytes = 64 << 10; // an RSA key of 16384 bits, which we want to name, takes 13 KiB
 constexpr size_t cipher_block_bytes = 8;    // of the cipher "none": what the private part is padded to
 constexpr size_t line_columns = 70;         // as ssh-keygen writes
@@ -129,7 +129,7 @@ PrivateKey PrivateKey::parse(std::string_view text, std::string_view name_for_er
     Wipe wipe(bytes);
     try {
         WireReader reader(as_text(bytes));
-        if (reader.raw(magic.size()) != magic)
+        if (reader.raw(key_file_magic.size()) != key_file_magic)
             fail(name_for_errors, "this is not an OpenSSH private key");
         auto cipher = reader.string();
         auto derivation = reader.string();
@@ -182,7 +182,7 @@ std::string PrivateKey::to_openssh(std::string_view comment) const {
     std::string binary;
     binary.reserve(section.size() + 256);
     Wipe wipe_binary(binary);
-    binary.append(magic);
+    binary.append(key_file_magic);
     put_string(binary, "none");
     put_string(binary, "none");
     put_string(binary, "");

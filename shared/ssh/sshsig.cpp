@@ -10,7 +10,7 @@ namespace waggle::ssh {
 namespace {
 
 // OpenSSH PROTOCOL.sshsig
-constexpr std::string_view magic = "SSHSIG";
+constexpr std::string_view signature_magic = "SSHSIG";
 constexpr std::uint32_t version = 1;
 constexpr std::string_view hash_name = "sha512";
 constexpr std::string_view signature_type = "ssh-ed25519";
@@ -18,7 +18,7 @@ constexpr size_t armor_columns = 70; // as ssh-keygen writes
 
 // What the key signs: the message's hash and what it is for.
 std::string signed_bytes(std::string_view name_space, std::string_view message) {
-    std::string out{magic};
+    std::string out{signature_magic};
     put_string(out, name_space);
     put_string(out, ""); // reserved
     put_string(out, hash_name);
@@ -35,7 +35,7 @@ std::string sshsig_sign(const Signer& key, std::string_view name_space, std::str
     put_string(signature, signature_type);
     put_string(signature, as_text(key.sign(signed_bytes(name_space, message))));
 
-    std::string blob{magic};
+    std::string blob{signature_magic};
     put_u32(blob, version);
     put_string(blob, key.public_key().wire());
     put_string(blob, name_space);
@@ -48,7 +48,7 @@ std::string sshsig_sign(const Signer& key, std::string_view name_space, std::str
 PublicKey sshsig_verify(std::string_view blob, std::string_view name_space, std::string_view message) {
     try {
         WireReader reader(blob);
-        if (reader.raw(magic.size()) != magic)
+        if (reader.raw(signature_magic.size()) != signature_magic)
             throw BadSignature("this is not an SSH signature");
         if (auto other = reader.u32(); other != version)
             throw BadSignature(fmt::format("the SSH signature is of version {}, not {}", other, version));

@@ -1,6 +1,7 @@
 #include "tests/hostile/messages.hpp"
 
 #include "shared/protocol/hello.hpp"
+#include "shared/protocol/message_fields.hpp"
 #include "shared/protocol/messages.hpp"
 
 #include <fmt/format.h>

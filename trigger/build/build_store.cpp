@@ -1,6 +1,6 @@
 #include "trigger/build/build_store.hpp"
 
-#include "trigger/deploy/ssh_destination.hpp"
+#include "trigger/connect/ssh_destination.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -2,7 +2,7 @@
 
 #include "shared/base/process.hpp"
 #include "trigger/build/failure.hpp"
-#include "trigger/hive/evaluate.hpp"
+#include "trigger/hive/nix_error.hpp"
 
 #include <fmt/format.h>
 

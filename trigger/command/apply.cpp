@@ -3,7 +3,7 @@
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/command/upload_keys.hpp"
-#include "trigger/deploy/identity.hpp"
+#include "trigger/connect/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"

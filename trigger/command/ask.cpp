@@ -1,7 +1,9 @@
 #include "trigger/command/ask.hpp"
 
+#include "trigger/base/work_queue.hpp"
 #include "trigger/command/prepare.hpp"
-#include "trigger/deploy/dialer.hpp"
+#include "trigger/connect/dialer.hpp"
+#include "trigger/connect/known_nodes.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"

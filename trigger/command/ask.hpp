@@ -3,8 +3,8 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/command/options.hpp"
 #include "trigger/command/prepare.hpp"
-#include "trigger/deploy/identity.hpp"
-#include "trigger/deploy/session.hpp"
+#include "trigger/connect/identity.hpp"
+#include "trigger/connect/session.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 
@@ -35,6 +35,9 @@ std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptio
 std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                     const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find = {});
+
+// How long an agent may take to answer a question.
+inline constexpr std::chrono::seconds answer_time{60};
 
 // The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
 template <class Answer>

@@ -3,7 +3,7 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
-#include "trigger/deploy/identity.hpp"
+#include "trigger/connect/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
 
 #include <map>

@@ -12,7 +12,7 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto answer_time = std::chrono::minutes(17); // a minute more than the agent gives the checks
+constexpr auto checks_time = std::chrono::minutes(17); // a minute more than the agent gives the checks
 constexpr auto send_time = std::chrono::seconds(10);
 
 } // namespace
@@ -21,7 +21,7 @@ protocol::HealthReport ask_for_health(const NodeQuery& asked) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
     asked.reporter.step(asked.address.name, Step::activating);
     session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
-    auto report = receive_answer<protocol::HealthReport>(session, deadline_in(answer_time));
+    auto report = receive_answer<protocol::HealthReport>(session, deadline_in(checks_time));
     session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
     return report;
 }

@@ -8,9 +8,8 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto answer_time = std::chrono::seconds(60);
 constexpr auto commit_time = std::chrono::minutes(10); // boot loaders on slow disks take their time
-constexpr auto look_around = std::chrono::milliseconds(500);
+constexpr auto check_interval = std::chrono::milliseconds(500);
 
 NodeReport confirm_node(const NodeQuery& asked) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
@@ -33,7 +32,7 @@ NodeReport confirm_node(const NodeQuery& asked) {
         asked.interrupt.check();
         std::optional<std::string> bytes;
         try {
-            bytes = connection.receive(deadline_in(look_around));
+            bytes = connection.receive(deadline_in(check_interval));
         } catch (const TimedOut&) {
             continue;
         }

@@ -3,6 +3,8 @@
 #include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/eval/evaluate.hpp"
+#include "trigger/hive/nix_error.hpp"
 #include "trigger/hive/nix_string.hpp"
 #include "trigger/report/terminal.hpp"
 
@@ -16,7 +18,7 @@ namespace waggle::trigger {
 namespace {
 
 constexpr auto instantiation_time = std::chrono::minutes(60);
-constexpr size_t max_file_bytes = 64 << 10; // for a word of a command line
+constexpr size_t max_expression_bytes = 64 << 10; // for a word of a command line
 
 void check(const EvalOptions& options) {
     if (options.expression && options.file)
@@ -31,8 +33,9 @@ void check(const EvalOptions& options) {
 std::string function_of(const EvalOptions& options, bool pure) {
     if (options.file && !pure)
         return fmt::format("(import {})", nix_string(std::filesystem::canonical(*options.file).string()));
-    return fmt::format("(\n{}\n)", options.file ? read_file(*options.file, max_file_bytes) // it may end in a comment
-                                                : *options.expression);
+    return fmt::format("(\n{}\n)", options.file
+                                       ? read_file(*options.file, max_expression_bytes) // it may end in a comment
+                                       : *options.expression);
 }
 
 } // namespace

@@ -12,12 +12,6 @@
 
 namespace waggle::trigger {
 
-namespace {
-
-constexpr auto answer_time = std::chrono::seconds(30);
-
-} // namespace
-
 std::vector<std::string> history_row(const std::string& node, const protocol::HistoryEntry& entry) {
     const auto git = entry.git ? entry.git->rev.substr(0, 12) + (entry.git->dirty ? "+" : "") : "-";
     return {node,

@@ -17,8 +17,6 @@ namespace {
 using protocol::SecretsReport;
 using protocol::SecretStatus;
 
-constexpr auto answer_time = std::chrono::seconds(30);
-
 std::string since(const std::optional<Time>& time, Time now) {
     if (!time)
         return "-";

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "shared/protocol/deployment.hpp"
-#include "trigger/deploy/reach.hpp"
+#include "trigger/connect/reach.hpp"
 #include "trigger/hive/nix_options.hpp"
 #include "trigger/report/style.hpp"
 

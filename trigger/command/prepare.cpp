@@ -1,12 +1,13 @@
 #include "trigger/command/prepare.hpp"
 
+#include "trigger/base/work_queue.hpp"
 #include "trigger/build/realise.hpp"
-#include "trigger/hive/eval_cache.hpp"
-#include "trigger/hive/eval_key.hpp"
+#include "trigger/eval/eval_cache.hpp"
+#include "trigger/eval/eval_key.hpp"
+#include "trigger/eval/memory.hpp"
 #include "trigger/hive/git_revision.hpp"
-#include "trigger/hive/memory.hpp"
+#include "trigger/hive/module_folder.hpp"
 #include "trigger/hive/select.hpp"
-#include "trigger/work_queue.hpp"
 
 #include <fmt/format.h>
 

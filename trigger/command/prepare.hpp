@@ -3,7 +3,7 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
-#include "trigger/hive/evaluate.hpp"
+#include "trigger/eval/evaluate.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/report/timings.hpp"

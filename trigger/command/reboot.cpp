@@ -6,7 +6,6 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto answer_time = std::chrono::seconds(60);
 constexpr auto pause_between = std::chrono::milliseconds(500);
 
 } // namespace

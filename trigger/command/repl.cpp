@@ -2,6 +2,7 @@
 
 #include "shared/base/process.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/hive/module_folder.hpp"
 #include "trigger/report/terminal.hpp"
 
 #include <fmt/format.h>

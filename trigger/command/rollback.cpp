@@ -14,7 +14,6 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto answer_time = std::chrono::seconds(60);
 constexpr std::uint64_t newest_entries = 20; // of the history: among them is what runs
 
 // What a node gave back, held to its signature.

@@ -2,6 +2,7 @@
 
 #include "shared/protocol/build_request.hpp"
 #include "trigger/build/failure.hpp"
+#include "trigger/deploy/deploy_context.hpp"
 
 #include <fmt/format.h>
 
@@ -17,8 +18,6 @@ using protocol::BuildRequest;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr auto look_around = std::chrono::milliseconds(100);
 
 class TargetBuild {
 public:
@@ -83,7 +82,7 @@ private:
     }
 
     void receive_one() {
-        const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
+        const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(receive_interval));
         if (!bytes)
             throw net::ConnectionLost("the agent closed the connection before the build's end");
         count_message(context_, progress_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "trigger/deploy/conversation.hpp"
+#include "trigger/deploy/deploy_context.hpp"
 
 #include <memory>
 #include <string>

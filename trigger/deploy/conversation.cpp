@@ -1,6 +1,7 @@
 #include "trigger/deploy/conversation.hpp"
 
 #include "shared/protocol/log_marks.hpp"
+#include "trigger/deploy/deploy_context.hpp"
 
 #include <fmt/format.h>
 
@@ -15,9 +16,6 @@ using protocol::Event;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Between two looks at whether the operator wants to stop, or our side cannot go on.
-constexpr auto look_around = std::chrono::milliseconds(100);
 
 Step step_of(DeploymentState state) {
     switch (state) {
@@ -151,7 +149,7 @@ void Conversation::check_phase() const {
 }
 
 void Conversation::receive_one(std::optional<Ending>& ending) {
-    const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(look_around));
+    const std::optional<std::string> bytes = session_.link.connection->receive(deadline_in(receive_interval));
     if (!bytes)
         throw net::ConnectionLost("the agent closed the connection before the deployment's end");
     count_message(context_, progress_);

@@ -1,14 +1,17 @@
 #pragma once
 
-#include "trigger/deploy/deploy_node.hpp"
+#include "trigger/base/interrupt_on_signals.hpp"
+#include "trigger/deploy/deploy_context.hpp"
 #include "trigger/deploy/outbox.hpp"
-#include "trigger/interrupt_on_signals.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 
 namespace waggle::trigger {
+
+// A loop that receives checks this often for Ctrl-C and for an error while sending.
+inline constexpr auto receive_interval = std::chrono::milliseconds(100);
 
 // The progress of a deployment across all of its connections.
 struct DeploymentProgress {

@@ -1,15 +1,15 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
+#include "trigger/base/work_queue.hpp"
 #include "trigger/build/store.hpp"
+#include "trigger/connect/known_nodes.hpp"
+#include "trigger/connect/reach.hpp"
 #include "trigger/deploy/document.hpp"
-#include "trigger/deploy/pin.hpp"
 #include "trigger/deploy/places.hpp"
-#include "trigger/deploy/reach.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/secrets/node_secrets.hpp"
-#include "trigger/work_queue.hpp"
 
 #include <functional>
 #include <map>
@@ -23,25 +23,6 @@
 namespace waggle::trigger {
 
 class Dialer;
-
-// Where a node can be reached, and the keys of which it must show one.
-struct KnownNode {
-    SshDestination destination;
-    std::vector<ssh::PublicKey> keys;
-    std::vector<SshDestination> others = {}; // alternatives
-};
-
-// The nodes with usable keys, and the reason for each node that must not be connected to.
-struct Pins {
-    std::map<std::string, KnownNode> nodes;
-    std::map<std::string, std::string> refusals;
-    std::map<std::string, SshDestination> unknown; // the refused nodes whose key is merely unknown
-};
-Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHostsFiles& known_hosts);
-
-// Calls `work` with 0 … count-1 from at most `parallel` threads (0: one per call), and returns when all calls are done.
-// `work` must not throw.
-void in_parallel(size_t count, size_t parallel, const std::function<void(size_t)>& work);
 
 struct RolloutPlan {
     Intent intent;

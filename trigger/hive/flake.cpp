@@ -3,7 +3,7 @@
 #include "shared/base/bytes.hpp"
 #include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
-#include "trigger/hive/evaluate.hpp"
+#include "trigger/hive/nix_error.hpp"
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
+#include "trigger/hive/from_json.hpp"
+
 #include "shared/protocol/name.hpp"
-#include "trigger/hive/evaluate.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -172,17 +173,6 @@ NodeAddress node_address_from_json(const std::string& name, const Json& json) {
 DeployedNode deployed_node_from_json(const std::string& name, const Json& json) {
     Fields fields(json, fmt::format("node {}", name));
     return {node_address_from_json(name, json), fields.boolean("agentEnabled")};
-}
-
-KeyTexts key_texts_from_json(const Json& json) {
-    KeyTexts texts;
-    for (const auto& [key, text] : json.items()) {
-        if (!text.is_string())
-            throw protocol::BadDocument(fmt::format("deployment.keys.{}: its text is not a string", key));
-        const auto& content = text.get_ref<const std::string&>();
-        texts[key] = {content.begin(), content.end()};
-    }
-    return texts;
 }
 
 EvaluatedNode evaluated_node_from_json(const std::string& name, const Json& json) {

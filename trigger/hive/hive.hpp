@@ -2,7 +2,7 @@
 
 #include "shared/nix/store_path.hpp"
 #include "shared/protocol/deployment.hpp"
-#include "trigger/secrets/key_source.hpp"
+#include "trigger/hive/key_source.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -1,4 +1,4 @@
-#include "trigger/hive/evaluate.hpp"
+#include "trigger/hive/nix_error.hpp"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 #include "trigger/hive/select.hpp"
 
 #include "shared/base/error.hpp"
-#include "trigger/nearest_word.hpp"
+#include "trigger/base/nearest_word.hpp"
 
 #include <fmt/format.h>
 #include <fnmatch.h>

@@ -1,6 +1,6 @@
 #include "trigger/hive/source.hpp"
 
-#include "trigger/hive/evaluate.hpp"
+#include "trigger/hive/module_folder.hpp"
 #include "trigger/hive/nix_string.hpp"
 
 #include <fmt/format.h>

@@ -6,20 +6,20 @@ namespace waggle::trigger {
 
 Bytes seal_bundle(NodeSecrets& secrets, std::int64_t sequence, const ssh::PublicKey& node_key) {
     secrets.bundle.sequence = sequence;
-    std::vector<secret::Recipient> recipients = {secret::Recipient(node_key)};
+    std::vector<age::Recipient> recipients = {age::Recipient(node_key)};
     recipients.insert(recipients.end(), secrets.recovery_recipients.begin(), secrets.recovery_recipients.end());
-    return secret::seal(protocol::to_plaintext(secrets.bundle), recipients);
+    return age::seal(protocol::to_plaintext(secrets.bundle), recipients);
 }
 
-std::vector<secret::Recipient> parse_recovery_recipients(const std::vector<std::string>& texts) {
-    constexpr size_t max = secret::max_recipients - 1; // and the node
+std::vector<age::Recipient> parse_recovery_recipients(const std::vector<std::string>& texts) {
+    constexpr size_t max = age::max_recipients - 1; // and the node
     if (texts.size() > max)
         throw Error(fmt::format("meta.recoveryRecipients has {} keys, and {} are possible", texts.size(), max));
-    std::vector<secret::Recipient> recipients;
+    std::vector<age::Recipient> recipients;
     for (const std::string& text : texts) {
         try {
-            recipients.push_back(secret::Recipient::parse(text));
-        } catch (const secret::BadAgeKey& error) {
+            recipients.push_back(age::Recipient::parse(text));
+        } catch (const age::BadAgeKey& error) {
             throw Error(fmt::format("meta.recoveryRecipients: {}", error.what()));
         }
     }

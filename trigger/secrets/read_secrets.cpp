@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ namespace waggle::trigger {
 
 namespace {
 
-using secret::SecretBytes;
+using age::SecretBytes;
 
 constexpr size_t max_bytes = protocol::max_secret_bytes;
 constexpr auto place_interval = std::chrono::milliseconds(100);
@@ -140,6 +141,17 @@ SecretBytes read_secret(const KeySource& source, const KeyTexts& texts, const In
 }
 
 } // namespace
+
+KeyTexts key_texts_from_json(const protocol::Json& json) {
+    KeyTexts texts;
+    for (const auto& [key, text] : json.items()) {
+        if (!text.is_string())
+            throw protocol::BadDocument(fmt::format("deployment.keys.{}: its text is not a string", key));
+        const auto& content = text.get_ref<const std::string&>();
+        texts[key] = {content.begin(), content.end()};
+    }
+    return texts;
+}
 
 protocol::SecretBundle read_secrets(std::span<const KeySource> sources, const KeyTexts& texts,
                                     const Interrupt& interrupt, CommandPlaces& places,

@@ -1,8 +1,9 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
+#include "shared/protocol/json.hpp"
 #include "shared/protocol/secret_bundle.hpp"
-#include "trigger/secrets/key_source.hpp"
+#include "trigger/hive/key_source.hpp"
 
 #include <chrono>
 #include <map>
@@ -19,7 +20,10 @@ public:
 };
 
 // The secrets that are written in the hive itself, by name.
-using KeyTexts = std::map<std::string, secret::SecretBytes>;
+using KeyTexts = std::map<std::string, age::SecretBytes>;
+
+// From the JSON of hive.nix. Throws protocol::BadDocument.
+KeyTexts key_texts_from_json(const protocol::Json& json);
 
 // Of several nodes; why those that are missing are is in `failures`.
 struct EvaluatedKeyTexts {

@@ -2,7 +2,7 @@
 
 namespace waggle::trigger {
 
-SecretReader::SecretReader(EvaluatedKeyTexts texts, std::vector<secret::Recipient> recovery_recipients,
+SecretReader::SecretReader(EvaluatedKeyTexts texts, std::vector<age::Recipient> recovery_recipients,
                            const Interrupt& interrupt)
     : texts_(std::move(texts)), recovery_recipients_(std::move(recovery_recipients)), interrupt_(&interrupt) {}
 

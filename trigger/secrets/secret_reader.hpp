@@ -13,15 +13,14 @@ namespace waggle::trigger {
 // thread.
 class SecretReader {
 public:
-    SecretReader(EvaluatedKeyTexts texts, std::vector<secret::Recipient> recovery_recipients,
-                 const Interrupt& interrupt);
+    SecretReader(EvaluatedKeyTexts texts, std::vector<age::Recipient> recovery_recipients, const Interrupt& interrupt);
 
     // Throws SecretNotRead, Interrupted.
     NodeSecrets operator()(const NodeAddress& node) const;
 
 private:
     EvaluatedKeyTexts texts_;
-    std::vector<secret::Recipient> recovery_recipients_;
+    std::vector<age::Recipient> recovery_recipients_;
     const Interrupt* interrupt_;
     std::shared_ptr<CommandPlaces> places_ = std::make_shared<CommandPlaces>(max_key_commands); // copies share them
 };

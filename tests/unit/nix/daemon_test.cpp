@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::HasSubstr;
 
-const StorePath a = test_path("a"), b = test_path("b"), c = test_path("c");
+const StorePath path_a = test_path("a"), path_b = test_path("b"), path_c = test_path("c");
 
 PathInfo info_of(const StorePath& path, std::vector<StorePath> references = {}) {
     return {.path = path,
@@ -27,7 +27,7 @@ std::string failure_of_query(const std::string& answer) {
     FakeDaemon fake(handshake(35), answer);
     Daemon daemon = fake.connect(milliseconds(500));
     try {
-        daemon.query_path_infos(std::array{a});
+        daemon.query_path_infos(std::array{path_a});
     } catch (const DaemonError& error) {
         return error.what();
     }
@@ -35,27 +35,27 @@ std::string failure_of_query(const std::string& answer) {
 }
 
 TEST(Daemon, AsksForValidPathsWithoutSubstituting) {
-    FakeDaemon fake(handshake(35), last() + wire({c, a}));
+    FakeDaemon fake(handshake(35), last() + wire({path_c, path_a}));
     {
         Daemon daemon = fake.connect();
-        EXPECT_EQ(daemon.query_valid_paths(std::array{a, b, c}), (std::set{a, c}));
+        EXPECT_EQ(daemon.query_valid_paths(std::array{path_a, path_b, path_c}), (std::set{path_a, path_c}));
     }
-    EXPECT_THAT(fake.received(), HasSubstr(wire(31) + wire({a, b, c}) + wire(0)));
+    EXPECT_THAT(fake.received(), HasSubstr(wire(31) + wire({path_a, path_b, path_c}) + wire(0)));
 }
 
 TEST(Daemon, ReadsPathInfosInTheOrderAskedFor) {
-    PathInfo info = info_of(a, {c, b});
+    PathInfo info = info_of(path_a, {path_c, path_b});
     info.deriver = test_path("a.drv");
     FakeDaemon fake(handshake(35), last() + wire(0) + last() + path_info(info));
     Daemon daemon = fake.connect();
-    auto infos = daemon.query_path_infos(std::array{b, a});
+    auto infos = daemon.query_path_infos(std::array{path_b, path_a});
     ASSERT_EQ(infos.size(), 2u);
     EXPECT_FALSE(infos[0]);
     ASSERT_TRUE(infos[1]);
-    EXPECT_EQ(infos[1]->path, a);
+    EXPECT_EQ(infos[1]->path, path_a);
     EXPECT_EQ(infos[1]->nar_hash, info.nar_hash);
     EXPECT_EQ(infos[1]->nar_size, 120u);
-    EXPECT_EQ(infos[1]->references, (std::vector{b, c})); // sorted
+    EXPECT_EQ(infos[1]->references, (std::vector{path_b, path_c})); // sorted
     EXPECT_EQ(infos[1]->deriver, info.deriver);
 }
 
@@ -64,14 +64,14 @@ TEST(Daemon, PassesOverLogMessages) {
                       wire(100) + wire("copying") + wire(2) + wire(0) + wire(5) + wire(1) + wire("field") + wire(0) +
                       wire(message_result) + wire(7) + wire(101) + wire(1) + wire(1) + wire("line") +
                       wire(message_stop) + wire(7);
-    FakeDaemon fake(handshake(35), log + last() + wire({a}));
-    EXPECT_EQ(fake.connect().query_valid_paths(std::array{a}), std::set{a});
+    FakeDaemon fake(handshake(35), log + last() + wire({path_a}));
+    EXPECT_EQ(fake.connect().query_valid_paths(std::array{path_a}), std::set{path_a});
 }
 
 TEST(Daemon, SendsManyRequestsAheadOfTheirAnswers) {
     // The fake reads no request before this many are there, so a client that waits for each answer would stall.
     constexpr size_t ahead = 100, count = 1000;
-    const size_t request_bytes = wire(26).size() + wire(a.absolute()).size();
+    const size_t request_bytes = wire(26).size() + wire(path_a.absolute()).size();
     FakeDaemon fake([&](const Fd& fd) {
         Deadline deadline = deadline_in(std::chrono::seconds(10));
         std::vector<std::byte> requests(32);
@@ -81,10 +81,10 @@ TEST(Daemon, SendsManyRequestsAheadOfTheirAnswers) {
             requests.resize(ahead * request_bytes);
             read_exactly(fd, requests, deadline);
             for (size_t i = 0; i < ahead; ++i)
-                write_all(fd, last() + path_info(info_of(a)), deadline);
+                write_all(fd, last() + path_info(info_of(path_a)), deadline);
         }
     });
-    auto infos = fake.connect().query_path_infos(std::vector<StorePath>(count, a));
+    auto infos = fake.connect().query_path_infos(std::vector<StorePath>(count, path_a));
     ASSERT_EQ(infos.size(), count);
     EXPECT_TRUE(infos.back());
 }
@@ -98,12 +98,12 @@ TEST(Daemon, ReadsWhileItSends) {
     FakeDaemon fake([&](const Fd& fd) {
         Deadline deadline = deadline_in(std::chrono::seconds(10));
         write_all(fd, handshake(35), deadline);
-        std::vector<std::byte> requests(32 + count * (wire(11).size() + wire(a.absolute()).size()));
+        std::vector<std::byte> requests(32 + count * (wire(11).size() + wire(path_a.absolute()).size()));
         auto writing = std::async(std::launch::async, [&] { write_all(fd, answers, deadline); });
         read_exactly(fd, requests, deadline);
         writing.get();
     });
-    EXPECT_NO_THROW(fake.connect().add_temp_roots(std::vector<StorePath>(count, a)));
+    EXPECT_NO_THROW(fake.connect().add_temp_roots(std::vector<StorePath>(count, path_a)));
 }
 
 TEST(Daemon, RegistersAnIndirectRootByItsLink) {
@@ -120,10 +120,10 @@ TEST(Daemon, TellsTheDaemonsErrorWithItsTraces) {
 }
 
 TEST(Daemon, IsOfNoMoreUseAfterAnError) {
-    FakeDaemon fake(handshake(35), error("gone") + last() + wire({a}));
+    FakeDaemon fake(handshake(35), error("gone") + last() + wire({path_a}));
     Daemon daemon = fake.connect();
-    EXPECT_THROW(daemon.query_valid_paths(std::array{a}), DaemonError);
-    EXPECT_THROW(daemon.query_valid_paths(std::array{a}), DaemonError);
+    EXPECT_THROW(daemon.query_valid_paths(std::array{path_a}), DaemonError);
+    EXPECT_THROW(daemon.query_valid_paths(std::array{path_a}), DaemonError);
 }
 
 TEST(Daemon, RefusesAnswersThatDoNotFit) {
@@ -159,8 +159,8 @@ TEST(Daemon, RefusesAnswersThatDoNotFit) {
 }
 
 TEST(Daemon, RefusesMoreValidPathsThanAskedFor) {
-    FakeDaemon fake(handshake(35), last() + wire({a, b}));
-    EXPECT_THROW(fake.connect().query_valid_paths(std::array{a}), DaemonError);
+    FakeDaemon fake(handshake(35), last() + wire({path_a, path_b}));
+    EXPECT_THROW(fake.connect().query_valid_paths(std::array{path_a}), DaemonError);
 }
 
 TEST(Daemon, NamesTheOperationAndTheLastWordsOfAStalledDaemon) {
@@ -170,7 +170,7 @@ TEST(Daemon, NamesTheOperationAndTheLastWordsOfAStalledDaemon) {
                             wire(message_next) + wire("waiting for the big garbage collector lock...\n"));
             Daemon daemon = fake.connect(milliseconds(50));
             try {
-                daemon.add_temp_roots(std::array{a});
+                daemon.add_temp_roots(std::array{path_a});
             } catch (const DaemonError& error) {
                 return std::string(error.what());
             }
@@ -203,9 +203,9 @@ TEST(Daemon, TellsOfALongWaitOnceAndEndsItWhenThatIsAskedFor) {
              told.push_back(doing);
              interrupt.request();
          }});
-    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), Interrupted);
+    EXPECT_THROW(daemon.add_temp_roots(std::array{path_a}), Interrupted);
     EXPECT_EQ(told, std::vector<std::string>{"adding temporary roots"});
-    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), DaemonError); // the connection is closed
+    EXPECT_THROW(daemon.add_temp_roots(std::array{path_a}), DaemonError); // the connection is closed
 }
 
 TEST(Daemon, ALongWaitThatWasToldOfStillHasItsLimit) {
@@ -214,12 +214,12 @@ TEST(Daemon, ALongWaitThatWasToldOfStillHasItsLimit) {
     int told = 0;
     daemon.set_wait_options(
         {.interrupt = nullptr, .report_after = milliseconds(10), .on_wait = [&](const auto&) { ++told; }});
-    EXPECT_THROW(daemon.add_temp_roots(std::array{a}), DaemonError);
+    EXPECT_THROW(daemon.add_temp_roots(std::array{path_a}), DaemonError);
     EXPECT_EQ(told, 1);
 }
 
 TEST(Daemon, NamesTheOperationInWhichTheConnectionEnded) {
-    std::string answer = last() + path_info(info_of(a, {b, c}));
+    std::string answer = last() + path_info(info_of(path_a, {path_b, path_c}));
     for (size_t length = 0; length < answer.size(); length += 29) {
         FakeDaemon fake([&](const Fd& fd) {
             std::array<std::byte, 32> greeting;
@@ -229,7 +229,7 @@ TEST(Daemon, NamesTheOperationInWhichTheConnectionEnded) {
         });
         Daemon daemon = fake.connect();
         try {
-            daemon.query_path_infos(std::array{a});
+            daemon.query_path_infos(std::array{path_a});
             ADD_FAILURE() << length;
         } catch (const DaemonError& error) {
             EXPECT_THAT(error.what(), testing::MatchesRegex("asking for path infos: the nix daemon has closed the "

@@ -27,7 +27,7 @@ BuildRequest sample_request() {
     return request;
 }
 
-std::string complaint_with(const std::string& pointer, const Json& value) {
+std::string request_complaint_with(const std::string& pointer, const Json& value) {
     auto json = Json::parse(to_payload(sample_request()));
     json[Json::json_pointer(pointer)] = value;
     return complaint([&] { parse_build_request(json.dump()); });
@@ -51,7 +51,7 @@ TEST(BuildRequest, HasExactlyTheDocumentedFields) {
     }
     EXPECT_THAT(names, testing::UnorderedElementsAre("v", "type", "hive", "node", "nodeKeys", "system", "drv",
                                                      "toplevel", "derivations", "exporter", "timeout"));
-    EXPECT_THAT(complaint_with("/goal", "switch"), HasSubstr("unknown field \"goal\""));
+    EXPECT_THAT(request_complaint_with("/goal", "switch"), HasSubstr("unknown field \"goal\""));
 }
 
 TEST(BuildRequest, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
@@ -79,7 +79,8 @@ TEST(BuildRequest, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
         {"/timeout", 86401, "field \"timeout\" is not between 1 and 86400"},
     };
     for (const auto& c : cases)
-        EXPECT_THAT(complaint_with(c.pointer, c.value), HasSubstr(c.said)) << c.pointer << " = " << c.value.dump();
+        EXPECT_THAT(request_complaint_with(c.pointer, c.value), HasSubstr(c.said))
+            << c.pointer << " = " << c.value.dump();
     EXPECT_THAT(complaint([] { parse_build_request(std::string(max_payload_bytes + 1, ' ')); }), HasSubstr("longer"));
 }
 

@@ -1,4 +1,5 @@
 #include "shared/protocol/deployment.hpp"
+#include "shared/protocol/document_fields.hpp"
 #include "tests/unit/protocol/samples.hpp"
 
 #include <gmock/gmock.h>

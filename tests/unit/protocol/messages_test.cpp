@@ -1,5 +1,6 @@
 #include "shared/base/bytes.hpp"
 #include "shared/base/file.hpp"
+#include "shared/protocol/message_fields.hpp"
 #include "shared/protocol/messages.hpp"
 #include "tests/unit/protocol/samples.hpp"
 
@@ -132,7 +133,7 @@ Json json_of(const Message& message) {
     return Json::parse(encode(message).substr(1));
 }
 
-std::string complaint_about(const Json& json) {
+std::string message_complaint_about(const Json& json) {
     return complaint([&] { decode("J" + json.dump()); });
 }
 
@@ -182,14 +183,14 @@ TEST(Messages, WithAFieldMissingOrTooManyAreRefused) {
         for (const auto& item : json.items()) {
             auto without = json;
             without.erase(item.key());
-            EXPECT_THAT(complaint_about(without), HasSubstr("field \"" + item.key() + "\" is missing")) << json;
+            EXPECT_THAT(message_complaint_about(without), HasSubstr("field \"" + item.key() + "\" is missing")) << json;
         }
         json["colour"] = 1;
-        EXPECT_THAT(complaint_about(json), HasSubstr("unknown field \"colour\"")) << json;
+        EXPECT_THAT(message_complaint_about(json), HasSubstr("unknown field \"colour\"")) << json;
     }
     auto json = json_of(full_facts());
     json["running"]["colour"] = 1;
-    EXPECT_THAT(complaint_about(json), HasSubstr("unknown field \"colour\""));
+    EXPECT_THAT(message_complaint_about(json), HasSubstr("unknown field \"colour\""));
 }
 
 TEST(Messages, WithAFieldOfAnotherTypeAreRefused) {
@@ -203,7 +204,7 @@ TEST(Messages, WithAFieldOfAnotherTypeAreRefused) {
                 bool may_be_fine = value.is_string() ? item.value().is_string() || item.value().is_null()
                                                      : value.is_boolean() && item.value().is_boolean();
                 if (!may_be_fine) {
-                    EXPECT_NE(complaint_about(changed), "") << changed.dump();
+                    EXPECT_NE(message_complaint_about(changed), "") << changed.dump();
                 }
             }
     }
@@ -252,7 +253,7 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
     for (const auto& c : cases) {
         auto json = c.json;
         json[c.key] = c.value;
-        EXPECT_THAT(complaint_about(json), HasSubstr(c.said)) << c.key;
+        EXPECT_THAT(message_complaint_about(json), HasSubstr(c.said)) << c.key;
     }
 }
 

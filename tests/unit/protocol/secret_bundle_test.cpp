@@ -16,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-secret::SecretBytes bytes(std::string_view text) {
+age::SecretBytes bytes(std::string_view text) {
     return {text.begin(), text.end()};
 }
 

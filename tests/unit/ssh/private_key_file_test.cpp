@@ -17,7 +17,7 @@ using testing::StartsWith;
 constexpr std::string_view begin_mark = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
 constexpr std::string_view end_mark = "\n-----END OPENSSH PRIVATE KEY-----\n";
 
-std::string complaint(const std::string& text) {
+std::string file_complaint(const std::string& text) {
     try {
         PrivateKey::parse(text, "FILE");
         return "";
@@ -27,7 +27,7 @@ std::string complaint(const std::string& text) {
 }
 
 std::string complaint_of_file(const std::filesystem::path& path) {
-    return complaint(read_file(path, 1 << 20));
+    return file_complaint(read_file(path, 1 << 20));
 }
 
 std::string armor(std::string_view binary) {
@@ -35,7 +35,7 @@ std::string armor(std::string_view binary) {
 }
 
 // The parts of a key file, put together again after a test has changed one of them.
-struct Parts {
+struct FileParts {
     std::string magic{"openssh-key-v1\0", 15};
     std::string cipher = "none";
     std::string derivation = "none";
@@ -51,7 +51,7 @@ struct Parts {
     std::string padding;
     std::string after;
 
-    explicit Parts(const PrivateKey& key = PrivateKey::generate()) {
+    explicit FileParts(const PrivateKey& key = PrivateKey::generate()) {
         auto text = key.to_openssh("");
         auto base64 = text.substr(begin_mark.size(), text.size() - begin_mark.size() - end_mark.size());
         std::erase(base64, '\n');
@@ -127,7 +127,7 @@ TEST(PrivateKeyFile, WithCarriageReturnsIsRead) {
     std::string text;
     for (char c : PrivateKey::generate().to_openssh("x"))
         text += c == '\n' ? "\r\n" : std::string(1, c);
-    EXPECT_EQ(complaint(text), "");
+    EXPECT_EQ(file_complaint(text), "");
 }
 
 TEST(PrivateKeyFile, OfAnotherKindIsRefusedWithOneSentence) {
@@ -146,9 +146,9 @@ TEST(PrivateKeyFile, OfAnotherKindIsRefusedWithOneSentence) {
     ssh_keygen({"-q", "-t", "ecdsa", "-m", "PKCS8", "-N", "secret", "-f", locked_pkcs8});
     EXPECT_THAT(complaint_of_file(locked_pkcs8), HasSubstr("PEM file (ENCRYPTED PRIVATE KEY)"));
 
-    EXPECT_THAT(complaint(""), HasSubstr("not an OpenSSH private key"));
-    EXPECT_THAT(complaint("hello"), HasSubstr("not an OpenSSH private key"));
-    EXPECT_THAT(complaint(std::string(1 << 17, 'x')), HasSubstr("longer than"));
+    EXPECT_THAT(file_complaint(""), HasSubstr("not an OpenSSH private key"));
+    EXPECT_THAT(file_complaint("hello"), HasSubstr("not an OpenSSH private key"));
+    EXPECT_THAT(file_complaint(std::string(1 << 17, 'x')), HasSubstr("longer than"));
 }
 
 TEST(PrivateKeyFile, WithAPassphraseIsRefusedAndSaysSo) {
@@ -164,50 +164,51 @@ TEST(PrivateKeyFile, WithAPassphraseIsRefusedAndSaysSo) {
 TEST(PrivateKeyFile, OfAHardwareKeyOrCertificateIsRefusedAndSaysSo) {
     for (auto [type, said] : {std::pair{"sk-ssh-ed25519@openssh.com", "a hardware key"},
                               std::pair{"ssh-ed25519-cert-v01@openssh.com", "an SSH certificate"}}) {
-        Parts parts;
+        FileParts parts;
         parts.public_blob.clear();
         put_string(parts.public_blob, type);
-        EXPECT_THAT(complaint(parts.text()), HasSubstr(said));
+        EXPECT_THAT(file_complaint(parts.text()), HasSubstr(said));
     }
 }
 
 TEST(PrivateKeyFile, ThatContradictsItselfIsRefused) {
-    Parts other;
+    FileParts other;
     struct Case {
         const char* name;
-        void (*change)(Parts&, const Parts& other);
+        void (*change)(FileParts&, const FileParts& other);
         const char* said; // "" for a file that is fine
     };
     const Case cases[] = {
-        {"nothing changed", [](Parts&, const Parts&) {}, ""},
-        {"magic", [](Parts& p, const Parts&) { p.magic[0] = 'O'; }, "not an OpenSSH private key"},
-        {"two keys", [](Parts& p, const Parts&) { p.keys = 2; }, "it says 2"},
-        {"no key", [](Parts& p, const Parts&) { p.keys = 0; }, "it says 0"},
-        {"cipher", [](Parts& p, const Parts&) { p.cipher = "aes256-ctr"; }, "passphrase"},
-        {"derivation", [](Parts& p, const Parts&) { p.derivation = "bcrypt"; }, "passphrase"},
-        {"derivation options", [](Parts& p, const Parts&) { p.derivation_options = "x"; }, "passphrase"},
-        {"check numbers", [](Parts& p, const Parts&) { p.check_again = 8; }, "check numbers differ"},
-        {"inner type", [](Parts& p, const Parts&) { p.type = "ssh-ed25518"; }, "type is not that"},
-        {"outer public key", [](Parts& p, const Parts& o) { p.public_blob = o.public_blob; }, "does not belong"},
-        {"inner public key", [](Parts& p, const Parts& o) { p.public_raw = o.public_raw; }, "does not belong"},
-        {"public key after the seed", [](Parts& p, const Parts& o) { p.secret.replace(32, 32, o.public_raw); },
+        {"nothing changed", [](FileParts&, const FileParts&) {}, ""},
+        {"magic", [](FileParts& p, const FileParts&) { p.magic[0] = 'O'; }, "not an OpenSSH private key"},
+        {"two keys", [](FileParts& p, const FileParts&) { p.keys = 2; }, "it says 2"},
+        {"no key", [](FileParts& p, const FileParts&) { p.keys = 0; }, "it says 0"},
+        {"cipher", [](FileParts& p, const FileParts&) { p.cipher = "aes256-ctr"; }, "passphrase"},
+        {"derivation", [](FileParts& p, const FileParts&) { p.derivation = "bcrypt"; }, "passphrase"},
+        {"derivation options", [](FileParts& p, const FileParts&) { p.derivation_options = "x"; }, "passphrase"},
+        {"check numbers", [](FileParts& p, const FileParts&) { p.check_again = 8; }, "check numbers differ"},
+        {"inner type", [](FileParts& p, const FileParts&) { p.type = "ssh-ed25518"; }, "type is not that"},
+        {"outer public key", [](FileParts& p, const FileParts& o) { p.public_blob = o.public_blob; },
          "does not belong"},
-        {"seed", [](Parts& p, const Parts& o) { p.secret.replace(0, 32, o.secret, 0, 32); }, "does not belong"},
-        {"seed too short", [](Parts& p, const Parts&) { p.secret.resize(63); }, "does not belong"},
-        {"padding's content", [](Parts& p, const Parts&) { p.padding[1] = 9; }, "padding"},
-        {"padding too short", [](Parts& p, const Parts&) { p.padding.pop_back(); }, "padding"},
+        {"inner public key", [](FileParts& p, const FileParts& o) { p.public_raw = o.public_raw; }, "does not belong"},
+        {"public key after the seed", [](FileParts& p, const FileParts& o) { p.secret.replace(32, 32, o.public_raw); },
+         "does not belong"},
+        {"seed", [](FileParts& p, const FileParts& o) { p.secret.replace(0, 32, o.secret, 0, 32); }, "does not belong"},
+        {"seed too short", [](FileParts& p, const FileParts&) { p.secret.resize(63); }, "does not belong"},
+        {"padding's content", [](FileParts& p, const FileParts&) { p.padding[1] = 9; }, "padding"},
+        {"padding too short", [](FileParts& p, const FileParts&) { p.padding.pop_back(); }, "padding"},
         {"padding too long",
-         [](Parts& p, const Parts&) {
+         [](FileParts& p, const FileParts&) {
              for (int i = 0; i < 8; ++i)
                  p.padding.push_back(static_cast<char>(p.padding.size() + 1));
          },
          "padding"},
-        {"bytes after the end", [](Parts& p, const Parts&) { p.after = "x"; }, "bytes after its end"},
+        {"bytes after the end", [](FileParts& p, const FileParts&) { p.after = "x"; }, "bytes after its end"},
     };
     for (const auto& c : cases) {
-        Parts parts;
+        FileParts parts;
         c.change(parts, other);
-        auto said = complaint(parts.text());
+        auto said = file_complaint(parts.text());
         if (*c.said == '\0')
             EXPECT_EQ(said, "") << c.name;
         else
@@ -217,10 +218,10 @@ TEST(PrivateKeyFile, ThatContradictsItselfIsRefused) {
 
 TEST(PrivateKeyFile, WithTextAfterItsEndIsRefused) {
     auto good = PrivateKey::generate().to_openssh("x");
-    EXPECT_EQ(complaint(good + "\n \n"), "");
-    EXPECT_THAT(complaint(good + "more"), HasSubstr("something after"));
-    EXPECT_THAT(complaint(good + good), HasSubstr("something after"));
-    EXPECT_THAT(complaint("# comment\n" + good), HasSubstr("not an OpenSSH private key"));
+    EXPECT_EQ(file_complaint(good + "\n \n"), "");
+    EXPECT_THAT(file_complaint(good + "more"), HasSubstr("something after"));
+    EXPECT_THAT(file_complaint(good + good), HasSubstr("something after"));
+    EXPECT_THAT(file_complaint("# comment\n" + good), HasSubstr("not an OpenSSH private key"));
 }
 
 TEST(PrivateKeyFile, CutAnywhereIsRefused) {
@@ -229,7 +230,7 @@ TEST(PrivateKeyFile, CutAnywhereIsRefused) {
     for (size_t length = 0; length < needed; ++length)
         EXPECT_THROW(PrivateKey::parse(good.substr(0, length), "FILE"), BadKey) << length;
 
-    Parts parts;
+    FileParts parts;
     auto text = parts.text();
     auto binary =
         from_base64(text.substr(begin_mark.size(), text.size() - begin_mark.size() - end_mark.size())).value();
@@ -240,7 +241,7 @@ TEST(PrivateKeyFile, CutAnywhereIsRefused) {
 // Only the check numbers (as a pair) and the comment may change without making another key or none.
 TEST(PrivateKeyFile, WithAnyByteChangedIsRefusedOrTheSameKey) {
     auto key = PrivateKey::generate();
-    auto text = Parts(key).text();
+    auto text = FileParts(key).text();
     auto binary =
         from_base64(text.substr(begin_mark.size(), text.size() - begin_mark.size() - end_mark.size())).value();
     size_t accepted = 0;

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 constexpr std::string_view name_space = "waggle-deployment";
 
-std::string complaint(std::string_view blob, std::string_view for_name_space, std::string_view message) {
+std::string signature_complaint(std::string_view blob, std::string_view for_name_space, std::string_view message) {
     try {
         sshsig_verify(blob, for_name_space, message);
         return "";
@@ -23,7 +23,7 @@ std::string complaint(std::string_view blob, std::string_view for_name_space, st
 }
 
 // Puts an SSHSIG together from parts, so that a test can change one; signed properly whatever the parts are.
-struct Parts {
+struct SignatureParts {
     std::string magic = "SSHSIG";
     std::uint32_t version = 1;
     std::string reserved;
@@ -86,31 +86,32 @@ TEST(Sshsig, IsAcceptedBySshKeygen) {
 TEST(Sshsig, NamesTheKeyThatMadeIt) {
     auto key = PrivateKey::generate();
     EXPECT_EQ(sshsig_verify(sshsig_sign(key, name_space, "dance"), name_space, "dance"), key.public_key());
-    EXPECT_EQ(complaint(Parts{}.blob(key, "dance"), name_space, "dance"), "");
+    EXPECT_EQ(signature_complaint(SignatureParts{}.blob(key, "dance"), name_space, "dance"), "");
 }
 
 TEST(Sshsig, IsRefusedForAnotherMessageOrPurpose) {
     auto blob = sshsig_sign(PrivateKey::generate(), name_space, "dance");
-    EXPECT_THAT(complaint(blob, name_space, "Dance"), HasSubstr("does not fit"));
-    EXPECT_THAT(complaint(blob, name_space, ""), HasSubstr("does not fit"));
-    EXPECT_THAT(complaint(blob, "waggle-session", "dance"), HasSubstr("another purpose"));
-    EXPECT_THAT(complaint(blob, "", "dance"), HasSubstr("another purpose"));
+    EXPECT_THAT(signature_complaint(blob, name_space, "Dance"), HasSubstr("does not fit"));
+    EXPECT_THAT(signature_complaint(blob, name_space, ""), HasSubstr("does not fit"));
+    EXPECT_THAT(signature_complaint(blob, "waggle-session", "dance"), HasSubstr("another purpose"));
+    EXPECT_THAT(signature_complaint(blob, "", "dance"), HasSubstr("another purpose"));
 }
 
 TEST(Sshsig, IsRefusedInAnyOtherForm) {
     auto key = PrivateKey::generate();
     auto changed = [&](auto change) {
-        Parts parts;
+        SignatureParts parts;
         change(parts);
-        return complaint(parts.blob(key, "dance"), name_space, "dance");
+        return signature_complaint(parts.blob(key, "dance"), name_space, "dance");
     };
-    EXPECT_THAT(changed([](Parts& p) { p.magic = "SSHSIX"; }), HasSubstr("not an SSH signature"));
-    EXPECT_THAT(changed([](Parts& p) { p.version = 2; }), HasSubstr("version 2"));
-    EXPECT_THAT(changed([](Parts& p) { p.reserved = "x"; }), HasSubstr("reserved"));
-    EXPECT_THAT(changed([](Parts& p) { p.hash = "sha256"; }), HasSubstr("another hash"));
-    EXPECT_THAT(changed([](Parts& p) { p.type = "ssh-rsa"; }), HasSubstr("type"));
-    EXPECT_THAT(changed([](Parts& p) { p.after_signature = "x"; }), HasSubstr("malformed"));
-    EXPECT_THAT(complaint(Parts{}.blob(key, "dance") + "x", name_space, "dance"), HasSubstr("malformed"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.magic = "SSHSIX"; }), HasSubstr("not an SSH signature"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.version = 2; }), HasSubstr("version 2"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.reserved = "x"; }), HasSubstr("reserved"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.hash = "sha256"; }), HasSubstr("another hash"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.type = "ssh-rsa"; }), HasSubstr("type"));
+    EXPECT_THAT(changed([](SignatureParts& p) { p.after_signature = "x"; }), HasSubstr("malformed"));
+    EXPECT_THAT(signature_complaint(SignatureParts{}.blob(key, "dance") + "x", name_space, "dance"),
+                HasSubstr("malformed"));
 }
 
 TEST(Sshsig, OfAnotherKindOfKeyIsRefused) {
@@ -123,7 +124,8 @@ TEST(Sshsig, OfAnotherKindOfKeyIsRefused) {
     auto begin = text.find('\n') + 1;
     auto base64 = text.substr(begin, text.find("-----END") - begin);
     std::erase(base64, '\n');
-    EXPECT_THAT(complaint(as_text(from_base64(base64).value()), name_space, "dance"), HasSubstr("an RSA key"));
+    EXPECT_THAT(signature_complaint(as_text(from_base64(base64).value()), name_space, "dance"),
+                HasSubstr("an RSA key"));
 }
 
 TEST(Sshsig, WithAnyBitFlippedOrCutAnywhereIsRefused) {

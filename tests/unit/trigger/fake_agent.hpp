@@ -3,7 +3,7 @@
 #include "shared/net/client.hpp"
 #include "shared/protocol/closure_list.hpp"
 #include "shared/protocol/messages.hpp"
-#include "trigger/deploy/session.hpp"
+#include "trigger/connect/session.hpp"
 #include "trigger/report/reporter.hpp"
 
 #include <condition_variable>

@@ -16,7 +16,7 @@ using testing::Not;
 
 using Steps = std::vector<std::string>;
 
-struct Case {
+struct ActivateCase {
     const char* name;
     Goal goal;
     std::map<std::string, int> exit_codes;
@@ -29,7 +29,7 @@ struct Case {
     bool rollback = true;
 };
 
-class ActivationTable : public testing::TestWithParam<Case> {};
+class ActivationTable : public testing::TestWithParam<ActivateCase> {};
 
 TEST_P(ActivationTable, DoesItsStepsAndRecordsHowItEnded) {
     FakeActions actions(GetParam().goal);
@@ -53,7 +53,7 @@ const Steps back_log{"activating", "rolling-back", "rolled-back"};
 const Steps refused_log{"activating", "failed"};
 const Steps committed_log{"activating", "committing", "committed"};
 
-const std::vector<Case> cases{
+const std::vector<ActivateCase> cases{
     {"SwitchIsHandedOver", Goal::switch_, {}, {}, std::nullopt, "", handed_over, activated_log},
     {"TestIsHandedOver", Goal::test, {}, {}, std::nullopt, "", handed_over, activated_log},
     {"DryActivate", Goal::dry_activate, {}, {}, Outcome::ok, "", {"new dry-activate"}, {"activating", "staged"}},

@@ -143,7 +143,7 @@ TEST(Commit, LeavesAProfileAloneThatSomebodyElseHasSet) {
     EXPECT_EQ(actions.record_.code, "superseded");
 }
 
-struct Case {
+struct RollBackCase {
     const char* name;
     DeploymentState state;
     RecoveryCause caller;
@@ -151,7 +151,7 @@ struct Case {
     std::string code;
     Steps done;
 };
-class Recovery : public testing::TestWithParam<Case> {};
+class Recovery : public testing::TestWithParam<RollBackCase> {};
 
 TEST_P(Recovery, MakesTheOldSystemRun) {
     FakeActions actions(Goal::switch_, GetParam().state);
@@ -172,18 +172,20 @@ const Steps switched_back{"bus", "old test unchecked", "default.target", "restar
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, Recovery,
-    testing::Values(
-        Case{"ActivationCutOff", DeploymentState::activating, RecoveryCause::agent, false, "cut-off", switched_back},
-        Case{"ActivationTooLong", DeploymentState::activating, RecoveryCause::activation_timer, false,
-             "activation-timeout", switched_back},
-        Case{"PowerCutWhileActivating", DeploymentState::activating, RecoveryCause::agent, true, "rebooted", Steps{}},
-        Case{"NobodyConfirmed", DeploymentState::activated, RecoveryCause::confirm_timer, false, "not-confirmed",
-             switched_back},
-        Case{"APersonAsks", DeploymentState::activated, RecoveryCause::person, false, "console", switched_back},
-        Case{"PowerCutBeforeTheConfirmation", DeploymentState::activated, RecoveryCause::agent, true, "rebooted",
-             Steps{}},
-        Case{"PowerCutInTheCommit", DeploymentState::committing, RecoveryCause::agent, true, "rebooted",
-             Steps{"old boot unchecked"}}),
+    testing::Values(RollBackCase{"ActivationCutOff", DeploymentState::activating, RecoveryCause::agent, false,
+                                 "cut-off", switched_back},
+                    RollBackCase{"ActivationTooLong", DeploymentState::activating, RecoveryCause::activation_timer,
+                                 false, "activation-timeout", switched_back},
+                    RollBackCase{"PowerCutWhileActivating", DeploymentState::activating, RecoveryCause::agent, true,
+                                 "rebooted", Steps{}},
+                    RollBackCase{"NobodyConfirmed", DeploymentState::activated, RecoveryCause::confirm_timer, false,
+                                 "not-confirmed", switched_back},
+                    RollBackCase{"APersonAsks", DeploymentState::activated, RecoveryCause::person, false, "console",
+                                 switched_back},
+                    RollBackCase{"PowerCutBeforeTheConfirmation", DeploymentState::activated, RecoveryCause::agent,
+                                 true, "rebooted", Steps{}},
+                    RollBackCase{"PowerCutInTheCommit", DeploymentState::committing, RecoveryCause::agent, true,
+                                 "rebooted", Steps{"old boot unchecked"}}),
     [](const auto& param) { return std::string(param.param.name); });
 
 TEST(Recovery, GoesOnGoingBack) {

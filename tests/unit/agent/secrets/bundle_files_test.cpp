@@ -21,8 +21,8 @@ protected:
         bundle.secrets[0].file.name = "one";
         bundle.secrets[0].file.path = "/run/keys/one";
         bundle.secrets[0].content = {'x'};
-        const auto recipient = secret::Recipient(key.public_key());
-        const auto sealed = secret::seal(protocol::to_plaintext(bundle), {&recipient, 1});
+        const auto recipient = age::Recipient(key.public_key());
+        const auto sealed = age::seal(protocol::to_plaintext(bundle), {&recipient, 1});
         return {sealed.begin(), sealed.end()};
     }
     BundleRef receive(const std::string& sent, const std::string& is_signed) {

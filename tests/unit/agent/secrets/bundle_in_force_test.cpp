@@ -21,7 +21,7 @@ BundleRef bundle(std::int64_t sequence) {
     return ref;
 }
 
-struct Case {
+struct BundleCase {
     const char* name;
     DeploymentState state;
     bool brings = true;
@@ -31,7 +31,7 @@ struct Case {
     std::int64_t committed;
 };
 
-class WhichBundle : public testing::TestWithParam<Case> {};
+class WhichBundle : public testing::TestWithParam<BundleCase> {};
 
 TEST_P(WhichBundle, IsInForceAndCommitted) {
     const auto& c = GetParam();
@@ -49,7 +49,7 @@ TEST_P(WhichBundle, IsInForceAndCommitted) {
     EXPECT_EQ(committed_bundle(state), bundle(c.committed));
 }
 
-const std::vector<Case> cases{
+const std::vector<BundleCase> cases{
     {"BeforeItsActivationNothingChanges", DeploymentState::staged, true, true, false, 1, 1},
     {"FromItsActivationOnItsOwn", DeploymentState::activating, true, true, false, 2, 1},
     {"CutOffByAPowerCut", DeploymentState::activating, true, false, true, 1, 1},

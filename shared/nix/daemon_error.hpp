@@ -1,0 +1,25 @@
+#pragma once
+
+#include "shared/base/error.hpp"
+
+namespace waggle::nix {
+
+// The daemon answered with an error, or broke the protocol, or went away. Its text has no terminal escapes.
+class DaemonError : public Error {
+public:
+    using Error::Error;
+};
+
+// It answered with an error.
+class OperationFailed : public DaemonError {
+public:
+    using DaemonError::DaemonError;
+};
+
+// A build did not succeed. The text is Nix's, with "error:" before each of its errors.
+class BuildFailed : public Error {
+public:
+    using Error::Error;
+};
+
+} // namespace waggle::nix
