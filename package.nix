@@ -23,7 +23,7 @@ stdenv.mkDerivation {
 
   # The other tests boot machines or need a Nix of their own.
   inherit doCheck;
-  cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" ];
+  cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" "-DWAGGLE_UNITY_TESTS=ON" ];
   nativeCheckInputs = [ age git openssh openssl ];
   checkInputs = [ gtest zlib ];
   checkPhase = ''

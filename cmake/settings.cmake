@@ -28,17 +28,10 @@ endif()
 set_property(GLOBAL PROPERTY JOB_POOLS beast=2)
 
 # NOHASHDIR: debug information of another build folder is as good. BASEDIR: neither does the checkout's place matter.
+# DEPEND: does not run the preprocessor for a file that is not in the cache.
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
-    # The same precompiled headers are the same, whenever they were made, and no file of ours looks at __TIME__.
-    if(WAGGLE_PRECOMPILE)
-        list(INSERT CMAKE_CXX_COMPILER_LAUNCHER 1 CCACHE_SLOPPINESS=pch_defines,time_macros)
-    endif()
-endif()
-if(WAGGLE_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
-    set(CMAKE_PCH_INSTANTIATE_TEMPLATES OFF)
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${CCACHE})
 endif()
 
 # An unused function of an archive takes no room in the program; an archive's symbols are not offered to shared libraries,
@@ -50,6 +43,12 @@ if(NOT APPLE)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         add_link_options(-Wl,--exclude-libs,ALL)
     endif()
+endif()
+
+# The sanitizers' programs are large: GNU ld takes up to half a minute for one of them, lld two seconds.
+find_program(LLD NAMES ld.lld-19 ld.lld)
+if(LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    add_link_options(--ld-path=${LLD})
 endif()
 
 if(WAGGLE_STATIC)

@@ -24,7 +24,10 @@ function(waggle_test name)
     add_executable(${name} ${arg_SOURCES})
     target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>) # compiled once, and run once
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
-    waggle_precompile(${name} <gmock/gmock.h> <gtest/gtest.h>)
+    if(WAGGLE_UNITY_TESTS)
+        set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+        target_compile_options(${name} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+    endif()
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX ${name}: PROPERTIES

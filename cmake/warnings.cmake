@@ -33,6 +33,14 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     )
 endif()
 
+# Where files are compiled together, each sees the names that the others have for themselves.
+if(CMAKE_UNITY_BUILD)
+    add_compile_options(-Wno-shadow)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        add_compile_options(-Wno-subobject-linkage) # takes them for headers
+    endif()
+endif()
+
 if(WAGGLE_WERROR)
     add_compile_options(-Werror)
 endif()
