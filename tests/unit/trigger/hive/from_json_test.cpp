@@ -1,4 +1,5 @@
 #include "trigger/hive/from_json.hpp"
+#include "trigger/hive/nix_options.hpp"
 #include "trigger/secrets/read_secrets.hpp"
 
 #include <gtest/gtest.h>
