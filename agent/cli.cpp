@@ -22,7 +22,7 @@ namespace {
 
 constexpr int usage_exit_code = 2;
 
-// The subcommands' options, and what to do when one was parsed.
+// The subcommands with their options, and the function to run for the parsed one.
 class AgentCli {
 public:
     AgentCli() {
@@ -136,7 +136,7 @@ private:
         });
     }
 
-    // Hidden: what runs in a unit of its own, because it changes the system.
+    // Adds a hidden subcommand, which runs in a unit of its own because it changes the system.
     void add_unit(const char* name, int (*part)(const std::filesystem::path&, const protocol::DeploymentId&)) {
         auto* command = app_.add_subcommand(name, "")->group("");
         command->add_option("--state-dir", state_dir_)->required();

@@ -2,7 +2,7 @@
 
 namespace waggle::agent {
 
-// waggle-agent's command line; the process's exit code.
+// Runs waggle-agent's command line. Returns the process's exit code.
 int run_cli(int argc, const char* const* argv);
 
 } // namespace waggle::agent

@@ -1,4 +1,4 @@
-# A hive's attribute set, from any of the forms that a hive may be written in. `fail` throws a sentence.
+# Returns a hive's attribute set, from any of the forms that a hive may be written in. `fail` throws a sentence.
 { fail }:
 let
   inherit (builtins) attrNames concatStringsSep filter functionArgs isAttrs isFunction typeOf;
@@ -13,7 +13,7 @@ let
     in
     if isFunction value || isFunctor then
       if required arguments == [ ] then call (value { })
-      else fail "it is a function that requires ${quoted (required arguments)}: give each argument a default, for nobody else can."
+      else fail "it is a function that requires ${quoted (required arguments)}: give each argument a default, because Waggle passes none."
     else if isAttrs value then value
     else fail "it must be an attribute set with one attribute for each node, and is a ${typeOf value}.";
 in

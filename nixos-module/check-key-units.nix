@@ -1,6 +1,6 @@
-# Warnings about restartUnits and reloadUnits that no unit of the system has for its name or an alias. Only of the kinds that
-# modules define: mounts may come from fstab. Units of packages (systemd.packages) and systemd's own cannot be seen from here,
-# so where there may be one of those this says nothing.
+# Warns about restartUnits and reloadUnits that are neither the name nor an alias of a unit of the system. Checks only
+# the kinds of units that modules define, because mounts may come from fstab. Units of packages (systemd.packages) and
+# systemd's own cannot be seen from here, so this does not warn if one of those may exist.
 { lib }:
 { keys, systemd }:
 let

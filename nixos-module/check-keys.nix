@@ -1,4 +1,5 @@
-# Checks of deployment.keys: a list of sentences, empty if all is well. shared/protocol/secret_file.cpp has the same rules.
+# Checks deployment.keys. Returns a list of sentences, empty if there is no problem. shared/protocol/secret_file.cpp has
+# the same rules.
 { lib }:
 { keys, users }:
 let
@@ -7,7 +8,7 @@ let
   matches = pattern: text: match pattern text != null;
   refuse = condition: sentence: lib.optional condition sentence;
 
-  # Up to 31 characters: utmp has room for no more.
+  # Up to 31 characters, because utmp cannot hold more.
   isAccount = name: matches "[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}" name && !matches "[0-9]+" name;
   isUnit = matches "[A-Za-z0-9:_.@\\\\][A-Za-z0-9:_.@\\\\-]*[.](service|socket|target|timer|path|mount|scope|slice|swap)";
   isPath = path:

@@ -1,11 +1,11 @@
-# Checks of what people write into options. Each gives a list of sentences, empty if all is well.
+# Checks of the values of options. Each returns a list of sentences, empty if there is no problem.
 { lib }:
 let
   matches = pattern: text: builtins.match pattern text != null;
   refuse = condition: sentence: lib.optional condition sentence;
 
-  # An SSH public key blob is lengths and strings. Base64 of (11, "ssh-ed25519", 32, 32 bytes) has 68 characters and begins
-  # with these 25; the 26th has the last two bits of the length in it.
+  # An SSH public key blob is lengths and strings. Base64 of (11, "ssh-ed25519", 32, 32 bytes) has 68 characters and
+  # begins with these 25; the 26th contains the last two bits of the length.
   ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}";
 
   keyType = "(sk-)?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-[a-z0-9-]+)(-cert-v01)?(@openssh[.]com)?";
@@ -27,11 +27,11 @@ let
     else "is not an OpenSSH public key: it should begin with \"ssh-ed25519 AAAA\"";
 
   isIPv4 = matches "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}";
-  # As far as a pattern can tell; a port or a prefix length behind an address does not match.
+  # Matches as far as a pattern can tell. A port or a prefix length after an address does not match.
   isIPv6 = matches "[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:]*(:[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+)?(%[A-Za-z0-9._-]+)?";
   isInterface = entry: matches "[A-Za-z0-9._@-]{1,15}" entry && !matches "[0-9.]*" entry;
 
-  # A private key pasted by mistake must not go on into a log.
+  # A private key that was pasted by mistake must not appear in a log.
   shown = line:
     if matches ".*PRIVATE KEY.*" line then "…"
     else builtins.replaceStrings [ "\r" "\n" ] [ "\\r" "\\n" ] (if lib.stringLength line > 200 then lib.substring 0 200 line + "…" else line);
@@ -48,7 +48,7 @@ rec {
       ("${option} is \"${value}\", which is not a name that Waggle can use: 1 to 64 letters, digits, '.', '_' and '-', the first "
         + "a letter or digit, no \"..\".");
 
-  # A line as in known_hosts or authorized_keys: type and key, perhaps a comment.
+  # A line as in known_hosts or authorized_keys: type and key, and perhaps a comment.
   isKey = line: keyFault line == null;
 
   operators = option: lines:
@@ -69,14 +69,14 @@ rec {
     refuse (!matches "(/[A-Za-z0-9._+@-]+)+" path || matches ".*/[.][.]?(/.*)?" path)
       "${option} is \"${path}\", which is not a plain absolute path (letters, digits, and '.', '_', '+', '@', '-' in names)."
     ++ refuse (lib.hasPrefix "${builtins.storeDir}/" path)
-      "${option} is \"${path}\", in the Nix store, which everyone can read and nobody can write.";
+      "${option} is \"${path}\", in the Nix store, which every user can read and no program can write.";
 
-  # The folder's mode is set: it must not be one that others use.
+  # The agent sets the folder's mode, so no other program may use the folder.
   ownFolder = option: path:
     refuse (matches "/[^/]*" path || matches "/(boot|etc|home|nix|run|tmp|usr|var)/[^/]*" path)
       "${option} is \"${path}\", which others use: name a folder for the agent alone, such as /var/lib/waggle-agent.";
 
-  # What holds the path must survive a reboot.
+  # The file system that contains the path must survive a reboot.
   persistent = fileSystems: option: path:
     let
       holding = lib.concatMap (folder: lib.filter (fs: fs.mountPoint == folder) (lib.attrValues fileSystems)) (parents path);

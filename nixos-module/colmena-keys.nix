@@ -1,5 +1,5 @@
-# deployment.keys as Colmena has it, under the same names with the same defaults. In a file of its own, because in a hive that
-# Colmena evaluates it is there already; what Waggle adds is in keys-options.nix.
+# Colmena's deployment.keys, with the same names and defaults. It is a separate file, because a hive that Colmena
+# evaluates already declares it. What Waggle adds is in keys-options.nix.
 { lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -20,13 +20,13 @@ let
         type = types.nullOr types.path;
         default = null;
         apply = value: if value == null then null else toString value;
-        description = "A file where `waggle` runs that holds it. In a flake an absolute path in quotes, or the file is copied to the store.";
+        description = "The file with the secret, where `waggle` runs. In a flake, quote an absolute path; otherwise the file is copied to the store.";
       };
       keyCommand = mkOption {
         type = types.nullOr (types.nonEmptyListOf types.str);
         default = null;
         example = [ "pass" "show" "wireguard" ];
-        description = "A program and its arguments, run where `waggle` runs, without a shell: its standard output is the secret.";
+        description = "A program and its arguments, run where `waggle` runs, without a shell. Its standard output is the secret.";
       };
       destDir = mkOption {
         type = types.path;
@@ -44,7 +44,7 @@ let
       user = mkOption {
         type = types.str;
         default = "root";
-        description = "Who owns the file.";
+        description = "The file's owner.";
       };
       group = mkOption {
         type = types.str;
@@ -59,7 +59,7 @@ let
       uploadAt = mkOption {
         type = types.enum [ "pre-activation" "post-activation" ];
         default = "pre-activation";
-        description = "Whether a deployment writes it before or after the new system's activation.";
+        description = "Whether a deployment writes the file before or after the new system's activation.";
       };
     };
   };
@@ -71,6 +71,6 @@ in
   options.deployment.keys = mkOption {
     type = types.attrsOf (types.submodule key);
     default = { };
-    description = "Secrets of this node: docs/secrets.md. They are never in the store.";
+    description = "Secrets of this node (docs/secrets.md). They are never in the store.";
   };
 }

@@ -1,5 +1,5 @@
-# deployment.*: the options that Waggle has in common with Colmena, under the same names. In a file of their own, because in
-# a hive that Colmena evaluates they are there already.
+# deployment.*: the options that Waggle shares with Colmena, under the same names. They are in a separate file, because
+# a hive that Colmena evaluates already declares them.
 { config, lib, ... }@moduleArguments:
 let
   inherit (lib) mkOption types;
@@ -16,22 +16,22 @@ in
       defaultText = "the node's name";
       example = [ "web.example.org" "10.0.0.7" ];
       description = ''
-        Host name or address of the node, or several: the first that answers counts, also after a deployment that moves the
-        node from one to another. null: it cannot be reached, and is only built.
+        Host name or address of the node. Of several, the first that answers is used, even after a deployment that moves the
+        node to another of them. null: the node cannot be reached, and is only built.
       '';
     };
 
     targetPort = mkOption {
       type = types.nullOr (types.ints.between 1 65535);
       default = null;
-      description = "Port of its SSH server: known_hosts may list the host under it.";
+      description = "Port of the node's SSH server. known_hosts may list the host with this port.";
     };
 
     tags = mkOption {
       type = types.listOf types.str;
       default = [ ];
       example = [ "web" "eu" ];
-      description = "Words by which `--on @tag` selects the node.";
+      description = "Tags by which `--on @tag` selects the node.";
     };
 
     buildOnTarget = mkOption {
@@ -39,12 +39,12 @@ in
       default = false;
       description = ''
         Whether the node builds its system itself: it gets the derivations and sources that it lacks, and no other machine
-        builds for it. --build-on-target and --no-build-on-target say otherwise for a run.
+        builds for it. --build-on-target and --no-build-on-target override this for one run.
       '';
     };
 
-    # Those that have no meaning where an agent does the work: accepted, so that a hive deploys unchanged. hive.nix warns of
-    # those whose author may have counted on them.
+    # Options that have no meaning with an agent are accepted, so that a hive deploys unchanged. hive.nix warns about
+    # those that the author may have relied on.
     targetUser = mkOption {
       type = types.nullOr types.str;
       default = "root";
@@ -53,7 +53,7 @@ in
     sshOptions = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "Not used: with deployment.agent.via = \"ssh\" what is in ~/.ssh/config counts.";
+      description = "Not used: with deployment.agent.via = \"ssh\", ~/.ssh/config applies.";
     };
     privilegeEscalationCommand = mkOption {
       type = types.listOf types.str;
@@ -63,14 +63,14 @@ in
     allowLocalDeployment = mkOption {
       type = types.bool;
       default = false;
-      description = "Not used: an agent is deployed to from wherever an operator is.";
+      description = "Not used: an operator can deploy to an agent from any machine.";
     };
     replaceUnknownProfiles = mkOption {
       type = types.bool;
       default = true;
       description = ''
-        false: refuse to deploy when the node's system is not in the store of the machine that deploys, unless
-        --force-replace-unknown-profiles is said.
+        false: refuse to deploy if the node's system is not in the store of the machine that deploys, unless
+        --force-replace-unknown-profiles is given.
       '';
     };
   };

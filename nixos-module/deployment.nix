@@ -1,5 +1,6 @@
-# deployment.*: what the trigger wants to know of a node besides Colmena's options (colmena-options.nix). Of it only the health
-# checks, rollback.ignoreUnits and rollback.settleTime become part of the system (agent.nix).
+# deployment.*: what the trigger needs to know about a node in addition to Colmena's options (colmena-options.nix). Of
+# these options, only the health checks, rollback.ignoreUnits and rollback.settleTime become part of the system
+# (agent.nix).
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -12,11 +13,11 @@ let
     merge = lib.mergeEqualOption;
   };
 
-  # Of health checks, as in morph; deadline is ours.
+  # The common options of health checks, as in morph; deadline is Waggle's own.
   commonOptions = {
-    description = mkOption { type = types.str; default = ""; description = "What it checks, for people."; };
-    period = mkOption { type = types.ints.between 0 86400; default = 2; description = "Seconds between two tries."; };
-    timeout = mkOption { type = types.ints.between 1 86400; default = 5; description = "Seconds that one try may take."; };
+    description = mkOption { type = types.str; default = ""; description = "What the check is about, for messages."; };
+    period = mkOption { type = types.ints.between 0 86400; default = 2; description = "Seconds between two attempts."; };
+    timeout = mkOption { type = types.ints.between 1 86400; default = 5; description = "Seconds that one attempt may take."; };
     deadline = mkOption {
       type = types.ints.between 1 86400;
       default = 60;
@@ -33,7 +34,7 @@ in
       enable = mkOption {
         type = types.bool;
         default = true;
-        description = "Whether the node is deployed by its agent.";
+        description = "Whether Waggle deploys to the node through its agent.";
       };
       port = mkOption {
         type = types.either (types.ints.between 1 65535) (types.listOf (types.ints.between 1 65535));
@@ -41,8 +42,8 @@ in
         defaultText = "config.services.waggle-agent.port";
         example = [ 9300 9244 ];
         description = ''
-          The port to reach its agent at; another than the agent's own where the way there is forwarded. Of several the first
-          that answers counts, also after a deployment that moves the agent from one to another.
+          The port at which the trigger reaches the agent. It differs from the agent's own port if the connection is forwarded.
+          Of several ports, the first that answers is used, even after a deployment that moves the agent to another of them.
         '';
       };
       hostKey = mkOption {
@@ -55,8 +56,8 @@ in
         type = types.enum [ "direct" "ssh" ];
         default = "direct";
         description = ''
-          How the trigger reaches the agent's port: "direct", or "ssh": through the node's SSH server by `ssh -W`, where the port is
-          closed or the node is behind a jump host. Jump hosts, user and keys are those of ssh's configuration.
+          How the trigger reaches the agent's port: "direct", or "ssh", which is through the node's SSH server (`ssh -W`), if the
+          port is closed or the node is behind a jump host. Jump hosts, user and keys are those of ssh's configuration.
         '';
       };
     };
@@ -65,29 +66,29 @@ in
       enable = mkOption {
         type = types.bool;
         default = true;
-        description = "Whether the node goes back to its previous system when the new one fails.";
+        description = "Whether the node rolls back to its previous system if the new one fails.";
       };
       confirmTimeout = mkOption {
         type = types.ints.between 1 86400;
         default = 60;
-        description = "Seconds after the activation within which the new system must be reached.";
+        description = "Seconds after the activation within which the trigger must reach the new system.";
       };
       activationTimeout = mkOption {
         type = types.ints.between 1 86400;
         default = 1800;
-        description = "Seconds that the activation and the health checks may take, before the node goes back.";
+        description = "Seconds that the activation and the health checks may take before the node rolls back.";
       };
       onFailedUnits = mkOption {
         type = types.enum [ "rollback" "keep" ];
         default = "rollback";
-        description = "What becomes of a new system in which units fail that the switch has started, restarted or changed.";
+        description = "What to do with a new system in which units fail that the switch has started, restarted or changed.";
       };
       ignoreUnits = mkOption {
         type = types.listOf types.str;
         default = [ ];
         example = [ "backup-*.service" ];
         description = ''
-          Units whose failure is reported, but is no reason to roll back: names, in which * stands for any characters and ? for
+          Units whose failure is reported but does not cause a rollback: names, in which * stands for any characters and ? for
           one.
         '';
       };
@@ -107,11 +108,11 @@ in
           cmd = mkOption {
             type = types.listOf types.str;
             example = [ "systemctl" "is-active" "nginx.service" ];
-            description = "The program, absolute or in the PATH of the agent, and its arguments. No shell.";
+            description = "The program, absolute or in the agent's PATH, and its arguments. There is no shell.";
           };
         }; });
         default = [ ];
-        description = "Programs that must end with 0.";
+        description = "Programs that must exit with code 0.";
       };
       http = mkOption {
         type = types.listOf (types.submodule { options = commonOptions // {
@@ -119,28 +120,28 @@ in
             type = types.nullOr types.str;
             default = null;
             example = "http://localhost:8080/healthz";
-            description = "What to ask for. null: it is put together from scheme, host, port and path.";
+            description = "The URL to request. null: it is made of scheme, host, port and path.";
           };
-          scheme = mkOption { type = types.enum [ "http" "https" ]; default = "http"; description = "Without url: how."; };
-          host = mkOption { type = types.nullOr types.str; default = null; description = "Without url: where. null: localhost."; };
-          port = mkOption { type = types.nullOr types.port; default = null; description = "Without url: the port. null: the scheme's."; };
-          path = mkOption { type = types.str; default = "/"; description = "Without url: what."; };
+          scheme = mkOption { type = types.enum [ "http" "https" ]; default = "http"; description = "The scheme if url is null."; };
+          host = mkOption { type = types.nullOr types.str; default = null; description = "The host if url is null. null: localhost."; };
+          port = mkOption { type = types.nullOr types.port; default = null; description = "The port if url is null. null: the scheme's default."; };
+          path = mkOption { type = types.str; default = "/"; description = "The path if url is null."; };
           headers = mkOption {
             type = types.attrsOf types.str;
             default = { };
             example = { Host = "www.example.org"; };
-            description = "Headers of the request. They are part of the system, which everybody on the node can read.";
+            description = "Headers of the request. They are part of the system, which every user of the node can read.";
           };
           status = mkOption {
             type = types.listOf (types.ints.between 100 599);
             default = [ ];
             example = [ 200 301 ];
-            description = "Statuses that are well. Empty: 200 to 299. Redirects are not followed.";
+            description = "Accepted status codes. Empty: 200 to 299. Redirects are not followed.";
           };
-          insecureSSL = mkOption { type = types.bool; default = false; description = "Whether any TLS certificate will do."; };
+          insecureSSL = mkOption { type = types.bool; default = false; description = "Whether to accept any TLS certificate."; };
         }; });
         default = [ ];
-        description = "HTTP servers that must answer, asked from the node itself.";
+        description = "HTTP servers that must answer requests from the node itself.";
       };
     };
 
@@ -148,8 +149,8 @@ in
       type = types.nullOr types.str;
       default = null;
       description = ''
-        The specialisation that a switch runs; "" is the system itself. null: the one that runs on the node now, if the new
-        system has it, too. A reboot always starts the system itself.
+        The specialisation that a switch runs; "" is the system itself. null: the one that is running on the node, if the new
+        system also has it. A reboot always starts the system itself.
       '';
     };
 
@@ -157,7 +158,7 @@ in
       type = types.enum [ "trust-node" "exact" ];
       default = "trust-node";
       description = ''
-        A path that the node has already with another content than here, as builds that are not reproducible leave it:
+        What to do if the node already has a path with other content than here, as from a build that is not reproducible:
         "trust-node" keeps and reports it, "exact" refuses the deployment.
       '';
     };

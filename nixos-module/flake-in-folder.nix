@@ -1,5 +1,5 @@
-# What builtins.getFlake makes of a flake, of one in a folder of a tree that is a store path: Nix 2.8 cannot be asked for that by a
-# reference. `tree` is as builtins.fetchTree gives it; its lock file is complete, or the inputs that are missing in it are missing.
+# Evaluates a flake as builtins.getFlake does, but in a folder of a tree that is a store path, which no flake reference
+# can name in Nix 2.8. `tree` is the result of builtins.fetchTree. Inputs that the flake's lock file lacks are missing.
 { tree, dir }:
 let
   inherit (builtins) fromJSON head isList isString mapAttrs pathExists readFile removeAttrs substring tail;
@@ -9,7 +9,7 @@ let
     if pathExists (root + "/flake.lock") then fromJSON (readFile (root + "/flake.lock"))
     else { root = "root"; nodes.root = { }; };
 
-  # An input is a node of the lock file, or the way to one from the root.
+  # An input is a node of the lock file, or the path to one from the root.
   nodeAt = input: if isList input then walk lock.root input else input;
   walk = node: way: if way == [ ] then node else walk (nodeAt lock.nodes.${node}.inputs.${head way}) (tail way);
 

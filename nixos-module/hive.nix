@@ -1,20 +1,21 @@
-# What the trigger evaluates of a hive, in the format of Colmena (and of morph's and NixOps' networks).
+# What the trigger evaluates of a hive in Colmena's format (and of networks in morph's and NixOps' format).
 #
-#   import ./hive.nix { path = /abs/hive.nix; }      or, of a hive that is a value already,      { hive = { … }; }
-#   import ./hive.nix { made = { meta, configurations }; }      of nodes that somebody else has evaluated
+#   import ./hive.nix { path = /abs/hive.nix; }      or, for a hive that is already a value,      { hive = { … }; }
+#   import ./hive.nix { made = { meta, configurations }; }      for nodes that are already evaluated
 #
-#   .info                    what the hive says of itself and the names of its nodes; evaluates no node
-#   .deployments [ "a" … ]   by node, what the trigger needs to select and to connect; evaluates no system
+#   .info                    the hive's own settings and the names of its nodes; evaluates no node
+#   .deployments [ "a" … ]   by node, what the trigger needs to select it and to connect; evaluates no system
 #   .nodes [ "a" … ]         by node, the same and its system's derivation
 #   .keys [ "a" … ]          by node, its deployment.keys without the text of those that are written in the hive
 #   .keyTexts [ "a" … ]      by node, those texts
-#   .common [ "a" … ]        what these nodes have in common with others: `nodes`, all that stand on it (none: [ ]), and `ready`, whose
-#                            evaluation fails where each of theirs would
+#   .common [ "a" … ]        what these nodes share with others: `nodes`, all that depend on it (none: [ ]), and `ready`,
+#                            whose evaluation fails where each of theirs would
 #   .configurations.a        a node as NixOS evaluates it, with config, options and pkgs
-#   .introspect f            what f makes of { pkgs, lib, nodes }
+#   .introspect f            the result of f for { pkgs, lib, nodes }
 #
-# Every node of a hive gets the modules beside this file, so services.waggle-agent and deployment are options of all of them,
-# and `modules` besides. Nodes that are made already have them as far as whoever made them imported them.
+# Every node of a hive gets the modules in this folder, so that all nodes have the options services.waggle-agent and
+# deployment, and in addition `modules`. Nodes that are already evaluated have only the modules that they import
+# themselves.
 { path ? null, shown ? if path == null then "the hive" else toString path, hive ? import path, made ? null, modules ? [ ]
 , folder ? if path == null then "/" else dirOf path }:
 let
@@ -23,18 +24,18 @@ let
     isList listToAttrs mapAttrs match removeAttrs toString;
 
   fail = sentence: throw "${shown}: ${sentence}";
-  # The trigger shows equal lines once, so these name no node.
+  # The trigger shows equal lines only once, so these warnings name no node.
   warn = builtins.warn or (sentence: builtins.trace "warning: ${sentence}");
   quoted = names: concatStringsSep ", " (map (name: "`${name}'") names);
 
   raw =
     let called = import ./call-hive.nix { inherit fail; } hive; in
     if made != null then { }
-    else if called ? __schema then fail "it is made already, by makeHive: give makeHive what that one was given."
+    else if called ? __schema then fail "it was already made by makeHive: pass the original hive to makeHive."
     else called;
 
   isNetwork = raw ? network;
-  # What else is no node in morph's and NixOps' files.
+  # The other attributes in morph's and NixOps' files that are not nodes.
   ofNetworks = if isNetwork then [ "resources" "require" ] else [ ];
   reserved = [ "meta" "network" "defaults" ] ++ ofNetworks;
   names =
@@ -65,8 +66,8 @@ let
 
   # --- nodes ---
 
-  # A module that is written in the hive itself has no file of its own: errors then say where in the hive it is. Not by
-  # importing it from another module, which would change the order in which lists are merged.
+  # A module that is written in the hive itself has no file of its own: this makes errors name its place in the hive. An
+  # import from another module would change the order in which lists are merged.
   located = where: module:
     let file = { _file = "${shown} (${where})"; }; in
     if isFunction module then { __functor = _: arguments: file // module arguments; __functionArgs = functionArgs module; }
@@ -75,7 +76,7 @@ let
 
   modulesOf = where: value: map (located where) (if isList value then value else [ value ]);
 
-  # Colmena declares the former itself, in the hives that its makeHive makes.
+  # Colmena declares the former itself in the hives that its makeHive makes.
   colmenaModules = [ ./colmena-options.nix ./colmena-keys.nix ];
   ownModules = [ ./deployment.nix ./keys-options.nix ./agent.nix ];
 
@@ -83,19 +84,19 @@ let
     let
       npkgs = packagesOf name;
 
-      # Overlays and configuration of the hive's nixpkgs count for its nodes, which may add to them and override them.
+      # Overlays and configuration of the hive's nixpkgs apply to its nodes, which may add to them and override them.
       nixpkgsModule = { lib, ... }: {
         _file = "meta.nixpkgs";
         config.nixpkgs = {
           overlays = lib.mkBefore (npkgs.overlays or [ ]);
-          # Older releases do not merge what carries an order.
+          # Older releases do not merge values with an order.
           config =
             let place = if lib.versionAtLeast (lib.version or "20.09") "22.11" then lib.mkBefore else lib.mkOptionDefault;
             in place (npkgs.config or { });
         };
       };
 
-      # As there, so that a switch does not rename the machines.
+      # As in morph and NixOps, so that a switch does not rename the machines.
       networkDefaults = { lib, ... }: {
         _file = "the network's node ${name}";
         config = lib.optionalAttrs (match "[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?" name != null) {
@@ -119,17 +120,17 @@ let
         ++ modulesOf "defaults" (raw.defaults or { }) ++ modulesOf "node ${name}" raw.${name} ++ extraModules;
     };
 
-  # What modules get as `nodes`: unchecked, because a node that looks at another needs to know its values, not whether
-  # somebody misspelt an option there.
+  # What modules get as `nodes`. It is unchecked, because a node that refers to another needs its values, and not
+  # whether an option is misspelt there.
   nodes = listToAttrs (map (name: { inherit name; value = evaluate [ { _module.check = false; } ] name; }) names);
 
-  # Not from `configurations`, which would keep every node in memory until the last one is evaluated.
+  # Does not use `configurations`, which would keep every node in memory until the last one is evaluated.
   configuration = name: if made == null then evaluate [ ] name else configurations.${name};
   configurations =
     if made == null then listToAttrs (map (name: { inherit name; value = configuration name; }) names)
     else mapAttrs (name: node: node // { config = node.config // { deployment = defaultsOf name // node.config.deployment or { }; }; }) made.configurations;
 
-  # Of nodes for which nobody imported the modules that declare them. What is missing besides has the trigger's defaults.
+  # For nodes that do not import the modules that declare these options. The trigger has defaults for the other options.
   defaultsOf = name: { targetHost = name; targetPort = null; tags = [ ]; };
 
   deployment = config:
@@ -144,20 +145,20 @@ let
       // some [ "enable" "confirmTimeout" "activationTimeout" "onFailedUnits" ] "rollback"
     ) (unused written);
 
-  # Options of Colmena's that say how its SSH sessions work. Most do no harm unused.
+  # Colmena's options for its SSH sessions. Most do no harm if they are not used.
   unused = written:
     let
       when = condition: sentence: if condition then [ sentence ] else [ ];
       viaSsh = written.agent.via or "direct" == "ssh";
     in
     when (written.notUsed or [ ] != [ ])
-      "${concatStringsSep ", " (map (name: "deployment.${name}") written.notUsed)}: set and not used; of morph's and NixOps' options these have no meaning here."
+      "${concatStringsSep ", " (map (name: "deployment.${name}") written.notUsed)}: set and not used; these options of morph and NixOps have no meaning here."
     ++ when (written.sshOptions or [ ] != [ ])
-      "deployment.sshOptions is set and not used: what a way through SSH needs belongs into ~/.ssh/config."
+      "deployment.sshOptions is set and not used: put what a connection through SSH needs into ~/.ssh/config."
     ++ when (viaSsh && !(elem (written.targetUser or "root") [ null "root" ]))
       "deployment.targetUser is set and not used: with deployment.agent.via = \"ssh\" the user is the one of ~/.ssh/config.";
 
-  # All but the content: of a text only that there is one.
+  # Everything except the content: for a text, only whether there is one.
   keys = config: mapAttrs
     (_: key: {
       inherit (key) user group permissions uploadAt keyFile;
@@ -171,7 +172,7 @@ let
     })
     (config.deployment.keys or { });
 
-  # Each member to its end within the node's context, or an error in it would not say whose it is.
+  # Evaluates each member to its end within the node's context; otherwise an error in it would not name the node.
   forSelected = describe: wanted:
     let
       inNode = name: addErrorContext "while evaluating the node `${name}':";
@@ -182,7 +183,7 @@ let
   withoutContext = builtins.unsafeDiscardStringContext;
 in
 {
-  # Of these answers, for a trigger of another version than the flake that made the hive.
+  # The version of this format, for a trigger of another version than the flake that made the hive.
   __schema = "waggle/1";
 
   info = {

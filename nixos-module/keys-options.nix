@@ -1,4 +1,4 @@
-# What Waggle adds to Colmena's deployment.keys, and what it checks of it.
+# What Waggle adds to Colmena's deployment.keys, and how it checks them.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -17,29 +17,29 @@ in
   options.deployment.keys = mkOption {
     type = types.attrsOf (types.submodule {
       options = {
-        restartUnits = units "Units that are restarted, if they run, when this secret has changed.";
-        reloadUnits = units "Units that are reloaded (or restarted, where they cannot), if they run, when this secret has changed.";
+        restartUnits = units "Running units to restart when this secret has changed.";
+        reloadUnits = units "Running units to reload when this secret has changed, or to restart if they cannot be reloaded.";
         allowEmpty = mkOption {
           type = types.bool;
           default = false;
           description = ''
-            Whether a keyFile or the output of a keyCommand may be empty. Else that is an error: it is what a failure within a
-            pipe leaves, and would replace the secret that is there.
+            Whether a keyFile or the output of a keyCommand may be empty. Otherwise that is an error, because a failure within
+            a pipe leaves an empty output, which would replace the present secret.
           '';
         };
         neededForUsers = mkOption {
           type = types.bool;
           default = false;
           description = ''
-            Whether it must be in place before users are made, as a hashedPasswordFile must. It is root's then, and in a folder
-            that is there that early, such as /run/keys.
+            Whether the secret must be in place before users are created, as a hashedPasswordFile must. It must then belong to
+            root, in a folder that exists that early, such as /run/keys.
           '';
         };
       };
     });
   };
 
-  # Not by a default: whoever declares the option with all it has, in a hive, declares that.
+  # This is not the option's default: in a hive, the module that declares the whole option declares its default.
   config.deployment.keys = { };
 
   config.warnings = import ./check-key-units.nix { inherit lib; } { inherit (config) systemd; keys = config.deployment.keys or { }; };

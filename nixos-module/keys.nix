@@ -1,5 +1,5 @@
-# What a node with deployment.keys gets besides the files themselves: what brings them back at boot, offline, before whatever
-# needs them, and <name>-key.service for each. docs/secrets.md says which stage is for what.
+# What a node with deployment.keys gets in addition to the files themselves: units that restore them at boot, offline,
+# before any unit that needs them, and <name>-key.service for each. docs/secrets.md describes the stages.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkIf mkOption types;
@@ -9,7 +9,7 @@ let
   command = arguments: "${agent.package}/bin/waggle-agent ${arguments}";
   withConfig = arguments: command "${arguments} --config ${agent.configFile}";
 
-  # Mounted before anything of ours runs (nixos/lib/utils.nix, pathsNeededForBoot).
+  # Mounted before any of our units runs (nixos/lib/utils.nix, pathsNeededForBoot).
   early = [ "/" "/nix" "/nix/store" "/var" "/var/log" "/var/lib" "/var/lib/nixos" "/etc" "/usr" ];
   isLate = fs: !(fs.neededForBoot or false) && !(lib.elem fs.mountPoint early);
   holdsKeys = fs: lib.any (lib.hasPrefix "${fs.mountPoint}/") paths;
@@ -17,8 +17,8 @@ let
 
   lateOf = path: map (fs: fs.mountPoint) (lib.filter (fs: isLate fs && lib.hasPrefix "${fs.mountPoint}/" path) (lib.attrValues config.fileSystems));
 
-  # What no order of units can give: users are made before the disk with their secrets comes, and a disk that comes over the
-  # network cannot come before the network's secrets.
+  # What no order of units can achieve: users are created before the disk with their secrets is mounted, and a disk on
+  # the network cannot be mounted before the network's secrets are in place.
   tooLate = lib.concatMap
     (name: lib.optionals (keys.${name}.neededForUsers or false) (lib.concatMap
       (needed: map
@@ -35,43 +35,46 @@ let
     (needed: map (fs: "services.waggle-agent.${needed.what} is ${needed.path}, on ${fs.mountPoint}, a file system of the network: secrets are in place before the network is, and could not be opened.")
       (lib.filter (fs: isLate fs && isRemote fs && lib.hasPrefix "${fs.mountPoint}/" needed.path) (lib.attrValues config.fileSystems)))
     [ { what = "stateDir"; path = agent.stateDir; } { what = "identityFile"; path = agent.identityFile; } ];
-  # As systemd-fstab-generator and systemd.mount(5) know them.
+  # As systemd-fstab-generator and systemd.mount(5) recognize them.
   isRemote = fs: lib.elem "_netdev" (fs.options or [ ])
     || lib.elem (fs.fsType or "") [ "nfs" "nfs4" "cifs" "smb3" "smbfs" "ceph" "glusterfs" "gfs" "gfs2" "ocfs2" "lustre" "ncpfs" "sshfs" "fuse.sshfs" "davfs" "afs" "pvfs2" "orangefs" ];
 
-  # As systemd-escape --path, for the characters that mount points have.
+  # Like systemd-escape --path, for the characters that mount points have.
   escaped = path: lib.replaceStrings [ "-" "/" ] [ "\\x2d" "-" ] (lib.removePrefix "/" path);
   unitOfMount = mount: "waggle-secrets-${escaped mount}";
   latestOf = path:
     map (mount: "${unitOfMount mount}.service") (lib.filter (mount: lib.hasPrefix "${mount}/" path) lateMounts);
 
-  # Where users are made by a unit and not by an activation snippet.
+  # Whether a unit creates the users, and not an activation snippet.
   usersByUnit = config.systemd.sysusers.enable or false || config.services.userborn.enable or false;
   userUnits = [ "systemd-sysusers.service" "userborn.service" ];
   neededForUsers = lib.any (key: key.neededForUsers or false) (lib.attrValues keys);
 
-  # No default dependencies: these come before sysinit.target, and stay when a failed mount brings emergency.target.
+  # These units have no default dependencies: they run before sysinit.target, and stay active when a failed mount starts
+  # emergency.target.
   service = unit: unit // {
     before = unit.before or [ ] ++ [ "shutdown.target" ];
     conflicts = [ "shutdown.target" ];
-    # A new agent is no reason to restart them, and with them what requires them.
+    # A new agent must not restart these units, nor thereby the units that require them.
     restartIfChanged = false;
     stopIfChanged = false;
-    # No limit on starts either: deployments may follow each other in seconds, and each starts some of these.
+    # There is no start limit either: deployments may follow each other within seconds, and each starts some of these
+    # units.
     unitConfig = { DefaultDependencies = false; StartLimitIntervalSec = 0; } // unit.unitConfig or { };
     serviceConfig = sandbox // { Type = "oneshot"; RemainAfterExit = true; } // unit.serviceConfig;
   };
-  # What opens the bundle and writes files, as root.
+  # The sandbox of the units that decrypt the bundle and write files, as root.
   sandbox = import ./sandbox.nix // {
-    # Files become their owners', in folders of these; memory is locked.
+    # Files are given to their owners, in the owners' folders; memory is locked.
     CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_IPC_LOCK";
-    # No ProtectSystem, ProtectHome and PrivateTmp: destDir may be anywhere.
+    # There are no ProtectSystem, ProtectHome and PrivateTmp, because destDir may be anywhere.
     PrivateNetwork = true;
     # Names of users and groups come from nscd or systemd-userdbd.
     RestrictAddressFamilies = "AF_UNIX";
     SystemCallFilter = [ "@system-service" "~@resources @setuid @keyring" ];
   };
-  # The state directory and the keys that open it; nothing else, or a disk that fails would keep all secrets away.
+  # The units require only the state directory and the key that decrypts the bundle; otherwise a failing disk would
+  # affect all secrets.
   own.RequiresMountsFor = [ agent.stateDir agent.identityFile ];
 in
 {
@@ -84,7 +87,7 @@ in
       type = types.listOf types.str;
       internal = true;
       default = [ ];
-      description = "Mount points with secrets that come after the early unit.";
+      description = "Mount points with secrets that are mounted after the early unit.";
     };
   };
 
@@ -94,7 +97,7 @@ in
     assertions = map (sentence: { assertion = false; message = sentence; }) tooLate;
 
     systemd.services = {
-      # Also where the configuration has no keys: the newest secrets come back in every generation.
+      # This unit exists even if the configuration has no keys, because every generation restores the newest secrets.
       waggle-secrets = service {
         description = "Secrets of this node";
         wantedBy = [ "sysinit.target" ];
@@ -114,8 +117,8 @@ in
         serviceConfig.ExecStart = withConfig "install-secrets --stage users";
       };
     }
-    # The activation snippet below comes too early then: a switch restarts this target when users are made, before any unit
-    # that might need a secret of theirs.
+    # The activation snippet below would run too early then. A switch restarts this target after users are created,
+    # before any unit that might need one of their secrets.
     // lib.optionalAttrs (keys != { } && usersByUnit) {
       waggle-secrets-for-owners = service {
         description = "Secrets of this node whose owners were made just now";
@@ -137,7 +140,7 @@ in
       }))
       lateMounts)
     // lib.mapAttrs'
-      # A hive that Colmena evaluates has units of Colmena's under this name, which wait for the file as well.
+      # A hive that Colmena evaluates has Colmena's own units of this name, which wait for the file as well.
       (name: key: lib.nameValuePair "${name}-key" (mkIf (!(config.systemd.paths or { } ? "${name}-key")) (service rec {
         description = "Secret ${name} is in place";
         wants = [ "waggle-secrets.service" ];
@@ -148,7 +151,7 @@ in
       keys;
 
     system.activationScripts = mkIf (keys != { } && !usersByUnit) ({
-      # Owners that were made just now.
+      # For owners that were just created.
       waggleSecretOwners = {
         deps = [ "users" "groups" ];
         text = ''
@@ -162,7 +165,7 @@ in
           ${withConfig "install-secrets --stage users"} --system "$systemConfig"
         '';
       };
-      # Since 21.05 a snippet is a submodule, in which lists add up. NixOS 20.09 takes the last one.
+      # Since 21.05, a snippet is a submodule, in which lists are merged. NixOS 20.09 uses the last one.
       users =
         let dependency.deps = [ "waggleSecretsForUsers" ]; in
         if lib.versionAtLeast lib.trivial.release "21.05" then dependency else lib.mkAfter dependency;

@@ -1,5 +1,5 @@
-# `meta` of a hive, checked, with its defaults; `network` is its name in morph's and NixOps' files. Not by way of the module
-# system, which comes with the nixpkgs that is named only here.
+# Returns `meta` of a hive, checked, with its defaults; morph's and NixOps' files name it `network`. Does not use the
+# module system, which comes with the nixpkgs that only `meta` names.
 { raw, fail, warn, ignored ? [ ] }:
 let
   inherit (builtins) all attrNames concatStringsSep elem filter isAttrs isBool isList isString mapAttrs removeAttrs substring toString typeOf;
@@ -24,11 +24,11 @@ let
     };
   };
 
-  # What else morph and NixOps know there, which says how they work and nothing of the nodes.
+  # The other attributes that morph and NixOps have there, which configure these tools and not the nodes.
   ofOthers = [
     "buildShell" "enableRollback" "evalConfig" "lib" "lock" "locking" "nixConfig" "ordering" "runCommand" "runGarbageCollection" "storage"
   ];
-  # The word that the file has for it.
+  # The file's name for it.
   word = if raw ? network then "network" else "meta";
 
   written =
@@ -36,7 +36,7 @@ let
       let
         network = if isAttrs raw.network then raw.network else fail "network must be an attribute set, and is a ${typeOf raw.network}.";
         unused = map (name: "network.${name}") (filter (name: elem name ofOthers) (attrNames network)) ++ ignored;
-        # morph's name of it
+        # morph's name for it
         pkgs = if network ? pkgs && !(network ? nixpkgs) then { nixpkgs = network.pkgs; } else { };
       in
       (if unused == [ ] then written: written else warn "${concatStringsSep ", " unused} ${if builtins.length unused == 1 then "is" else "are"} not used.")
@@ -45,7 +45,7 @@ let
 
   unknown = filter (name: !(options ? ${name})) (attrNames written);
 in
-if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names of the same: keep one."
+if raw ? meta && raw ? network then fail "it has both `meta' and `network', which are two names for the same option: keep one."
 else if !isAttrs written then fail "meta must be an attribute set, and is a ${typeOf written}."
 else if unknown != [ ] then
   fail "the option ${quoted (map (name: "${word}.${name}") unknown)} does not exist; there are ${quoted (attrNames options)}."

@@ -1,5 +1,6 @@
-# Of morph's and NixOps' networks: deployment.secrets (morph's) become deployment.keys, buildOnly is obeyed, and the other
-# options are accepted, so that the network evaluates; hive.nix warns of those that are set. `folder` is the network's.
+# The options of morph's and NixOps' networks. morph's deployment.secrets become deployment.keys, buildOnly is
+# respected, and the other options are accepted so that the network evaluates; hive.nix warns about those that are set.
+# `folder` is the network's.
 { folder }:
 { config, lib, ... }:
 let
@@ -14,26 +15,26 @@ let
     "storeKeysOnMachine" "targetEnv" "virtualbox"
   ];
 
-  # NixOS asserts that nobody uses autoLuks, of which it knows { } as not set (nixos/modules/misc/nixops-autoluks.nix).
+  # NixOS asserts that autoLuks is not used, and treats { } as not set (nixos/modules/misc/nixops-autoluks.nix).
   unset = { autoLuks = { }; };
   default = name: unset.${name} or null;
 
   secret = { name, ... }: {
     options = {
-      source = mkOption { type = types.either types.path types.str; description = "A file where `waggle` runs."; };
+      source = mkOption { type = types.either types.path types.str; description = "The file with the secret, where `waggle` runs."; };
       destination = mkOption { type = types.str; description = "The file on the node."; };
       owner = {
-        user = mkOption { type = types.str; default = "root"; description = "Who owns the file."; };
+        user = mkOption { type = types.str; default = "root"; description = "The file's owner."; };
         group = mkOption { type = types.str; default = "root"; description = "The file's group."; };
       };
       permissions = mkOption { type = types.str; default = "0400"; description = "The file's mode."; };
       action = mkOption { type = types.listOf (types.listOf types.str); default = [ ]; description = "Not used: see deployment.keys.*.restartUnits."; };
-      mkDirs = mkOption { type = types.bool; default = true; description = "Not used: missing folders are made."; };
-      uploadAt = mkOption { type = types.enum [ "pre-activation" "post-activation" ]; default = "pre-activation"; description = "When it is written."; };
+      mkDirs = mkOption { type = types.bool; default = true; description = "Not used: missing folders are always created."; };
+      uploadAt = mkOption { type = types.enum [ "pre-activation" "post-activation" ]; default = "pre-activation"; description = "When the file is written."; };
     };
   };
 
-  # morph resolves a source beside the network's file.
+  # morph resolves a source relative to the folder of the network's file.
   absolute = source:
     let text = toString source; in
     if lib.hasPrefix "/" text then text else toString folder + "/" + text;
@@ -50,7 +51,7 @@ in
     buildOnly = mkOption {
       type = types.bool;
       default = false;
-      description = "morph's: the node is built and not deployed.";
+      description = "morph's option: the node is built and not deployed.";
     };
     secrets = mkOption {
       type = types.attrsOf (types.submodule secret);
@@ -60,7 +61,7 @@ in
     notUsed = mkOption {
       type = types.listOf types.str;
       internal = true;
-      description = "The options above that are set, and have no meaning here.";
+      description = "The options above that are set but have no meaning here.";
     };
   };
 

@@ -1,9 +1,10 @@
-# A package set, from any of the forms that meta.nixpkgs and meta.nodeNixpkgs may have. `what` names the option.
+# Returns a package set, from any of the forms that meta.nixpkgs and meta.nodeNixpkgs may have. `what` names the option.
 { fail }: what: value:
 let
   inherit (builtins) isAttrs isFunction isString typeOf;
 
-  # Evaluation is pure exactly when there is no current system, which whatever is not a package set yet would be made for.
+  # Evaluation is pure exactly when there is no current system. Any other form would be turned into a package set for
+  # that system.
   pure = !(builtins ? currentSystem);
   arguments = { overlays = [ ]; };
 
@@ -17,6 +18,6 @@ else if value == null then
 else if !isFolder && !isFunction value then
   fail "${what} must be a path, a function or a package set, and is a ${if isAttrs value then "set of something else" else typeOf value}."
 else if pure then
-  fail "${what} must be set to a package set and is ${form}, which says nothing of the machine: write `import nixpkgs { system = \"x86_64-linux\"; }'."
+  fail "${what} must be set to a package set and is ${form}, which does not define the platform: write `import nixpkgs { system = \"x86_64-linux\"; }'."
 else if isFolder then import value arguments
 else value arguments

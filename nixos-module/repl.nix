@@ -1,2 +1,2 @@
-# What `waggle repl` begins with; hive: what hive.nix makes of the hive.
+# What `waggle repl` starts with; `hive` is the result of hive.nix.
 { hive }: hive.introspect (arguments: arguments)

@@ -1,11 +1,11 @@
-# Restrictions of the agent's own units, in serviceConfig: what none of them needs. agent/units/sandbox.cpp has the same for the units
-# that the agent starts.
+# The restrictions in serviceConfig of the agent's own units: they remove what none of these units needs.
+# agent/units/sandbox.cpp has the same for the units that the agent starts.
 {
   LimitCORE = 0; # the node's private key, or secrets, are in memory
   UMask = "0077";
   AmbientCapabilities = "";
   NoNewPrivileges = true;
-  # No PrivateUsers: owners are the node's users, and systemd and the nix daemon must see root.
+  # There is no PrivateUsers: owners are the node's users, and systemd and the nix daemon must see root.
   PrivateDevices = true;
   ProtectClock = true;
   ProtectControlGroups = true;
@@ -13,7 +13,7 @@
   ProtectKernelLogs = true;
   ProtectKernelModules = true;
   ProtectKernelTunables = true;
-  # No ProcSubset=pid: /proc/sys/kernel/random/boot_id tells one boot from the next.
+  # There is no ProcSubset=pid, because /proc/sys/kernel/random/boot_id distinguishes one boot from the next.
   ProtectProc = "invisible";
   RestrictNamespaces = true;
   RestrictRealtime = true;

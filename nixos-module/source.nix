@@ -1,8 +1,10 @@
-# The hive of a file or a flake, in whichever form it is written there, as hive.nix answers of it.
+# Returns the hive of a file or a flake, in whichever form it is written, with the attributes that hive.nix returns.
 #
 #   import ./source.nix { path = /abs/hive.nix; }
-#   import ./source.nix { flake = builtins.getFlake "…"; shown = "/abs"; output = "colmena"; }      output: null for the first there is
+#   import ./source.nix { flake = builtins.getFlake "…"; shown = "/abs"; output = "colmena"; }
 #   import ./source.nix { tree = builtins.fetchTree { … }; dir = "the/flake's"; … }
+#
+# `output` is null for the first output that exists.
 { path ? null
 , shown ? toString path
 , tree ? null
@@ -38,7 +40,7 @@ let
 in
 if schema == "waggle/1" then value
 else if schema != null && substring 0 3 schema == "v0." && value ? nodes && value ? metaConfig then
-  # Of Colmena's makeHive. Its nodes have our modules as far as the hive imports them.
+  # The hive is made by Colmena's makeHive. Its nodes have only those of our modules that the hive imports.
   made (intersectAttrs { name = null; description = null; machinesFile = null; allowApplyAll = null; } value.metaConfig) value.nodes
 else if schema != null then fail "its makeHive is of a version that this trigger does not know (${schema})."
 else if flake != null && elem chosen [ "deploy" "deploy.nodes" ] then

@@ -57,14 +57,13 @@ private:
         actions_.disarm();
     }
 
-    // The system stays as it is.
+    // Leaves the system unchanged.
     void replace_secrets() {
         bool changed = false;
         try {
-            forget_earlier_boot(); // its record made room for this one's
+            forget_earlier_boot(); // this deployment's record has replaced its record
         } catch (const std::exception& error) {
-            actions_.say(
-                fmt::format("what an earlier deployment has the next boot start was not forgotten: {}", error.what()));
+            actions_.say(fmt::format("could not cancel the one-time boot of an earlier deployment: {}", error.what()));
         }
         try {
             changed = actions_.install_secrets(SecretsStep::after_activation);
@@ -98,7 +97,7 @@ private:
         }
     }
 
-    // Those for after the activation, and the owners that it has made.
+    // Installs the secrets that belong after the activation, and sets owners that the activation has created.
     bool finish_secrets() {
         try {
             actions_.install_secrets(SecretsStep::after_activation);
@@ -122,20 +121,21 @@ private:
                           fmt::format("switch-to-configuration dry-activate: {}", result.text));
     }
 
-    // NixOS's checks judge a switch to a system that is booted as if it were done now, so they are not asked: the
-    // commit's `boot` asks them for what it does.
+    // Does not run NixOS's pre-switch checks: they would judge a switch of the running system, but this system is
+    // booted. The commit's `boot` runs them for its own action.
     void boot() {
         forget_earlier_boot();
         prepare_boot(actions_);
     }
 
-    // What an earlier deployment prepared.
+    // Undoes the one-time boot that an earlier deployment prepared.
     void forget_earlier_boot() {
         actions_.boot_loader().forget_once();
         actions_.remove_boot_watch();
     }
 
-    // Nothing waits here: another process's switch may change the node in a way that this deployment has not seen.
+    // Does not wait for the lock: another process's switch may change the node in a way that this deployment has not
+    // seen.
     bool is_locked() {
         const auto holder = actions_.switch_lock_holder();
         if (holder)
@@ -169,14 +169,14 @@ private:
         end_untouched(
             StateEvent::nothing_activated, Outcome::refused, "pre-switch-check",
             fmt::format("{}{}; --reboot deploys the system by booting it", sentence,
-                        inhibitors.empty() ? "" : "; what must not change in a running system: " + inhibitors));
+                        inhibitors.empty() ? "" : "; these must not change in a running system: " + inhibitors));
     }
 
     bool test() {
         actions_.remember_units();
         const auto result = actions_.switch_to_configuration(*system_of(record_), "test", limits());
         if (result.success() || result.code == SystemActions::units_failed)
-            return is_current(result); // which units, and whether they failed before, is looked at next
+            return is_current(result); // is_well() checks which units failed, and whether they did before
         if (result.code == refused_before_activation)
             end_refused("switch-to-configuration refused before anything was activated (exit code 100)");
         else if (result.code == switch_lock_taken && actions_.current_system() == record_.previous_system)
@@ -193,7 +193,7 @@ private:
         return !problem;
     }
 
-    // Both codes may be a leftover errno of a script that ended before it activated anything.
+    // Either exit code may be the leftover errno of a script that ended before it activated anything.
     bool is_current(const SystemActions::End& result) {
         const auto current = actions_.current_system();
         if (current == system_of(record_))
@@ -212,7 +212,7 @@ private:
             actions_.restart_agent();
     }
 
-    // From here on it is the new system's agent that keeps the node from going back.
+    // From here on, only a confirmation through the new system's agent prevents the rollback.
     void hand_over() {
         actions_.arm_confirmation(record_);
         actions_.change([&](DeploymentRecord& record) { advance(record, StateEvent::activated, actions_.clock()); });

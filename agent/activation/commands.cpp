@@ -23,7 +23,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Longer than any of the steps that the holder may be in. It does not wait for a hanging activation: that is killed.
+// Longer than any step that the lock's holder may be in. A hanging activation does not count, because it is killed.
 constexpr auto lock_timeout = 20min;
 
 bool is_newest(const StateKeeper& state, const protocol::DeploymentId& id) {
@@ -31,7 +31,7 @@ bool is_newest(const StateKeeper& state, const protocol::DeploymentId& id) {
     return record && record->id == id;
 }
 
-// Runs a part of the life of deployment `id`, alone on this node, between its marks in the journal.
+// Runs one step of deployment `id` under the activation lock, between its marks in the journal.
 template <typename Part>
 int run_part(const std::filesystem::path& state_dir, const protocol::DeploymentId& id, const Part& part) {
     StateKeeper state(state_dir);
@@ -55,7 +55,7 @@ int run_part(const std::filesystem::path& state_dir, const protocol::DeploymentI
     return 0;
 }
 
-// The activation is killed first, and what for is written before that: it may be about to end.
+// Kills the activation if it hangs. Records the reason before that, because the activation may be about to end.
 void kill_hanging_activation(const std::filesystem::path& state_dir, const protocol::DeploymentId& id,
                              RecoveryCause caller) {
     StateKeeper state(state_dir);
@@ -75,7 +75,7 @@ void kill_hanging_activation(const std::filesystem::path& state_dir, const proto
     SystemdUnits::kill_activation();
 }
 
-// The record of deployment `id` cannot be read: what ran before is known from its GC root.
+// Rolls back deployment `id` although its record is unreadable. Its GC root names the system that ran before.
 int roll_back_without_record(StateKeeper& state, const protocol::DeploymentId& id) {
     const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
     LocalActions actions(state);
@@ -115,7 +115,7 @@ int run_boot_watch(const std::filesystem::path& state_dir, const protocol::Deplo
     StateKeeper state(state_dir);
     if (state.condition() == StateKeeper::Condition::known)
         return run_recovery(state_dir, id, RecoveryCause::boot_watch);
-    // The state directory may be what this system fails to mount. What boots next is the old system.
+    // This system may have failed to mount the state directory. The next boot starts the old system.
     LocalActions actions(state);
     if (actions.current_system() == system) {
         actions.say("the state of this node cannot be read in the system that was booted once; rebooting into the old "
@@ -128,7 +128,7 @@ int run_boot_watch(const std::filesystem::path& state_dir, const protocol::Deplo
 int resume_recovery(const std::filesystem::path& state_dir, const protocol::DeploymentId& id) {
     const StateKeeper state(state_dir);
     if (state.condition() == StateKeeper::Condition::corrupt) {
-        DeploymentRecord record; // of which only the id is known
+        DeploymentRecord record; // only its id is known
         record.id = id;
         record.agent = own_program();
         SystemdUnits(state_dir).start_recovery(record, RecoveryCause::agent);
@@ -137,7 +137,8 @@ int resume_recovery(const std::filesystem::path& state_dir, const protocol::Depl
     const auto record = state.get().deployment;
     if (!record || record->id != id)
         return 0;
-    // systemd.exec(5): how the unit ended. One that was killed after its last word has not done its last acts.
+    // systemd.exec(5): how the unit ended. A unit that was killed after it had recorded the outcome has not carried out
+    // its last actions.
     const char* result = std::getenv("SERVICE_RESULT");
     const bool died = result != nullptr && std::string_view(result) != "success";
     if (record->outcome ? !died : record->state == DeploymentState::activated)

@@ -18,7 +18,7 @@ using protocol::Outcome;
 namespace {
 
 Ending good_end(const DeploymentRecord& record, std::optional<std::uint64_t> generation) {
-    // Units that failed and were kept.
+    // The system is kept although units failed or an old secret could not be removed.
     const bool flawed = record.problem_code == "units-failed" || record.problem_code == secrets_left;
     return {.outcome = flawed ? Outcome::ok_units_failed : Outcome::ok,
             .code = record.problem_code,
@@ -26,13 +26,14 @@ Ending good_end(const DeploymentRecord& record, std::optional<std::uint64_t> gen
             .generation = generation};
 }
 
-// nullopt when profile and boot loader are set.
+// Returns nullopt once profile and boot loader are set.
 std::optional<Problem> set_profile_and_boot_loader(const DeploymentRecord& record, SystemActions& actions) {
-    if (const auto result = actions.set_profile(*record.toplevel); !result.success())
+    if (const auto result = actions.set_profile(record.require_toplevel()); !result.success())
         return Problem{"profile-failed", fmt::format("setting the system profile: {}", result.text)};
-    actions.drop_old_generations(record); // before the boot menu is written: it has what is left
+    actions.drop_old_generations(record); // before the boot menu is written, which lists what is left
     if (const auto result = actions.switch_to_configuration(
-            *record.toplevel, "boot", {.waits_for_lock = true, .install_boot_loader = record.install_boot_loader});
+            record.require_toplevel(), "boot",
+            {.waits_for_lock = true, .install_boot_loader = record.install_boot_loader});
         !result.success())
         return Problem{"boot-loader-failed", fmt::format("switch-to-configuration boot: {}", result.text)};
     return std::nullopt;

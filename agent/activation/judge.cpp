@@ -27,7 +27,7 @@ FailedUnits find_blame(std::span<const FailedUnit> failed, std::span<const std::
 
 FailedUnits watch_units(const UnitWatch& watch) {
     while (true) {
-        // What runs is asked first: a unit that fails between the two questions is then among those that have failed.
+        // Query the running units first, so that a unit that fails between the two queries is among the failed ones.
         const bool is_last = watch.is_over() || !watch.any_may_fail();
         auto units = watch.look();
         if (is_last || !units.blamed.empty())

@@ -37,29 +37,30 @@ using namespace std::chrono_literals;
 
 constexpr auto profile_timeout = 300s;
 constexpr auto kill_timeout = 10s;
-constexpr auto reboot_timeout = 60s; // until systemd has taken the request
+constexpr auto reboot_timeout = 60s; // until systemd has accepted the request
 constexpr auto start_pause = 1s;
 constexpr auto lock_pause = 250ms;
 constexpr auto settle_pause = 500ms;
 constexpr auto agent_service = "waggle-agent.service";
 constexpr auto agent_socket = "waggle-agent.socket";
-constexpr auto socket_timeout = 10s; // the agent that is restarted gives its sessions 2 to leave
+constexpr auto socket_timeout = 10s; // the restarted agent gives its sessions 2 s to end
 constexpr auto socket_pause = 20ms;
 constexpr auto bus_timeout = 20s;
 constexpr int max_tries_to_start = 10;
 constexpr size_t max_unit_bytes = 1 << 20;
-constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a program, the older one a script
-// How the usage text of those begins that know `check`, NixOS's Perl, Rust and shell ones alike.
+constexpr size_t max_script_bytes = 64 << 20; // switch-to-configuration-ng is a binary, the older one a script
+// The actions in the usage text begin with this if switch-to-configuration supports `check`, in NixOS's Perl, Rust and
+// shell versions alike.
 constexpr std::string_view usage_with_check = "[check|";
 
 SystemActions::End run_child(const Command& command, std::chrono::seconds timeout) {
     adopt_orphans();
     try {
-        Child child(command, {}); // its output goes where ours goes: to the journal
+        Child child(command, {}); // it inherits our output: the journal
         const auto status = child.wait(deadline_in(timeout));
         return {status.signal == 0 ? std::optional(status.code) : std::nullopt, status.to_string()};
     } catch (const TimedOut&) {
-        // What it has started works against the way back, and holds its lock.
+        // The processes that it has started would interfere with a rollback, and hold its lock.
         kill_descendants(deadline_in(kill_timeout));
         return {std::nullopt, fmt::format("it did not end within {} s and was killed", timeout.count())};
     } catch (const Error& error) {
@@ -67,8 +68,8 @@ SystemActions::End run_child(const Command& command, std::chrono::seconds timeou
     }
 }
 
-// Starts each, and tries again with those that could not be started until `gives_up`. The last problem; empty: all were
-// started.
+// Starts each unit, and retries those that could not be started until `gives_up` returns true. Returns the last
+// problem, or an empty string if all were started.
 std::string start_each(std::vector<std::string> units, const std::function<void(const std::string&)>& start,
                        const std::function<bool()>& gives_up) {
     while (true) {
@@ -94,7 +95,7 @@ std::optional<std::string> socket_unit_of(const std::optional<nix::StorePath>& s
     return read_file_if_exists(system->absolute() + "/etc/systemd/system/waggle-agent.socket", max_unit_bytes);
 }
 
-// Between the two systems that the deployment is about.
+// Whether the previous and the new system have different socket units for the agent.
 bool sockets_differ(const DeploymentRecord& record) {
     return socket_unit_of(record.previous_system) != socket_unit_of(system_of(record));
 }
@@ -117,7 +118,7 @@ DeploymentRecord LocalActions::change(const std::function<void(DeploymentRecord&
     return std::move(*state.deployment);
 }
 
-// Flushed at once: children write to the same stream.
+// Flushes at once, because children write to the same stream.
 void LocalActions::say(std::string_view line) {
     std::fprintf(stdout, "%.*s\n", static_cast<int>(line.size()), line.data());
     std::fflush(stdout);
@@ -125,7 +126,7 @@ void LocalActions::say(std::string_view line) {
 
 bool LocalActions::has_check(const nix::StorePath& toplevel) {
     const auto program = switch_program(toplevel);
-    // Where nixpkgs wraps the program, the wrapped one stands beside it under this name.
+    // If nixpkgs wraps the program, the wrapped one is in the same folder under this name.
     const auto wrapped = program.parent_path() / fmt::format(".{}-wrapped", program.filename().string());
     for (const auto& file : {program, wrapped}) {
         const auto text = read_file_if_exists(file, max_script_bytes);
@@ -147,7 +148,7 @@ SystemActions::End LocalActions::switch_to_configuration(const nix::StorePath& t
         if (options.waits_for_lock)
             await_switch_lock(deadline);
         auto end = run_child(command, options.timeout);
-        // Another process may have been quicker.
+        // Another process may have taken the lock first.
         if (!options.waits_for_lock || end.code != switch_lock_taken || std::chrono::steady_clock::now() >= deadline)
             return end;
         std::this_thread::sleep_for(lock_pause);
@@ -181,7 +182,7 @@ std::string LocalActions::changed_inhibitors(const nix::StorePath& toplevel) noe
 
 FailedUnits LocalActions::failed_units(Deadline until) {
     const auto record = this->record();
-    if (!system_of(record)) // of secrets alone
+    if (!system_of(record)) // the deployment has secrets only
         return {};
     const auto& system = *system_of(record);
     const SwitchedUnits switched(record.previous_system, system, units_before_, record.failed_units);
@@ -217,7 +218,7 @@ void LocalActions::pause(std::chrono::seconds duration) {
     std::this_thread::sleep_for(duration);
 }
 
-// nix-env does not sync what it renames.
+// Syncs the profile's folder, because nix-env does not sync what it renames.
 SystemActions::End LocalActions::set_profile(const nix::StorePath& toplevel) {
     FaultPoint fault(system_profile);
     fault.at(FaultPoint::Moment::before);
@@ -254,9 +255,9 @@ void LocalActions::drop_old_generations(const DeploymentRecord& record) noexcept
         for (const auto number : drop)
             remove_file(folder / fmt::format("system-{}-link", number));
         if (!drop.empty())
-            say(fmt::format("let go of {} old generations (services.waggle-agent.keep = {})", drop.size(), *keep));
+            say(fmt::format("deleted {} old generations (services.waggle-agent.keep = {})", drop.size(), *keep));
     } catch (const std::exception& error) {
-        say(fmt::format("old generations stay: {}", error.what()));
+        say(fmt::format("old generations were not deleted: {}", error.what()));
     }
 }
 
@@ -295,7 +296,7 @@ SystemActions::End LocalActions::restart_agent() {
         if (record && sockets_differ(*record))
             restart_agent_with_socket();
         else
-            queue_job("restart", agent_service); // its socket stays, so the port is never free
+            queue_job("restart", agent_service); // its socket stays open, so the port is never free
         return {0, ""};
     } catch (const Error& error) {
         say(error.what());
@@ -303,8 +304,8 @@ SystemActions::End LocalActions::restart_agent() {
     }
 }
 
-// systemd starts no socket whose service runs: the socket is stopped first, and the restart of the service starts it in
-// between. We hold the port meanwhile.
+// systemd does not start a socket whose service is running. So this stops the socket first, and the restart of the
+// service starts it in between. This process holds the port meanwhile.
 void LocalActions::restart_agent_with_socket() {
     Fd held;
     const auto config = config_of_unit();
@@ -328,9 +329,9 @@ void LocalActions::restart_agent_with_socket() {
         std::this_thread::sleep_for(socket_pause);
 }
 
-// Without what they require: that leads by sysinit.target to the file system that brought emergency mode, which would
-// fail again and stop all of this again. switch-to-configuration asks the two daemons, and the bus would start them
-// with what they require. While emergency mode still begins, systemd refuses.
+// Starts these units without their dependencies. Those lead through sysinit.target to the file system that caused
+// emergency mode, which would fail again and stop all of this again. switch-to-configuration queries the two daemons,
+// and the bus would start them with their dependencies. systemd refuses while emergency mode is still starting.
 void LocalActions::start_bus() noexcept {
     std::vector<std::string> units{"dbus.socket", "dbus.service"};
     try {
@@ -349,8 +350,9 @@ void LocalActions::start_bus() noexcept {
         say(fmt::format("the system bus may be down: {}", problem));
 }
 
-// After emergency mode default.target starts what it wants itself, but targets that stayed active keep what they lost:
-// on a test node nix-daemon.socket stayed closed. While emergency mode still begins, systemd refuses.
+// After emergency mode, default.target starts the units that it wants itself. A target that stayed active does not
+// start again what it has lost: on a test node, nix-daemon.socket stayed closed. systemd refuses while emergency mode
+// is still starting.
 void LocalActions::start_default_target() noexcept {
     const auto start = [](const std::string& target) { queue_job("start", target); };
     const auto was_last = [tries = 0]() mutable { return ++tries == max_tries_to_start; };
@@ -389,16 +391,16 @@ void LocalActions::remove_boot_watch() noexcept {
         try {
             remove();
         } catch (const std::exception& error) {
-            say(fmt::format("the watch over the boot was not removed: {}", error.what()));
+            say(fmt::format("could not remove the boot watchdog: {}", error.what()));
         }
     };
     bool needed = true;
     part([&] { needed = watch.is_set() || unit_state(boot_watch_timer).loaded; }); // its file may be gone already
     if (!needed)
         return;
-    part([] { stop_unit(boot_watch_timer); }); // of this boot
+    part([] { stop_unit(boot_watch_timer); }); // the timer of this boot
     part([&] { watch.remove(); });
-    part([] { daemon_reload(); }); // forgets both units
+    part([] { daemon_reload(); }); // makes systemd forget both units
 }
 
 bool LocalActions::needs_reboot(const nix::StorePath& toplevel) {

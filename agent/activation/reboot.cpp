@@ -22,7 +22,7 @@ namespace {
 
 bool reboots_now(const DeploymentRecord& record, SystemActions& actions) {
     return record.reboot == Reboot::always ||
-           (record.reboot == Reboot::if_needed && actions.needs_reboot(*record.toplevel));
+           (record.reboot == Reboot::if_needed && actions.needs_reboot(record.require_toplevel()));
 }
 
 void end_untouched(SystemActions& actions, Outcome outcome, const std::string& code, const std::string& message) {
@@ -33,14 +33,14 @@ void end_untouched(SystemActions& actions, Outcome outcome, const std::string& c
     actions.disarm();
 }
 
-// For good: there is no way back that the boot loader would take by itself.
+// Makes the new system the permanent default. The boot loader will not roll back on its own.
 void make_default(SystemActions& actions, bool reboot) {
     commit(actions);
     if (reboot && actions.record().state == DeploymentState::committed)
         actions.reboot();
 }
 
-// The old system is what boots next: the new one was booted once.
+// Reboots into the old system, which is the default: the new one was booted once.
 void reboot_into_old(SystemActions& actions, const Problem& problem) {
     actions.say(fmt::format("{}; rebooting into the old system", problem.text));
     actions.change([&](DeploymentRecord& record) {
@@ -69,20 +69,20 @@ void prepare_boot(SystemActions& actions) {
         const auto sentence = fmt::format("this node's boot loader ({}) {}", loader.name(), why);
         if (now)
             return end_untouched(actions, Outcome::refused, "cannot-boot-once",
-                                 sentence + ", so a system that does not come up would boot again and again; say "
-                                            "--no-rollback to reboot into it all the same");
-        actions.say(sentence + ": the new system is the default from now on, without a way back by itself");
+                                 sentence + ", so a system that does not come up would boot again and again; use "
+                                            "--no-rollback to reboot into it anyway");
+        actions.say(sentence + ": the new system is now the boot default and is not rolled back automatically");
         return make_default(actions, false);
     }
     try {
         actions.set_boot_watch(record);
     } catch (const std::exception& error) {
-        actions.say(fmt::format("no watch over the new system's boot could be set ({}): if its agent does not start, "
-                                "somebody must reboot the node",
-                                error.what()));
+        actions.say(fmt::format(
+            "could not set the boot watchdog ({}): if the new system's agent does not start, reboot the node by hand",
+            error.what()));
     }
     try {
-        loader.boot_once(*record.toplevel);
+        loader.boot_once(record.require_toplevel());
     } catch (const std::exception& error) {
         loader.forget_once();
         actions.remove_boot_watch();
@@ -91,11 +91,11 @@ void prepare_boot(SystemActions& actions) {
     }
     actions.change([&](DeploymentRecord& all) {
         advance(all, StateEvent::boot_prepared, actions.clock());
-        all.target.reset(); // a boot starts the system itself
+        all.target.reset(); // a boot starts the toplevel, not a specialisation
         if (!now)
             end(all, {.outcome = Outcome::ok,
                       .code = "awaits-reboot",
-                      .message = "the next boot is of the new system, once; it is kept if it is healthy then"});
+                      .message = "the next boot starts the new system once; it is kept if it is healthy"});
     });
     actions.disarm();
     if (now)
@@ -105,15 +105,16 @@ void prepare_boot(SystemActions& actions) {
 void inspect_boot(SystemActions& actions, RecoveryCause caller) {
     auto record = actions.record();
     if (record.boot_id == actions.boot_id()) {
-        // It has not been rebooted yet.
+        // The node has not been rebooted yet.
         if (caller == RecoveryCause::person)
             return fail(actions, rollback_reason(record, caller, false));
         if (record.outcome)
-            return; // somebody will, some time
+            return; // the operator reboots the node later
         actions.disarm();
-        return actions.reboot(); // whoever had to was killed, or this is the way down, where once more does no harm
+        // The process that should reboot was killed, or a shutdown is already under way; repeating is harmless.
+        return actions.reboot();
     }
-    if (record.outcome) // it was told that it would be booted
+    if (record.outcome) // the deployment ended as awaiting the reboot
         record = actions.change([](DeploymentRecord& all) {
             all.outcome.reset();
             all.code.clear();
@@ -137,7 +138,7 @@ void inspect_boot(SystemActions& actions, RecoveryCause caller) {
         all.boot_id = actions.boot_id();
     });
     if (waits)
-        actions.restart_agent(); // reaching an agent that was started after this is the contact
+        actions.restart_agent(); // an operator's session with an agent that starts after this is the confirmation
     else
         commit(actions);
 }

@@ -5,7 +5,7 @@
 
 namespace waggle::agent {
 
-// Whether a boot must start the record's system, and not a switch of the running system.
+// Whether the record's system must be started by a boot, and not by a switch of the running system.
 bool starts_by_boot(const DeploymentRecord& record, SystemActions& actions);
 
 // Makes the boot loader start the new system once at the next boot, and reboots if the record says so. Without

@@ -14,9 +14,9 @@ void recover(SystemActions& actions, RecoveryCause caller) {
     if (record.state == DeploymentState::awaiting_reboot)
         return inspect_boot(actions, caller);
     if (record.outcome) {
-        if (caller == RecoveryCause::boot_watch) // the boot may have been prepared by a deployment before this one
+        if (caller == RecoveryCause::boot_watch) // an earlier deployment may have prepared the boot
             forget_boot(actions);
-        else if (record.state == DeploymentState::rolled_back) // who wrote that may have been killed before it did this
+        else if (record.state == DeploymentState::rolled_back) // its writer may have been killed before this
             actions.restart_agent();
         return actions.disarm();
     }
@@ -32,7 +32,7 @@ void recover(SystemActions& actions, RecoveryCause caller) {
         if (is_superseded(record, actions))
             return end_as_superseded(actions);
         if ((caller == RecoveryCause::agent || caller == RecoveryCause::boot_watch) && !rebooted)
-            return; // the timer says when it has waited long enough
+            return; // the confirmation timer ends the wait
         return fail(actions, rollback_reason(record, caller, rebooted));
     case RestartRule::finish:
         if (actions.current_system() == system_of(record) || record.goal == protocol::Goal::boot)

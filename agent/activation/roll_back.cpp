@@ -22,10 +22,10 @@ using protocol::Outcome;
 
 namespace {
 
-// The way back has its own deadline; after it comes the reboot.
+// A rollback has its own deadline, after which the node reboots.
 constexpr SystemActions::Switch back{.no_check = true, .waits_for_lock = true, .timeout = std::chrono::seconds(600)};
-// A script that exits with an error may have done nothing, because D-Bus or logind did not answer: it is tried again
-// before that.
+// A script that exits with an error may have done nothing, because D-Bus or logind did not answer. It is retried before
+// the reboot.
 constexpr int max_tries = 4;
 constexpr std::chrono::seconds try_pause{5};
 
@@ -38,12 +38,13 @@ void end_lost(SystemActions& actions, const std::string& problem) {
         advance(record, StateEvent::lost, actions.clock());
         end(record, {.outcome = Outcome::unknown,
                      .code = "rollback-failed",
-                     .message = fmt::format("{}; going back failed, too: {}", record.problem, problem)});
+                     .message = fmt::format("{}; the rollback also failed: {}", record.problem, problem)});
     });
     actions.disarm();
 }
 
-// A mount that failed brings emergency mode, which stops nearly everything: whatever is noticed first, this is why.
+// Adds the mounts that have failed. A failed mount causes emergency mode, which stops nearly everything, so it is the
+// cause of whichever problem was noticed first.
 Problem with_failed_mounts(Problem problem, SystemActions& actions) noexcept {
     try {
         std::vector<std::string> mounts;
@@ -59,22 +60,22 @@ Problem with_failed_mounts(Problem problem, SystemActions& actions) noexcept {
 }
 
 void begin_rollback(DeploymentRecord& record, const Problem& problem, Time now) {
-    if (record.state != DeploymentState::rolling_back) { // else this is a problem on the way back
+    if (record.state != DeploymentState::rolling_back) { // otherwise this is a problem of the rollback
         record.problem_code = problem.code;
         record.problem = problem.text;
     }
     advance(record, StateEvent::fail, now);
 }
 
-// `unwritten`: of a record that could not be written before.
+// `unwritten`: the problem, if it could not be written to the record before.
 // `menu_problem`: why the boot loader may start the new system.
-// `secrets_problem`: of a deployment of nothing else, why those of before are not in place.
+// `secrets_problem`: for a deployment of secrets only, why the previous ones are not in place.
 void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwritten, std::string menu_problem,
                      const std::string& secrets_problem = "") {
     if (!menu_problem.empty()) {
-        menu_problem = fmt::format("; but {}: when its reason is gone, run {}/bin/switch-to-configuration boot on the "
-                                   "node, before it reboots",
-                                   menu_problem, system_profile);
+        menu_problem = fmt::format(
+            "; but {}: when the cause is fixed, run {}/bin/switch-to-configuration boot on the node, before it reboots",
+            menu_problem, system_profile);
         actions.say(menu_problem.substr(2));
     }
     actions.change([&](DeploymentRecord& record) {
@@ -87,8 +88,8 @@ void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwri
              .message = record.secrets_only
                             ? fmt::format("{}; {}", record.problem,
                                           secrets_problem.empty()
-                                              ? "the secrets of before are in place again"
-                                              : "the secrets of before were not all put back: " + secrets_problem)
+                                              ? "the previous secrets are in place again"
+                                              : "the previous secrets were not all restored: " + secrets_problem)
                             : fmt::format("{}; {} runs again{}", record.problem,
                                           record.previous_system ? record.previous_system->base_name() : "nothing",
                                           menu_problem)});
@@ -96,26 +97,26 @@ void end_rolled_back(SystemActions& actions, const std::optional<Problem>& unwri
     actions.disarm();
 }
 
-// Whether anything of the new system may run.
+// Whether any part of the new system may be running.
 bool may_have_changed(const DeploymentRecord& record, SystemActions& actions) {
     if (actions.current_system() != record.previous_system)
         return true;
     return actions.boot_id() == record.boot_id && record.goal != protocol::Goal::boot;
 }
 
-// The old menu, where a commit may have written another. Empty when that is done.
+// Restores the old boot menu if a commit may have written another. Returns an empty string on success.
 std::string problem_with_boot_loader(const DeploymentRecord& record, SystemActions& actions) {
     if (!was_in(record, DeploymentState::committing))
         return "";
-    // Where a specialisation ran, the menu is of the system that it belongs to.
-    const auto& old = record.previous_profile ? *record.previous_profile : *record.previous_system;
+    // If a specialisation ran, the menu is that of the system that contains it.
+    const auto& old = record.previous_profile ? *record.previous_profile : record.require_previous_system();
     const auto result = actions.switch_to_configuration(old, "boot", back);
     return result.success() ? "" : fmt::format("the old system's switch-to-configuration boot: {}", result.text);
 }
 
-// Empty when that was done.
+// Switches to the old system. Returns an empty string on success.
 std::string switch_back(const nix::StorePath& old, SystemActions& actions) {
-    actions.start_bus(); // emergency mode has none
+    actions.start_bus(); // emergency mode stops it
     for (int tries = 1;; ++tries) {
         const auto result = actions.switch_to_configuration(old, "test", back);
         if (result.success() || result.code == SystemActions::units_failed)
@@ -130,9 +131,9 @@ std::string switch_back(const nix::StorePath& old, SystemActions& actions) {
     return "";
 }
 
-// Empty when the old system runs again, else why it does not.
+// Returns an empty string if the old system runs again, otherwise why it does not.
 std::string make_old_system_run(const DeploymentRecord& record, SystemActions& actions) {
-    const auto& old = *record.previous_system;
+    const auto& old = record.require_previous_system();
     if (may_have_changed(record, actions)) {
         if (auto problem = switch_back(old, actions); !problem.empty())
             return problem;
@@ -152,7 +153,7 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
     if (is_superseded(record, actions))
         return end_as_superseded(actions);
     if (!record.previous_system)
-        return end_lost(actions, "there is no system that ran before");
+        return end_lost(actions, "no previous system is known");
     put_secrets_back(actions, SecretsStep::back_before);
     std::string problem;
     std::string menu_problem;
@@ -164,25 +165,25 @@ void go_back(SystemActions& actions, const std::optional<Problem>& unwritten = s
             actions.restore_profile_link(record.previous_profile_link);
         menu_problem = problem_with_boot_loader(record, actions);
         problem = make_old_system_run(record, actions);
-        if (!menu_problem.empty() && problem.empty()) // it may have made the room
+        if (!menu_problem.empty() && problem.empty()) // the old system may have freed the space
             menu_problem = problem_with_boot_loader(record, actions);
     } catch (const std::exception& error) {
         problem = error.what();
     }
     put_secrets_back(actions, SecretsStep::back_after); // users of the old system exist again
     if (problem.empty()) {
-        const bool rebooted = actions.boot_id() != record.boot_id; // the old agent was started by the boot
-        // A reboot would not help here: what it starts is what the menu says now.
+        const bool rebooted = actions.boot_id() != record.boot_id; // then the boot has started the old agent
+        // A reboot would not help here: it would start what the menu names now.
         end_rolled_back(actions, unwritten, menu_problem);
         if (!rebooted)
             actions.restart_agent();
         return;
     }
-    // The last resort. It is safe: what boots is what the profile and the boot loader say, the old system.
+    // A reboot is the last resort. It is safe, because the profile and the boot loader start the old system.
     actions.say(fmt::format("{}; rebooting into the old system", problem));
     try {
         record = actions.change([&](DeploymentRecord& all) { advance(all, StateEvent::fail, actions.clock()); });
-        if (record.outcome) // it went round in circles
+        if (record.outcome) // advance() has detected a loop
             return actions.disarm();
     } catch (const std::exception& error) {
         actions.say(fmt::format("could not save the state ({}); rebooting anyway", error.what()));
@@ -197,7 +198,7 @@ std::string put_secrets_back(SystemActions& actions, SecretsStep step) noexcept 
         actions.install_secrets(step);
         return "";
     } catch (const std::exception& error) {
-        actions.say(fmt::format("the secrets of before were not put back: {}", error.what()));
+        actions.say(fmt::format("the previous secrets were not restored: {}", error.what()));
         return error.what();
     }
 }
@@ -206,9 +207,9 @@ Problem rollback_reason(const DeploymentRecord& record, RecoveryCause caller, bo
     if (record.problem_code == "activation-timeout" || record.problem_code == "console")
         return {record.problem_code, record.problem}; // written before the activation was killed
     if (caller == RecoveryCause::boot_watch && record.state == DeploymentState::awaiting_reboot)
-        return {"agent-not-started", fmt::format("the new system was booted, and no agent of it took the deployment up "
-                                                 "within {} s",
-                                                 boot_time(record).count())};
+        return {"agent-not-started",
+                fmt::format("the new system was booted, but its agent did not resume the deployment within {} s",
+                            boot_time(record).count())};
     if (rebooted)
         return {"rebooted", fmt::format("the node was rebooted or lost power while the deployment was {}",
                                         to_string(record.state))};
@@ -217,10 +218,12 @@ Problem rollback_reason(const DeploymentRecord& record, RecoveryCause caller, bo
         return {"activation-timeout",
                 fmt::format("the activation did not end within {} s", record.rollback.activation_timeout.count())};
     case RecoveryCause::confirm_timer:
-        return {"not-confirmed", fmt::format("the new system was not confirmed within {} s: it started no agent, or no "
-                                             "operator reached that one",
-                                             record.rollback.confirm_timeout.count())};
-    case RecoveryCause::person: return {"console", "somebody asked for it at the node's console"};
+        return {
+            "not-confirmed",
+            fmt::format(
+                "the new system was not confirmed within {} s: it started no agent, or no operator reached that agent",
+                record.rollback.confirm_timeout.count())};
+    case RecoveryCause::person: return {"console", "a rollback was requested at the node's console"};
     case RecoveryCause::boot_watch:
     case RecoveryCause::agent: break;
     }
@@ -245,7 +248,7 @@ void fail(SystemActions& actions, const Problem& cause) {
     try {
         actions.change([&](DeploymentRecord& all) { begin_rollback(all, problem, actions.clock()); });
     } catch (const std::exception& error) {
-        // A disk that is full is no reason to leave the node as it is: the old system may even make room.
+        // A full disk is no reason to leave the node as it is: the old system may even free space.
         actions.say(fmt::format("could not save the state ({}); rolling back anyway", error.what()));
         return go_back(actions, problem);
     }
@@ -254,10 +257,10 @@ void fail(SystemActions& actions, const Problem& cause) {
 
 void roll_back_to_root(SystemActions& actions, const std::optional<nix::StorePath>& previous_system) {
     if (!previous_system)
-        throw Error("no GC root says which system ran before: look at what runs on this node");
+        throw Error("no GC root names the previous system: check which system this node runs");
     const auto current = actions.current_system();
     if (current != previous_system && current == actions.profile())
-        return actions.say(fmt::format("{} runs and is what boots: it stays", current->base_name()));
+        return actions.say(fmt::format("{} runs and is the boot default; it is kept", current->base_name()));
     auto problem = current == previous_system ? "" : switch_back(*previous_system, actions);
     if (problem.empty() && actions.current_system() != previous_system)
         problem = fmt::format("{} does not run", previous_system->base_name());

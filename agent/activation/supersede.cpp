@@ -11,13 +11,13 @@ using protocol::Outcome;
 
 bool is_superseded(const DeploymentRecord& record, SystemActions& actions) {
     const auto current = actions.current_system();
-    // The profile's is what a reboot starts where a specialisation ran.
+    // If a specialisation ran, a reboot starts the profile's system instead.
     const bool ours = !current || current == record.toplevel || current == system_of(record) ||
                       current == record.previous_system || current == record.previous_profile;
-    // Once we have begun to set the profile it may be ours, too.
+    // Once the deployment has begun to set the profile, the profile may also name its own system.
     const bool profile_is_ours = actions.profile_link() == record.previous_profile_link ||
                                  (record.state != DeploymentState::activated && actions.profile() == record.toplevel);
-    // A system that is activated is no longer replaced by the one before it, unless somebody did so.
+    // While the state is `activated`, only another process can have made the previous system current again.
     const bool undone = record.state == DeploymentState::activated && record.boot_id == actions.boot_id() &&
                         current != system_of(record);
     return !ours || !profile_is_ours || undone;
@@ -27,9 +27,9 @@ void end_as_superseded(SystemActions& actions) {
     if (may_boot_once(actions.record()))
         forget_boot(actions);
     const auto current = actions.current_system();
-    const auto sentence = fmt::format("superseded: somebody else has switched this node, which now runs {}; it is left "
-                                      "as it is",
-                                      current ? current->base_name() : "no known system");
+    const auto sentence = fmt::format(
+        "superseded: another process has switched this node, which now runs {}; the system is left unchanged",
+        current ? current->base_name() : "no known system");
     actions.say(sentence);
     actions.change([&](DeploymentRecord& record) {
         advance(record, StateEvent::superseded, actions.clock());

@@ -44,12 +44,13 @@ std::string describe_process(const std::filesystem::path& process) {
 
 std::optional<std::string> holder_of_switch_lock(const std::filesystem::path& file) {
     const Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) // closing frees it
+    if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) // closing the file releases it
         return std::nullopt;
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0)
         return "another process";
-    // Whoever took it may have ended and left it to its child, so the one that has the file open counts.
+    // The process that took the lock may have ended and left it to a child, so this names a process that has the file
+    // open.
     const auto own = std::to_string(::getpid());
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {

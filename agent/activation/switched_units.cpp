@@ -17,7 +17,7 @@ std::filesystem::path units_of(const nix::StorePath& system) {
     return system.absolute() + "/etc/systemd/system";
 }
 
-// "getty@.service" of "getty@tty1.service"; empty for a unit that is no instance.
+// "getty@.service" for "getty@tty1.service"; empty for a unit that is not an instance.
 std::string template_of(const std::string& name) {
     const auto at = name.find('@');
     const auto dot = name.rfind('.');
@@ -26,7 +26,7 @@ std::string template_of(const std::string& name) {
     return name.substr(0, at + 1) + name.substr(dot);
 }
 
-// The unit's file and its drop-ins, by name.
+// The texts of the unit's file and its drop-ins, by file name.
 std::map<std::string, std::string> unit_text(const std::filesystem::path& folder, const std::string& name) {
     std::map<std::string, std::string> parts;
     const auto add = [&](const std::filesystem::path& file) {
@@ -40,7 +40,7 @@ std::map<std::string, std::string> unit_text(const std::filesystem::path& folder
     return parts;
 }
 
-// Whether one of the folder's units pulls it in by a link.
+// Whether a unit in the folder pulls it in through a link.
 bool is_linked(const std::filesystem::path& folder, const std::string& name) {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
@@ -68,9 +68,9 @@ SwitchedUnits::SwitchedUnits(std::filesystem::path previous_units, std::filesyst
 FailedUnit SwitchedUnits::describe(const FailedUnitState& unit) const {
     FailedUnit failed;
     failed.name = unit.name;
-    // Generators make units of the new system's files: mounts of its fstab.
+    // Generators make units from the new system's files, such as mounts from its fstab.
     failed.of_new_system = unit.generated || is_of_new_system(unit.name);
-    // An instance is anybody's, as user@1000.service is its user's, unless the system itself starts it.
+    // An instance may belong to any user, as user@1000.service does, unless the system itself starts it.
     if (!template_of(unit.name).empty() && !is_linked(new_units_, unit.name))
         failed.of_new_system = false;
     failed.changed = failed.of_new_system && !unit.generated && is_changed(unit.name);
@@ -107,7 +107,8 @@ bool SwitchedUnits::is_changed(const std::string& name) const {
     return false;
 }
 
-// What a timer, a socket or a user starts, no other unit depends on; sessions come and go with their users.
+// No other unit depends on what a timer, a socket or a user starts. Scopes do not count: sessions come and go with
+// their users.
 bool SwitchedUnits::is_wanted_by_system(const FailedUnitState& unit) const {
     return is_linked(new_units_, unit.name) ||
            std::ranges::any_of(unit.wanted_by, [](const std::string& name) { return !name.ends_with(".scope"); });

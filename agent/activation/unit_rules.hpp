@@ -9,16 +9,16 @@
 
 namespace waggle::agent {
 
-// How a system's units are judged: deployment.rollback.{ignoreUnits,settleTime}. Part of the system itself, as its
-// health checks are.
+// How a system's units are judged: deployment.rollback.{ignoreUnits,settleTime}. The rules are part of the system
+// itself, like its health checks.
 struct UnitRules {
     std::vector<std::string> ignored;            // patterns of names
     std::chrono::milliseconds settle_time{5000}; // in which a unit that was started must not fail
     bool operator==(const UnitRules&) const = default;
 };
 
-// TOPLEVEL/waggle-unit-rules.json, as nixos-module/agent.nix writes it; the defaults where there is no such file.
-// Throws Error, naming the file and the field.
+// Loads TOPLEVEL/waggle-unit-rules.json, as nixos-module/agent.nix writes it. Returns the defaults if there is no such
+// file. Throws Error, naming the file and the field.
 UnitRules load_unit_rules(const nix::StorePath& toplevel);
 UnitRules parse_unit_rules(std::string_view text, std::string_view name_for_errors);
 

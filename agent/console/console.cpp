@@ -55,35 +55,35 @@ int say_how_it_ended(const StateKeeper& state) {
                back ? 0 : 1);
 }
 
-// The secrets before the newest ones are in force again: the deployment's own are forgotten.
+// Puts the previous secrets in force again by removing the deployment's own from its record.
 void forget_secrets(LocalActions& actions) {
     actions.change([](DeploymentRecord& newest) { newest.bundle.reset(); });
 }
 
-// The deployment has ended well all the same: what it left was taken back later. The history shows both.
+// Notes the rollback in the record. The deployment itself was successful, and the history shows both.
 void note_way_back(LocalActions& actions) {
     actions.change([](DeploymentRecord& newest) {
         newest.code = "taken-back";
-        newest.message += fmt::format("{}taken back at the node's console at {}", newest.message.empty() ? "" : "; ",
+        newest.message += fmt::format("{}rolled back at the node's console at {}", newest.message.empty() ? "" : "; ",
                                       to_rfc3339(now()));
     });
 }
 
-// Of a deployment of nothing but secrets that has ended well.
+// Rolls back a successful deployment of secrets only.
 int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
     const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
     LocalActions actions(state);
     if (!record.bundle || record.state != DeploymentState::committed)
-        throw Error(fmt::format("the secrets of deployment {}, which is {}, are not in force: there is nothing to go "
-                                "back from",
-                                record.id.brief(), to_string(record.state)));
+        throw Error(
+            fmt::format("the secrets of deployment {}, which is {}, are not in force: there is nothing to roll back",
+                        record.id.brief(), to_string(record.state)));
     forget_secrets(actions);
     actions.install_secrets(SecretsStep::back_after);
     note_way_back(actions);
-    return say("the secrets of before are in place again");
+    return say("the previous secrets are in place again");
 }
 
-// Of a deployment that has ended well.
+// Rolls back a successful deployment of a system.
 int go_back(StateKeeper& state, const DeploymentRecord& record) {
     const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
     LocalActions actions(state);
@@ -104,7 +104,7 @@ int go_back(StateKeeper& state, const DeploymentRecord& record) {
         put_secrets_back(actions, SecretsStep::back_before);
     }
     if (record.state == DeploymentState::committed) {
-        // Where a specialisation ran, the profile is the system that it belongs to.
+        // If a specialisation ran, the profile is the system that contains it.
         const auto& profile = record.previous_profile ? *record.previous_profile : *previous;
         if (const auto result = actions.set_profile(profile); !result.success())
             throw Error(fmt::format("setting the system profile: {}", result.text));
@@ -135,8 +135,8 @@ int roll_back_at_console(const std::optional<std::filesystem::path>& state_dir) 
         return say_how_it_ended(state);
     }
     if (!record.outcome)
-        throw Error(fmt::format("deployment {} has activated nothing yet: there is nothing to go back from",
-                                record.id.brief()));
+        throw Error(
+            fmt::format("deployment {} has activated nothing yet: there is nothing to roll back", record.id.brief()));
     return record.secrets_only ? go_back_to_secrets(state, record) : go_back(state, record);
 }
 
@@ -156,10 +156,9 @@ int disarm_at_console(const std::optional<std::filesystem::path>& state_dir) {
              .message = "the rollback was disarmed at the node's console; the new system runs until the "
                         "next boot"});
     });
-    return say(
-        fmt::format("deployment {} is not rolled back any more; it runs until the next boot, which is of the system "
-                    "before it",
-                    record.id.brief()));
+    return say(fmt::format(
+        "deployment {} is no longer rolled back; it runs until the next boot, which starts the previous system",
+        record.id.brief()));
 }
 
 int reset_state_at_console(const std::optional<std::filesystem::path>& state_dir) {
@@ -167,8 +166,8 @@ int reset_state_at_console(const std::optional<std::filesystem::path>& state_dir
     if (state.condition() != StateKeeper::Condition::corrupt)
         return say("the state can be read: it is left as it is", 1);
     state.reset();
-    return say(fmt::format("{}.corrupt is what it was; the next deployment is admitted without a look at earlier ones, "
-                           "and the operators are those of the configuration that runs",
+    return say(fmt::format("the old state file is now {}.corrupt; the next deployment is admitted without comparison "
+                           "with earlier ones, and the operators are those of the running configuration",
                            StateKeeper::file_in(state.folder()).string()));
 }
 
@@ -201,7 +200,7 @@ int adopt_at_console(const std::optional<std::filesystem::path>& file,
             return parse_operator_lines(read_file(*file, max_list_bytes), file->string());
         if (!config)
             throw Error(
-                "this system has no waggle-agent.service to take the operators of: name a file with their keys");
+                "this system has no waggle-agent.service to read the operators from: name a file with their keys");
         return load_config(*config).operators;
     }();
     StateKeeper state(state_dir || !config ? find_state_dir(state_dir) : load_config(*config).state_dir);
@@ -220,7 +219,7 @@ int adopt_at_console(const std::optional<std::filesystem::path>& file,
     if (const auto& record = now.deployment; record && !record->outcome)
         say(fmt::format("deployment {}, signed by {}, is under way: `waggle-agent rollback` ends it",
                         record->id.brief(), record->operator_key));
-    // Sessions of those who were removed end with the agent that serves them.
+    // Restarting the agent ends the sessions of removed operators.
     if (config_of_unit() && !state_dir)
         queue_job("restart", "waggle-agent.service");
     return 0;

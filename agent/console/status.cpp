@@ -89,10 +89,9 @@ std::string describe_status(std::optional<std::filesystem::path> config_file,
 
     const StateKeeper state(find_state_dir(state_dir));
     if (state.condition() == StateKeeper::Condition::corrupt)
-        lines.add("state",
-                  fmt::format("{}; `waggle-agent reset-state` puts it aside: the next deployment is then admitted "
-                              "without a look at earlier ones",
-                              state.problem()));
+        lines.add("state", fmt::format("{}; `waggle-agent reset-state` sets it aside: the next deployment is then "
+                                       "admitted without comparison with earlier ones",
+                                       state.problem()));
     describe(lines, operators_of(state.get(), configured));
     if (state.condition() == StateKeeper::Condition::corrupt)
         return lines.text();

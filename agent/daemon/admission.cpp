@@ -17,9 +17,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A sequence is a time in ms: one this far ahead would lock out every operator whose clock is right.
+// A sequence is a time in ms. One this far ahead would lock out every operator whose clock is right.
 constexpr auto max_jump = std::chrono::days(2 * 365);
-// Of this version, raised with it: a clock that shows an earlier time is not set (boards without a battery).
+// The release date of this version, to be raised with it. A clock that shows an earlier time is not set (boards without
+// a battery).
 constexpr Time release_date = std::chrono::sys_days(std::chrono::year(2026) / 11 / 1);
 
 template <typename... Args>
@@ -27,7 +28,7 @@ std::optional<protocol::Refused> refuse(std::string code, fmt::format_string<Arg
     return protocol::Refused{std::move(code), fmt::format(text, std::forward<Args>(args)...)};
 }
 
-// `what`: "deployment", "build request".
+// `what` is "deployment" or "build request".
 template <class Document>
 std::optional<protocol::Refused> check_target(std::string_view what, const Document& document,
                                               const NodeIdentity& self) {
@@ -43,21 +44,22 @@ std::optional<protocol::Refused> check_target(std::string_view what, const Docum
     return std::nullopt;
 }
 
-// --force in a session. On a fresh node every document lacks a parent.
+// Whether the operator used --force in a session. On a new node, every document lacks a parent.
 bool is_forced(const Deployment& deployment, const std::optional<LastAdmitted>& last) {
     return last && !deployment.parent && deployment.delivery == protocol::Delivery::session;
 }
 
-// What the node remembers of an admitted document's time. It never passes the node's own clock by more than the
-// tolerance, so that a laptop whose clock is ahead locks nobody out. --force also forgets what was there before.
+// The creation time that the node remembers of an admitted document. It never exceeds the node's own clock by more than
+// the tolerance, so that a laptop whose clock is ahead does not lock operators out. --force also discards the time
+// remembered before.
 Time created_to_remember(const Deployment& deployment, const AdmissionContext& context) {
     const auto& last = context.last_admitted;
     const Time bounded = std::min<Time>(deployment.created, context.own_clock + clock_tolerance);
     return last && !is_forced(deployment, last) ? std::max(bounded, last->created) : bounded;
 }
 
-// In a session, nonce and exporter prove that the operator is there now, so its own clock judges when the document
-// expires: a node whose clock is wrong can be sent the configuration that sets it.
+// In a session, nonce and exporter prove that the operator is present now, so the operator's clock decides whether the
+// document has expired. Thus a node whose clock is wrong can receive the configuration that corrects it.
 Time judging_clock(const Deployment& deployment, const AdmissionContext& context) {
     if (deployment.delivery == protocol::Delivery::session)
         return context.session_clock;
@@ -71,11 +73,12 @@ std::optional<protocol::Refused> check_time(const Deployment& deployment, const 
         !is_forced(deployment, context.last_admitted))
         return refuse("bad-time",
                       "this deployment was created at {}, but it is {} on this node: the clock of the machine that "
-                      "signed it is {} ahead of the node's; set the one that is wrong{}",
+                      "signed it is {} ahead of the node's; correct the wrong one{}",
                       to_rfc3339(deployment.created), to_rfc3339(own), describe_duration(deployment.created - own),
                       context.last_admitted ? " (--force deploys all the same)" : "");
     if (deployment.created > clock + clock_tolerance)
-        return refuse("bad-time", "this deployment was created at {}, but it is only {} by the clock of who brings it",
+        return refuse("bad-time",
+                      "this deployment was created at {}, but it is only {} by the clock of the machine that sent it",
                       to_rfc3339(deployment.created), to_rfc3339(clock));
     if (deployment.not_before > clock + clock_tolerance)
         return refuse("not-yet-valid", "this deployment may not start before {}; it is {}",
@@ -88,7 +91,7 @@ std::optional<protocol::Refused> check_time(const Deployment& deployment, const 
 
 std::optional<protocol::Refused> check_free(const std::optional<protocol::Running>& running) {
     if (running)
-        return refuse("busy", "deployment {} of {} has this node since {} ({})", running->id.brief(),
+        return refuse("busy", "deployment {} of {} has occupied this node since {} ({})", running->id.brief(),
                       running->operator_key, to_rfc3339(running->since), to_string(running->state));
     return std::nullopt;
 }
@@ -98,7 +101,7 @@ std::optional<protocol::Refused> check_sequence(const Deployment& deployment, co
     if (last && deployment.sequence <= last->sequence)
         return refuse("replayed", "sequence {} is not greater than {}, which this node has admitted already",
                       deployment.sequence, last->sequence);
-    // The least that is greater is no jump, whatever was admitted before.
+    // The next sequence is not a jump, whatever was admitted before.
     const bool is_next = last && deployment.sequence == last->sequence + 1;
     if (!is_next && deployment.sequence > unix_ms(clock + max_jump))
         return refuse("sequence-too-far", "sequence {} is more than two years ahead of this node's clock ({})",
@@ -113,18 +116,17 @@ std::optional<protocol::Refused> check_parent(const Deployment& deployment, cons
         return refuse("parent", "the operator saw deployment {} on this node, but it has admitted none yet",
                       deployment.parent->brief());
     if (*deployment.parent != last->id)
-        return refuse(
-            "parent",
-            "the operator saw {} as this node's last deployment, but {} of {} was admitted since; look at what "
-            "it did, then apply again",
-            deployment.parent->brief(), last->id.brief(), last->operator_key);
+        return refuse("parent",
+                      "the operator saw {} as this node's last deployment, but {} of {} was admitted since; check what "
+                      "it did, then apply again",
+                      deployment.parent->brief(), last->id.brief(), last->operator_key);
     return std::nullopt;
 }
 
-// Goals and what they need were looked at when the document was parsed.
+// The parser has already checked goals and what they need.
 std::optional<protocol::Refused> check_operators_and_agent(const Deployment& deployment) {
     if (deployment.reboot != protocol::Reboot::never && !protocol::sets_profile(deployment.goal))
-        return refuse("reboot-without-boot", "the goal {} does not go with a reboot: only switch and boot do",
+        return refuse("reboot-without-boot", "the goal {} cannot be combined with a reboot: only switch and boot can",
                       to_string(deployment.goal));
     if (deployment.delivery != protocol::Delivery::session)
         return refuse("channel-not-supported", "deployments from a channel are not supported by this agent version");
@@ -132,14 +134,14 @@ std::optional<protocol::Refused> check_operators_and_agent(const Deployment& dep
 }
 
 std::optional<protocol::Refused> check_state(const Deployment& deployment, const AdmissionContext& context) {
-    // Only a live session says so: a channel's document may be one that was held back.
+    // Only a live session can request a reset: a document from a channel may have been held back.
     const bool reset = deployment.reset_state && deployment.delivery == protocol::Delivery::session;
     if (context.condition == StateKeeper::Condition::corrupt && !reset)
         return protocol::Refused{"corrupt-state", context.state_problem};
     return std::nullopt;
 }
 
-// An operator whose signature holds; else why there is none.
+// Sets `signer` to an operator whose signature is valid, or returns why there is none.
 std::optional<protocol::Refused> check_signature(std::string_view what, std::span<const ssh::PublicKey> signers,
                                                  std::span<const ssh::PublicKey> operators,
                                                  std::optional<ssh::PublicKey>& signer) {
@@ -162,14 +164,13 @@ std::optional<protocol::Refused> check_system(const Deployment& deployment, cons
     if (!then) {
         if (deployment.remove_agent)
             return std::nullopt;
-        return refuse("no-agent",
-                      "the new system has no waggle-agent.service, so this deployment would be the last one: "
-                      "enable services.waggle-agent, or say --remove-agent");
+        return refuse("no-agent", "the new system has no waggle-agent.service, so this deployment would be the last "
+                                  "one: enable services.waggle-agent, or use --remove-agent");
     }
     if (then->current.empty())
-        return refuse("no-operator", "with the new system nobody could deploy to this node any more: its "
-                                     "services.waggle-agent.operators names nobody but whom a later configuration has "
-                                     "removed; `waggle-agent adopt` at the node's console takes such a one back");
+        return refuse("no-operator", "with the new system no operator could deploy to this node any more: its "
+                                     "services.waggle-agent.operators names only operators that a later configuration "
+                                     "has removed; `waggle-agent adopt` at the node's console restores a removed key");
     const bool by_a_session = deployment.goal != protocol::Goal::boot || deployment.reboot != protocol::Reboot::never;
     const bool awaits_confirmation = deployment.rollback.enable && !deployment.remove_agent && by_a_session &&
                                      deployment.goal != protocol::Goal::dry_activate;
@@ -177,9 +178,9 @@ std::optional<protocol::Refused> check_system(const Deployment& deployment, cons
         std::ranges::any_of(then->current, [&](const auto& key) { return key.fingerprint() == signer; });
     if (awaits_confirmation && !signer_stays)
         return refuse("no-confirmer",
-                      "the new system does not know {}, who signed this deployment, as an operator, so "
-                      "nobody here could confirm it: add the key to services.waggle-agent.operators, "
-                      "deploy as one who stays, or hand over with --no-rollback",
+                      "the new system does not know {}, who signed this deployment, as an operator, so no one could "
+                      "confirm this deployment: add the key to services.waggle-agent.operators, deploy as an operator "
+                      "who stays, or hand over with --no-rollback",
                       signer);
     return std::nullopt;
 }
@@ -210,14 +211,14 @@ Admission admit(const SignedDocument& document, const NodeIdentity& self, const 
     auto refusal = check_signature(what, protocol::valid_signers(document), context.operators, result.operator_key);
     if (!refusal)
         refusal = check_target(what, deployment, self);
-    // The same deployment again asks for nothing new, so its expiry, sequence and parent do not matter any more.
+    // The same deployment again requests nothing new, so its expiry, sequence and parent do not matter.
     if (!refusal && last && last->id == document.id()) {
         result.kind = Admission::Kind::attach;
         return result;
     }
     if (!refusal)
         refusal = check_time(deployment, context);
-    // Before sequence and parent: of two operators who race, the second is to hear who holds the node.
+    // This comes before sequence and parent: of two operators who race, the second learns who holds the node.
     if (!refusal)
         refusal = check_free(context.running);
     if (!refusal)

@@ -17,7 +17,7 @@
 
 namespace waggle::agent {
 
-// What this node answers to.
+// The identity of this node, which a document must name.
 struct NodeIdentity {
     std::string hive;
     std::string node;
@@ -25,7 +25,7 @@ struct NodeIdentity {
     ssh::PublicKey key;
 };
 
-// What a deployment is held against, besides the node itself.
+// What admission checks a deployment against, in addition to the node's identity.
 struct AdmissionContext {
     std::span<const ssh::PublicKey> operators; // of the committed configuration
     StateKeeper::Condition condition = StateKeeper::Condition::none;
@@ -33,10 +33,10 @@ struct AdmissionContext {
     std::optional<LastAdmitted> last_admitted;
     std::optional<protocol::Running> running;
     Time own_clock;
-    Time session_clock; // the time in the session's hello, and what has passed since
+    Time session_clock; // the time in the session's hello plus the time since
 };
 
-// A document may be this far ahead of a clock: no two clocks show the same time.
+// A document may be this far ahead of a clock, because no two clocks show the same time.
 inline constexpr std::chrono::minutes clock_tolerance{5};
 
 // Whether this node's clock can be right: it shows a time after this agent's release and not before the newest
@@ -46,40 +46,40 @@ bool is_plausible(Time own_clock, const std::optional<LastAdmitted>& last_admitt
 struct Admission {
     enum class Kind {
         granted,
-        attach, // the last admitted deployment again: nothing to admit, but to be told how it goes
+        attach, // the last admitted deployment again: the session follows it
         refused,
     };
     Kind kind = Kind::refused;
     std::optional<protocol::Deployment> deployment; // granted, attach
-    std::optional<ssh::PublicKey> operator_key;     // who signed it
-    Time created;                                   // granted: what LastAdmitted::created becomes
+    std::optional<ssh::PublicKey> operator_key;     // the signer's
+    Time created;                                   // granted: the new LastAdmitted::created
     protocol::Refused refusal;
 };
 
-// May this deployment run on this node? Asks in the order of docs/protocol.md, changes nothing.
+// Decides whether this deployment may run on this node. Checks in the order of docs/protocol.md, and changes nothing.
 Admission admit(const protocol::SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context);
 
-// What a build request is held against, besides the node itself.
+// What admission checks a build request against, in addition to the node's identity.
 struct BuildContext {
     std::span<const ssh::PublicKey> operators;
-    protocol::Exporter exporter{}; // of the session in which it came
+    protocol::Exporter exporter{}; // of the session that brought it
     std::optional<protocol::Running> running;
 };
 
 struct BuildAdmission {
     std::optional<protocol::BuildRequest> request; // granted
-    std::optional<ssh::PublicKey> operator_key;    // who signed it
-    protocol::Refused refusal;                     // else
+    std::optional<ssh::PublicKey> operator_key;    // the signer's
+    protocol::Refused refusal;                     // otherwise
 };
 
-// May this node build what is asked for? Changes nothing. It needs neither sequence nor time: a request counts in one
-// session only.
+// Decides whether this node may carry out the build request. Changes nothing. A request needs neither sequence nor
+// time, because it is valid in one session only.
 BuildAdmission admit_build(const protocol::SignedDocument& document, const NodeIdentity& self,
                            const BuildContext& context);
 
-// Whether a system makes sense as this node's next one: once it runs there must be an agent, and its operators (`then`;
-// nullopt: it has no agent) must be such that the deployment can be confirmed by who signed it (a fingerprint).
-// nullopt: it does.
+// Checks whether a system may become this node's next one: unless the deployment removes the agent, it must have one
+// with at least one operator, and the signer (a fingerprint) must remain an operator if the deployment needs a
+// confirmation. `then` are its operators; nullopt: it has no agent. Returns nullopt if the system is acceptable.
 std::optional<protocol::Refused> check_system(const protocol::Deployment& deployment,
                                               const std::optional<OperatorList>& then, std::string_view signer);
 

@@ -47,19 +47,20 @@ namespace {
 constexpr auto unit_file = "/etc/systemd/system/waggle-agent.service";
 constexpr std::chrono::seconds departure_time{2};
 
-// Where the unit's file really is: another place in the store when a new system changed it or the configuration it
+// The store path of the unit's file. It differs if a new system has changed the file or the configuration that it
 // names.
 std::string unit_in_store() {
     std::error_code error;
     return std::filesystem::canonical(unit_file, error).string();
 }
 
-// Ends the daemon when a committed system wants another one, as soon as nobody needs this one: systemd starts the next.
+// Ends the daemon when a committed system has a different agent unit, as soon as no session or deployment needs this
+// one. systemd then starts the next one.
 class AgentReplacement {
 public:
     explicit AgentReplacement(Interrupt& stop) : stop_(stop), own_unit_(unit_in_store()) {}
 
-    // A session keeps the agent while it lives.
+    // Keeps the agent running as long as a session exists.
     class SessionGuard {
     public:
         explicit SessionGuard(AgentReplacement& succession) : succession_(succession) { ++succession_.sessions_; }
@@ -89,7 +90,7 @@ public:
         stop_.request();
     }
 
-    // Gives triggers the time to hear how a deployment ended, and to leave.
+    // Gives triggers time to receive a deployment's result and to disconnect.
     void await_departures() const {
         constexpr std::chrono::milliseconds glance{20};
         const auto deadline = deadline_in(departure_time);
@@ -98,7 +99,7 @@ public:
     }
 
 private:
-    // What a goal `test` brought is not yet who this node listens to.
+    // A system of goal `test` is not committed, so its agent and operators do not count yet.
     bool committed() const {
         const auto record = state_->get().deployment;
         return record && record->state == protocol::DeploymentState::committed;
@@ -123,7 +124,7 @@ std::unique_ptr<net::Server> start_server(std::vector<net::Listener> listeners, 
         net::SessionPolicy{config.hive, config.node, [&deployments] { return deployments.operators(); }}, handler);
 }
 
-// Whether the agent that follows this one, of the system that runs now, listens on something else.
+// Whether the next agent, which belongs to the running system, listens on other addresses or another port.
 bool listens_elsewhere_next(const Config& config) {
     try {
         const auto file = config_of_unit(unit_file);
@@ -137,7 +138,8 @@ bool listens_elsewhere_next(const Config& config) {
     }
 }
 
-// A moment later, so that the trigger hears of it first, and systemd has answered before it goes down.
+// Schedules a reboot in a moment, so that the trigger receives the answer first, and systemd answers before it shuts
+// down.
 void ask_for_reboot() {
     RunOptions options;
     options.deadline = deadline_in(std::chrono::seconds(30));
@@ -150,13 +152,14 @@ void ask_for_reboot() {
         throw Error("systemctl reboot: " + result.err_tail);
 }
 
-// Who is in the configuration that runs (an older generation, or one that no deployment committed) and yet no operator.
+// Warns about keys that are in the running configuration (an older generation, or one that no deployment committed) but
+// are not operators.
 void warn_about_unlisted_operators(const Config& config, const Deployments& deployments) {
     const auto operators = deployments.operators();
     for (const auto& key : config.operators)
         if (std::ranges::find(operators, key) == operators.end())
-            spdlog::warn("{} is in the configuration of this system, but not of the one that was committed last: no "
-                         "operator; `waggle-agent adopt` at the console changes that",
+            spdlog::warn("{} is not an operator: this system's configuration names it, but that of the last committed "
+                         "system does not; `waggle-agent adopt` at the console changes that",
                          key.fingerprint());
 }
 
@@ -202,13 +205,13 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
                       deployments);
     };
     const auto server = start_server(sockets.open(stop), config, identity, deployments,
-                                     handler); // gone first: sessions end before what they use
+                                     handler); // destroyed first, so that sessions end before what they use
     spdlog::info("{} of {} listens on port {}, key {}, {} operators", config.node, config.hive, server->port(),
                  identity.public_key().fingerprint(), deployments.operators().size());
     warn_about_unlisted_operators(config, deployments);
     notify_service_manager("READY=1");
     pollfd fd{.fd = stop.fd(), .events = POLLIN, .revents = 0};
-    // Once a day it is looked whether something in the store was kept for long enough.
+    // Once a day, release GC roots whose retention has expired.
     int ready = 0;
     do {
         if (ready == 0)
@@ -226,7 +229,7 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
 
 int run_daemon(const std::filesystem::path& config_file) {
 #ifdef __GLIBC__
-    ::mallopt(M_ARENA_MAX, 1); // a few threads that seldom allocate: one heap is smaller than one each
+    ::mallopt(M_ARENA_MAX, 1); // few threads that seldom allocate: one heap takes less memory than one each
 #endif
     const auto config = load_config(config_file);
     set_up_log(config.settings.log_level);
@@ -235,7 +238,7 @@ int run_daemon(const std::filesystem::path& config_file) {
     try {
         serve(config, config_file, stop);
     } catch (const Interrupted&) {
-        spdlog::debug("asked to stop while something was awaited");
+        spdlog::debug("asked to stop while waiting");
     }
     spdlog::info("stopping");
     return 0;

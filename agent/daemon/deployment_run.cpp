@@ -27,7 +27,7 @@ using protocol::Outcome;
 namespace {
 
 constexpr std::chrono::seconds follow_retry{5};
-constexpr std::chrono::seconds replay_time{60}; // in which a trigger comes back to a restarted agent
+constexpr std::chrono::seconds replay_time{60}; // in which a trigger reconnects to a restarted agent
 
 } // namespace
 
@@ -39,13 +39,14 @@ DeploymentRun::DeploymentRun(Environment& environment, protocol::Deployment depl
 
 namespace {
 
-// An agent that was started while the activation ran is of the old system, or will be restarted at its end.
+// An agent that was started while the activation ran belongs to the old system, or is restarted when the activation
+// ends.
 bool is_started_by_new_system(const Environment& environment, const DeploymentRecord& record) {
     return record.state == DeploymentState::activated && !record.outcome &&
            environment.host.boot_id() == record.boot_id && environment.host.current_system() == system_of(record);
 }
 
-// Its trigger may not have heard all of its output: the way back ends with a restart of the agent.
+// The trigger may not have received all output, because a rollback ends with a restart of the agent.
 bool ended_just_now(const Environment& environment, const DeploymentRecord& record) {
     return record.outcome && DeploymentEvents::published_before(record) < record.state_log.size() &&
            environment.clock() - record.since < replay_time;
@@ -99,7 +100,7 @@ void DeploymentRun::begin() {
     try {
         state = environment_.state.change(write);
     } catch (const std::exception& error) {
-        // It may be there all the same, and only not be synced: nobody would ever end it.
+        // The record may exist nevertheless, without being synced. Then nothing else would ever end it.
         if (const auto record = environment_.state.get().deployment; record && record->id == id_)
             give_up(
                 StateEvent::give_up,
@@ -136,7 +137,7 @@ void DeploymentRun::give_up(StateEvent event, const Ending& ending) {
     try {
         take(event, [&](DeploymentRecord& record) { agent::end(record, ending); });
     } catch (const std::exception& error) {
-        // The trigger hears how it ended all the same; a restarted agent finds out again.
+        // The trigger still receives the result. A restarted agent ends the deployment again.
         spdlog::error("the end of deployment {} was not written: {}", id_.brief(), error.what());
         DeploymentRecord record;
         record.id = id_;
@@ -171,7 +172,7 @@ bool DeploymentRun::runs_already() const {
         return current ==
                choose_specialisation(environment_.host, toplevel, deployment_.specialisation).system.value_or(toplevel);
     } catch (const NotActivated&) {
-        return false; // said when everything is there
+        return false; // reported once everything is in the store
     }
 }
 
@@ -210,7 +211,7 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
     };
     const bool any_content = deployment_.local_content == protocol::LocalContent::trust_node;
     if (deployment_.secrets.keep && any_content && unchanged())
-        return end_unchanged(); // the closure list that follows is not asked for
+        return end_unchanged(); // does not request the closure list
     if (sets_profile(deployment_.goal))
         check_boot_space(deployment_.boot_files, environment_.host.boot_space());
 
@@ -312,9 +313,8 @@ void DeploymentRun::check_operators_and_agent() {
         return;
     for (const auto& key : next->operators)
         if (std::ranges::find(then->removed, key) != then->removed.end())
-            events_.note(
-                environment_.clock(),
-                fmt::format("{} was removed by a configuration after this one, and stays so", key.fingerprint()));
+            events_.note(environment_.clock(),
+                         fmt::format("{} was removed by a later configuration and stays removed", key.fingerprint()));
     operators_ = now;
     next_operators_ = then;
 }
@@ -356,7 +356,7 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
                                              .code = "cancelled",
                                              .message = "stopped by the operator before the activation"});
     } catch (const std::exception& error) {
-        // A step that could not be synced may have been taken.
+        // A transition that could not be synced may have been written.
         const auto record = environment_.state.get().deployment;
         const bool begun = record && record->state == DeploymentState::activating;
         return give_up(
@@ -386,9 +386,10 @@ void DeploymentRun::follow(const Interrupt& interrupt) {
                     return last.outcome.has_value();
                 },
                 interrupt);
-            events_.publish(last); // after the units' last words
+            events_.publish(last); // after the units' remaining output
         } catch (const Interrupted&) {
-            // An activation's last act may be our restart: how it ended is written by then, and is passed on.
+            // An activation may end with a restart of this agent. By then it has recorded the outcome, which is
+            // published here.
             if (const auto record = environment_.state.get().deployment; record && record->id == id_ && record->outcome)
                 events_.publish(*record);
             throw;
@@ -402,18 +403,18 @@ void DeploymentRun::follow(const Interrupt& interrupt) {
             GcRoots(environment_.state_dir).tidy(*record, environment_.host, environment_.clock());
 }
 
-// What the units have written. A step that none of them works on any more is taken up.
+// Returns the record that the units have written. Resumes an unfinished deployment that no unit is working on.
 DeploymentRecord DeploymentRun::look(bool working) {
     auto record = environment_.state.get().deployment;
     if (!record || record->id != id_) {
-        // Put aside at the console, or unreadable: there is nothing to wait for.
+        // The record was set aside at the console or is unreadable, so there is nothing to wait for.
         record.emplace();
         record->id = id_;
         record->state = DeploymentState::failed;
         record->since = environment_.clock();
         agent::end(*record, {.outcome = Outcome::unknown,
                              .code = "forgotten",
-                             .message = "this node's record of the deployment is gone: look at what runs there"});
+                             .message = "this node's record of the deployment is gone: check which system it runs"});
     }
     if (record->outcome)
         return std::move(*record);

@@ -23,7 +23,7 @@
 
 namespace waggle::agent {
 
-// What a run needs of its surroundings; tests substitute fakes.
+// The run's external dependencies; tests substitute fakes.
 struct Environment {
     Host& host;
     TransientUnits& units;

@@ -19,10 +19,10 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds version_timeout{5};    // to say hello
-constexpr std::chrono::seconds last_words_timeout{5}; // the journal is given two to have the last line
+constexpr std::chrono::seconds version_timeout{5};    // for the nix daemon's handshake
+constexpr std::chrono::seconds last_words_timeout{5}; // the last line takes up to 2 s to reach the journal
 
-// A list that cannot be read may name some: who has none to give is to remove them then.
+// If the list is unreadable, assumes that secrets exist, so that a hive without secrets still removes them.
 bool holds_secrets(const std::filesystem::path& state_dir) {
     try {
         return !InstalledList::load(state_dir).secrets().empty();
@@ -56,7 +56,7 @@ void Deployments::resume() {
     if (environment_.archive != nullptr)
         environment_.archive->note(*record);
     remove_left_boot_watch();
-    // It was told that it would be booted some time, and now something was: it goes on.
+    // The node has rebooted since the one-time boot was prepared, so the deployment resumes.
     if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
         environment_.host.boot_id() != record->boot_id)
         record = environment_.state.change([](State& all) { all.deployment->outcome.reset(); }).deployment;
@@ -79,7 +79,7 @@ Admission Deployments::consider(const protocol::SignedDocument& document, Time s
                             .session_clock = session_clock});
     if (admission.kind == Admission::Kind::attach && (!newest_ || newest_->id() != document.id())) {
         admission.kind = Admission::Kind::refused; // its record is gone, only its id is known
-        admission.refusal = {"replayed", fmt::format("deployment {} was admitted before", document.id().brief())};
+        admission.refusal = {"replayed", fmt::format("deployment {} has already been admitted", document.id().brief())};
     }
     if (admission.kind == Admission::Kind::refused)
         spdlog::warn("a deployment was refused: {}", admission.refusal.message);
@@ -92,7 +92,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
     std::unique_lock lock(mutex_);
     auto admission = consider(document, session_clock);
     if (admission.kind == Admission::Kind::granted) {
-        lock.unlock(); // a slow nix daemon is no reason not to answer others
+        lock.unlock(); // a slow nix daemon must not block other sessions
         try {
             store = environment_.open_store(environment_.store_timeout);
         } catch (const std::exception& error) {
@@ -100,7 +100,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
                                      fmt::format("the nix daemon does not answer: {}", error.what())};
         }
         lock.lock();
-        admission = consider(document, session_clock); // another may have come first
+        admission = consider(document, session_clock); // another session may have been first
     }
     if (admission.kind == Admission::Kind::refused)
         return admission.refusal;
@@ -113,9 +113,9 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
     auto run = std::make_shared<DeploymentRun>(environment_, *admission.deployment, admitted, configured_);
     remember_end();
     try {
-        if (environment_.state.condition() == StateKeeper::Condition::corrupt) { // and the operator knows
-            spdlog::warn("{} asked for it: {}.corrupt is what was there", admission.operator_key->fingerprint(),
-                         StateKeeper::file_in(environment_.state_dir).string());
+        if (environment_.state.condition() == StateKeeper::Condition::corrupt) { // a reset was requested
+            spdlog::warn("resetting the state at the request of {}; the old state file becomes {}.corrupt",
+                         admission.operator_key->fingerprint(), StateKeeper::file_in(environment_.state_dir).string());
             environment_.state.reset();
         }
         run->begin();
@@ -153,13 +153,13 @@ TargetBuilds::Answer Deployments::begin_build(const protocol::SignedDocument& do
 
 void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&)) {
     if (activation_.joinable())
-        activation_.join(); // the one before has ended, or this one would not have been admitted
+        activation_.join(); // the previous one has ended, otherwise this one would not have been admitted
     activation_ = std::thread([this, run = std::move(run), part] {
         try {
             ((*run).*part)(stop_);
             ended();
         } catch (const Interrupted&) {
-            spdlog::info("deployment {} goes on without this agent", run->id().brief());
+            spdlog::info("deployment {} continues without this agent", run->id().brief());
         } catch (const std::exception& error) {
             spdlog::error("deployment {}: {}", run->id().brief(), error.what());
         }
@@ -178,7 +178,7 @@ void Deployments::await_remaining_output() const {
 
 void Deployments::ended() noexcept {
 #ifdef __GLIBC__
-    ::malloc_trim(0); // a closure list and its store queries took some MiB; an idle agent has no use for them
+    ::malloc_trim(0); // a closure list and its store queries took some MiB, which an idle agent does not need
 #endif
     remember_end();
     remove_left_boot_watch();
@@ -189,7 +189,8 @@ void Deployments::ended() noexcept {
     }
 }
 
-// Before the record makes room for the next one, too: the thread that followed the old one may not have come to it.
+// Adds the newest ended deployment to the history. This also happens before the next deployment replaces the record,
+// because the thread that followed the old one may not have got here yet.
 void Deployments::remember_end() noexcept {
     if (environment_.archive == nullptr)
         return;
@@ -197,11 +198,11 @@ void Deployments::remember_end() noexcept {
         if (const auto record = environment_.state.get().deployment)
             environment_.archive->note(*record);
     } catch (const std::exception& error) {
-        spdlog::error("the end of a deployment is not in the history: {}", error.what());
+        spdlog::error("could not write the end of a deployment to the history: {}", error.what());
     }
 }
 
-// Whoever had to remove it was killed, or could not write.
+// Removes a boot watchdog that is left because the process that should have removed it was killed or could not write.
 void Deployments::remove_left_boot_watch() noexcept {
     try {
         const auto record = environment_.state.get().deployment;
@@ -271,7 +272,7 @@ protocol::Message Deployments::secrets() const {
 protocol::Message Deployments::reboot() {
     const std::lock_guard lock(mutex_);
     if (const auto under_way = running())
-        return protocol::Refused{"busy", fmt::format("deployment {} of {} is {} since {}", under_way->id.brief(),
+        return protocol::Refused{"busy", fmt::format("deployment {} of {} has been {} since {}", under_way->id.brief(),
                                                      under_way->operator_key, to_string(under_way->state),
                                                      to_rfc3339(under_way->since))};
     try {
@@ -284,7 +285,7 @@ protocol::Message Deployments::reboot() {
 }
 
 protocol::Message Deployments::history(std::uint64_t limit) {
-    remember_end(); // somebody at the console may have taken the newest back
+    remember_end(); // a rollback at the console may have changed the newest record
     const auto most = static_cast<size_t>(std::min<std::uint64_t>(limit, protocol::max_history_entries));
     return protocol::History{environment_.archive == nullptr ? std::vector<protocol::HistoryEntry>{}
                                                              : environment_.archive->history(most)};
@@ -296,14 +297,14 @@ std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional
     if (!generation)
         generation = environment_.archive->previous(environment_.host.profile());
     if (!generation)
-        return protocol::Refused{"unknown-generation", "no deployment before the one that runs is known here"};
+        return protocol::Refused{"unknown-generation", "this node knows no deployment before the running one"};
     if (auto kept = environment_.archive->find(*generation))
         return std::move(*kept);
     return protocol::Refused{
         "unknown-generation",
         fmt::format("generation {0} was not made by a deployment that this node still knows; if `nix-env --profile "
-                    "/nix/var/nix/profiles/system --list-generations` has it, by hand, at the node: "
-                    "nix-env --profile /nix/var/nix/profiles/system --switch-generation {0}, then "
+                    "/nix/var/nix/profiles/system --list-generations` lists it, run on the node: nix-env --profile "
+                    "/nix/var/nix/profiles/system --switch-generation {0}, then "
                     "/nix/var/nix/profiles/system/bin/switch-to-configuration switch",
                     *generation)};
 }

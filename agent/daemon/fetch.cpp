@@ -18,11 +18,11 @@ namespace {
 
 constexpr std::chrono::milliseconds progress_interval{200};
 constexpr size_t max_named_paths = 20;
-// Room that must remain for the database, the profile and the running system.
+// Space that must remain for the database, the profile and the running system.
 constexpr std::uint64_t reserved_bytes = 64 << 20;
 
-// One wanted NAR on its way into the store: checked before its last bytes are passed on, so the store never holds
-// a complete NAR that is not the signed one.
+// Passes one requested NAR to the store. It verifies the NAR before it passes on the last bytes, so the store never
+// holds a complete NAR that is not the signed one.
 class CheckedNar {
 public:
     CheckedNar(const ClosureList& list, std::uint32_t index, Feed& feed, std::function<void(size_t)> on_bytes)
@@ -58,7 +58,7 @@ private:
         hash_.update(piece.bytes);
         received_ += piece.bytes.size();
         if (received_ == entry_.nar_size && hash_.finish() != entry_.nar_hash)
-            fail("wrong-hash", "the bytes that came are not the ones that were signed");
+            fail("wrong-hash", "the received bytes are not the ones that were signed");
         piece_ = piece.bytes;
         on_bytes_(piece.bytes.size());
     }
@@ -74,10 +74,10 @@ private:
     std::function<void(size_t)> on_bytes_;
     Sha256 hash_;
     std::uint64_t received_ = 0;
-    std::string_view piece_; // what has not been read yet
+    std::string_view piece_; // the unread part of the last piece
 };
 
-// Asks for the missing paths in list order, always some ahead of what has arrived.
+// Requests the missing paths in list order, always some ahead of those that have arrived.
 class Wants {
 public:
     Wants(const std::vector<std::uint32_t>& missing, Feed& feed) : missing_(missing), feed_(feed) {}
@@ -107,7 +107,7 @@ std::vector<nix::StorePath> all_paths(const ClosureList& list) {
 
 std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list, Store& store) {
     const auto paths = all_paths(list);
-    store.add_temp_roots(paths); // first: what is valid then stays
+    store.add_temp_roots(paths); // first, so that valid paths stay valid
     const auto valid = store.query_valid_paths(paths);
     std::vector<nix::StorePath> present;
     std::vector<size_t> positions;
@@ -131,7 +131,7 @@ std::vector<nix::StorePath> paths_of(const ClosureList& list, const std::vector<
     return paths;
 }
 
-// Of those that a power cut may have emptied, the ones that it did: they are valid no more.
+// Finds which of the doubtful paths a power cut has emptied, and marks them as missing.
 std::set<std::uint32_t> leave_out_emptied(const ClosureList& list, std::vector<std::optional<nix::PathInfo>>& infos,
                                           const std::set<nix::StorePath>& doubtful, Store& store) {
     std::set<std::uint32_t> emptied;
@@ -147,11 +147,10 @@ void check_space(const FetchPlan& plan, const FetchOptions& options) {
     if (plan.missing.empty())
         return;
     if (options.free_bytes < reserved_bytes || options.free_bytes - reserved_bytes < plan.missing_bytes)
-        throw NotActivated(
-            Outcome::failed_before_activation, "no-space",
-            fmt::format("/nix/store has {} MiB free, but {} MiB are missing there and {} MiB must remain: make "
-                        "room on the node, as with nix-collect-garbage",
-                        options.free_bytes >> 20, (plan.missing_bytes >> 20) + 1, reserved_bytes >> 20));
+        throw NotActivated(Outcome::failed_before_activation, "no-space",
+                           fmt::format("/nix/store has {} MiB free, but {} MiB are missing there and {} MiB must "
+                                       "remain: free space on the node, for example with nix-collect-garbage",
+                                       options.free_bytes >> 20, (plan.missing_bytes >> 20) + 1, reserved_bytes >> 20));
 }
 
 FetchProgress fetch_missing(const ClosureList& list, const FetchPlan& plan, const std::set<std::uint32_t>& emptied,
@@ -179,7 +178,7 @@ FetchProgress fetch_missing(const ClosureList& list, const FetchPlan& plan, cons
             emptied.contains(index));
         if (!nar.all_read())
             throw NotActivated(Outcome::failed_before_activation, "store-error",
-                               fmt::format("the nix daemon took only a part of {}", list[index].path.absolute()));
+                               fmt::format("the nix daemon accepted only part of {}", list[index].path.absolute()));
         ++progress.paths_done;
     }
     options.on_progress(progress);

@@ -30,14 +30,14 @@ public:
     virtual protocol::NarPiece next_nar_piece() = 0;
 };
 
-// What must travel, and what is there with another content than the operator signed.
+// What must be fetched, and which paths the node has with other content than the operator signed.
 struct FetchPlan {
     std::vector<std::uint32_t> missing;   // indices, references first
     std::vector<std::uint32_t> differing; // valid here, but with another NAR hash, size or references
     std::uint64_t missing_bytes = 0;      // NAR
 };
 
-// `infos` has an entry for every entry of the list; nullopt: not valid.
+// `infos` has an entry for every entry of the list; nullopt: the path is not valid.
 FetchPlan plan_fetch(const protocol::ClosureList& list, const std::vector<std::optional<nix::PathInfo>>& infos);
 
 // "a, b, c and 5 more": names of the differing paths for a person.
@@ -53,17 +53,17 @@ struct FetchProgress {
 struct FetchOptions {
     protocol::LocalContent local_content = protocol::LocalContent::trust_node;
     std::uint64_t free_bytes = 0;                          // in the store's file system
-    std::function<void(const FetchProgress&)> on_progress; // a few times a second, while bytes move
+    std::function<void(const FetchProgress&)> on_progress; // a few times a second, while bytes arrive
     std::function<void(const std::string&)> on_note;
 };
 
-// Reads the closure list and holds it to the signed summary.
+// Reads the closure list and verifies it against the signed summary.
 protocol::ClosureList receive_closure_list(const protocol::ClosureSummary& summary, const nix::StorePath& toplevel,
                                            Feed& feed);
 
-// Brings every path of the list into the store, and onto the disk. A NAR that is not the signed one is never
-// registered, and ends the fetch. What a power cut has emptied since it was fetched is fetched again. Returns what
-// travelled. Throws NotActivated.
+// Fetches every missing path of the list into the store, and syncs it to the disk. A NAR that is not the signed one
+// ends the fetch and is never registered. Paths that a power cut has emptied are fetched again. Returns what was
+// fetched. Throws NotActivated.
 FetchProgress fetch(const protocol::ClosureList& list, Store& store, Feed& feed, UnsyncedPaths& unsynced,
                     const FetchOptions& options);
 

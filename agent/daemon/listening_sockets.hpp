@@ -9,19 +9,19 @@
 
 namespace waggle::agent {
 
-// The sockets that the agent listens on. The service manager keeps the port taken while the agent is restarted: it
-// holds those for addresses in waggle-agent.socket, and those that are bound to an interface, which no socket unit can
-// have before there is that interface, are opened here and left with it.
+// The sockets that the agent listens on. The service manager holds them while the agent restarts, so that the port
+// stays taken. waggle-agent.socket has those for addresses. No socket unit can have those for an interface before the
+// interface exists, so this class opens them and stores them with the service manager.
 class ListeningSockets {
 public:
-    // Takes what the service manager holds. `entries` and `port` are services.waggle-agent.listen and port.
+    // Takes the sockets that the service manager holds. `entries` and `port` are services.waggle-agent.listen and port.
     ListeningSockets(std::vector<std::string> entries, std::uint16_t port);
 
-    // All of them; to be called once. Opens what the service manager does not hold, and tries again until that
-    // succeeds: an interface may come later than we do. Throws Interrupted.
+    // Returns all sockets; must be called once. Opens those that the service manager does not hold, and retries until
+    // that succeeds, because an interface may appear after the agent has started. Throws Interrupted.
     std::vector<net::Listener> open(const Interrupt& interrupt);
 
-    // Has the service manager close those that were left with it: the next agent listens elsewhere.
+    // Makes the service manager close the stored sockets, because the next agent listens elsewhere.
     void forget_stored() const;
 
 private:

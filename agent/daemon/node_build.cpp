@@ -15,7 +15,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds end_timeout{20}; // of one that was given up: its builders are killed first
+constexpr std::chrono::seconds end_timeout{20}; // for a cancelled build to end; its builders are killed first
 constexpr std::uint64_t max_lines = 20'000;     // the build log on the node has the rest
 
 protocol::BuildProgress to_message(const FetchProgress& progress) {
@@ -33,7 +33,7 @@ TargetBuild::TargetBuild(Environment& environment, protocol::BuildRequest reques
       on_end_(std::move(on_end)) {}
 
 TargetBuild::~TargetBuild() {
-    store_.reset(); // the daemon ends with its connection
+    store_.reset(); // the nix daemon's worker ends with its connection
     on_end_();
 }
 
@@ -45,8 +45,9 @@ std::optional<protocol::NotBuilt> TargetBuild::fetch(Feed& feed, const Tell& tel
     try {
         store_->watch_waits(interrupt_, [&](const std::string& text) { tell(protocol::BuildLine{text}); });
         const auto list = receive_closure_list(request_.derivations, request_.drv, feed);
-        // A derivation's name is made of its content. What else is there under a signed name is this node's own affair.
-        // A file of its own: a deployment may begin to fetch meanwhile.
+        // A derivation's store path depends on its content. For other paths, the node's own content under a signed name
+        // is accepted. This list is separate from that of deployments, because a deployment may begin to fetch
+        // meanwhile.
         UnsyncedPaths unsynced(environment_.state_dir / "unsynced-build", environment_.host.boot_id());
         const auto fetched =
             agent::fetch(list, *store_, feed, unsynced,
@@ -54,7 +55,7 @@ std::optional<protocol::NotBuilt> TargetBuild::fetch(Feed& feed, const Tell& tel
                           .free_bytes = environment_.host.free_store_bytes(),
                           .on_progress = [&](const FetchProgress& now) { tell(to_message(now)); },
                           .on_note = [&](const std::string& text) { tell(protocol::BuildLine{text}); }});
-        tell(to_message(fetched)); // also where nothing was missing: the build begins
+        tell(to_message(fetched)); // even if nothing was missing: the build begins
         return std::nullopt;
     } catch (const net::ConnectionLost&) {
         throw;
@@ -68,15 +69,15 @@ std::variant<protocol::NotBuilt, protocol::ClosureList> TargetBuild::build(const
         if (++lines_ <= max_lines)
             tell(protocol::BuildLine{std::string(line)});
         else if (lines_ == max_lines + 1)
-            tell(protocol::BuildLine{"more lines than are sent: `nix log` on the node shows them"});
+            tell(protocol::BuildLine{"the log has more lines than are sent: `nix log` on the node shows them"});
     };
     try {
         store_->build(request_.drv,
                       {.deadline = deadline_in(request_.timeout), .interrupt = interrupt_, .on_line = on_line});
-        store_->sync(); // Nix says that a path is there before its files are on the disk
+        store_->sync(); // Nix registers a path before its files are on the disk
         auto list = protocol::make_closure_list(store_->query_closure(request_.toplevel));
         const auto root = environment_.state_dir / "gcroots" / built_root;
-        remove_file(root); // its age counts
+        remove_file(root); // the age of the link counts
         store_->add_root(root, request_.toplevel);
         return list;
     } catch (const std::exception&) {
@@ -93,7 +94,7 @@ protocol::NotBuilt TargetBuild::explain() const {
     } catch (const NotActivated& stopped) {
         return because(stopped.code(), stopped.what());
     } catch (const Interrupted&) {
-        return because("cancelled", "the build was given up");
+        return because("cancelled", "the build was cancelled");
     } catch (const nix::BuildFailed& failure) {
         return because("build-failed", failure.what());
     } catch (const nix::DaemonError& error) {
@@ -128,7 +129,7 @@ TargetBuilds::Answer TargetBuilds::begin(const protocol::SignedDocument& documen
             ended_.notify_all();
         });
     current_ = build.get();
-    lock.unlock(); // a slow nix daemon is no reason not to answer others
+    lock.unlock(); // a slow nix daemon must not block other sessions
     try {
         build->open_store();
     } catch (const std::exception& error) {

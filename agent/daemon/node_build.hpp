@@ -21,13 +21,13 @@ namespace waggle::agent {
 
 struct Environment;
 
-// One build that an operator asked this node for. It belongs to its session, ends with it, and leaves nothing but store
-// paths and a GC root (built_root).
+// One build that an operator has requested from this node. It belongs to its session, ends with it, and leaves nothing
+// but store paths and a GC root (built_root).
 class TargetBuild {
 public:
     using Tell = std::function<void(const protocol::Message&)>; // sends to the trigger
 
-    // `on_end` is called when this is gone.
+    // The destructor calls `on_end`.
     TargetBuild(Environment& environment, protocol::BuildRequest request, const protocol::DeploymentId& id,
                 std::string operator_key, std::function<void()> on_end);
     ~TargetBuild();
@@ -40,17 +40,17 @@ public:
 
     // Connects to the nix daemon; throws Error.
     void open_store();
-    // Brings the derivations into the store. nullopt: they are there. Throws net::ConnectionLost.
+    // Fetches the derivations into the store. Returns nullopt once they are there. Throws net::ConnectionLost.
     std::optional<protocol::NotBuilt> fetch(Feed& feed, const Tell& tell);
-    // Has the nix daemon build, and finds what the system's closure is on this node.
+    // Makes the nix daemon build, and returns the system's closure on this node.
     std::variant<protocol::NotBuilt, protocol::ClosureList> build(const Tell& tell);
 
-    // Gives it up, from any thread.
+    // Cancels the build, from any thread.
     void cancel() noexcept { interrupt_.request(); }
     bool cancelled() const { return interrupt_.requested(); }
 
 private:
-    // Called in a catch block.
+    // Must be called in a catch block.
     protocol::NotBuilt explain() const;
 
     Environment& environment_;
@@ -68,8 +68,8 @@ class TargetBuilds {
 public:
     explicit TargetBuilds(Environment& environment) : environment_(environment) {}
 
-    // Admits one, or says why not. An operator who asks for the same system again has lost the session before: that
-    // build is given up.
+    // Admits a build, or returns the reason for refusing it. An operator who requests the same system again has lost
+    // the earlier session, so the earlier build is cancelled.
     using Answer = std::variant<protocol::Refused, std::unique_ptr<TargetBuild>>;
     Answer begin(const protocol::SignedDocument& document, const NodeIdentity& self, const BuildContext& context);
 

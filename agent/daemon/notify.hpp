@@ -6,8 +6,8 @@
 
 namespace waggle::agent {
 
-// Tells the service manager a state, as "READY=1" (sd_notify(3)), and passes it a copy of the descriptor, if there is
-// one; does nothing when none listens.
+// Sends the service manager a state such as "READY=1" (sd_notify(3)), with a copy of the descriptor if one is given.
+// Does nothing if there is no service manager.
 void notify_service_manager(std::string_view state, const Fd* fd = nullptr);
 
 } // namespace waggle::agent

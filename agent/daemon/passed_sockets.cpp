@@ -34,7 +34,7 @@ std::optional<int> parse_number(const std::optional<std::string>& text) {
     return number;
 }
 
-// The next of "a:b:c"; "" when there is none.
+// Removes and returns the first name of "a:b:c"; returns "" if there is none.
 std::string take_name(std::string_view& names) {
     const auto colon = names.find(':');
     std::string name(names.substr(0, colon));

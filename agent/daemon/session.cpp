@@ -20,11 +20,11 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds cancel_look{1};       // how soon a feed sees that another session cancelled
-constexpr std::chrono::milliseconds build_look{100}; // how soon a watch sees that the build is over
+constexpr std::chrono::seconds cancel_look{1};       // how soon a feed notices that another session has cancelled
+constexpr std::chrono::milliseconds build_look{100}; // how soon a watch notices that the build is over
 constexpr std::chrono::seconds close_timeout{5};
 
-// Sends from several threads, one message at a time.
+// Sends messages from several threads, one at a time.
 class Outbox {
 public:
     Outbox(net::Connection& connection, std::chrono::milliseconds timeout)
@@ -46,7 +46,7 @@ private:
     std::mutex mutex_;
 };
 
-// Passes one deployment's events on as they happen, and its result, on a thread of its own.
+// Forwards one deployment's events as they happen, and then its result, on a thread of its own.
 class EventSender {
 public:
     EventSender(Outbox& outbox, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
@@ -69,18 +69,18 @@ private:
             }
         } catch (const std::exception& error) {
             spdlog::debug("events of {} were not sent: {}", run_->id().brief(), error.what());
-            outbox.abort(); // the receiving side of the session learns it this way
+            outbox.abort(); // this tells the receiving side of the session
         }
     }
 
     std::shared_ptr<DeploymentRun> run_;
-    std::jthread thread_; // last: it uses the others
+    std::jthread thread_; // last, because it uses the members above
 };
 
-// What a deployment or a build is fed with, from the session that brought it.
+// Feeds a deployment or a build from the session that brought it.
 class SessionFeed : public Feed {
 public:
-    // Work is what has an id and can be cancelled: a deployment, a build.
+    // `Work` has an id and can be cancelled: it is a deployment or a build.
     template <class Work>
     SessionFeed(net::Connection& connection, Outbox& outbox, Work& work, std::chrono::milliseconds stall)
         : connection_(connection), outbox_(outbox), id_(work.id()), cancel_([&work] { work.cancel(); }),
@@ -106,7 +106,7 @@ private:
             const auto* message = std::get_if<protocol::Message>(&incoming);
             const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
             if (cancel == nullptr)
-                throw protocol::BadDocument(fmt::format("the trigger sent something else than {}", awaited));
+                throw protocol::BadDocument(fmt::format("the trigger sent something other than {}", awaited));
             if (cancel->id == id_)
                 cancel_();
         }
@@ -125,7 +125,7 @@ private:
             } catch (const TimedOut&) {
                 if (std::chrono::steady_clock::now() >= stalled)
                     throw net::ConnectionLost(
-                        fmt::format("nothing came of {} for {} s", awaited,
+                        fmt::format("received nothing of {} for {} s", awaited,
                                     std::chrono::duration_cast<std::chrono::seconds>(stall_).count()));
             }
         }
@@ -137,10 +137,10 @@ private:
     std::function<void()> cancel_;
     std::function<bool()> cancelled_;
     std::chrono::milliseconds stall_;
-    std::string received_; // what the last piece's view points into
+    std::string received_; // the last piece's view points into it
 };
 
-// While a node builds, nothing is awaited from the trigger but that it gives up, or leaves.
+// Watches the session while the node builds. The trigger may only cancel the build or disconnect.
 class BuildWatch {
 public:
     BuildWatch(net::Connection& connection, TargetBuild& build)
@@ -164,7 +164,7 @@ private:
                 const auto* said = std::get_if<protocol::Message>(&incoming);
                 const auto* cancel = said != nullptr ? std::get_if<protocol::Cancel>(said) : nullptr;
                 if (said != nullptr && (cancel == nullptr || cancel->id != build.id()))
-                    throw protocol::BadDocument("the trigger sent something else than cancel");
+                    throw protocol::BadDocument("the trigger sent something other than cancel");
                 if (cancel != nullptr)
                     build.cancel();
             } catch (const TimedOut&) {
@@ -186,7 +186,7 @@ public:
         outbox_.send(deployments_.facts(version));
         while (auto message = receive()) {
             const auto incoming = protocol::decode(*message);
-            // Pieces that are still on their way when a deployment has ended.
+            // Skip pieces that were still in transit when a deployment ended.
             if (!std::holds_alternative<protocol::Message>(incoming))
                 continue;
             if (!is_still_operator()) {
@@ -201,7 +201,7 @@ public:
     }
 
 private:
-    // nullopt: the trigger left, or has been silent for too long.
+    // Returns nullopt if the trigger has disconnected or has been silent for too long.
     std::optional<std::string> receive() {
         while (true) {
             const bool watching = sender_ && !sender_->run().events().ended();
@@ -222,7 +222,7 @@ private:
         return std::ranges::find(operators, *operator_key_) != operators.end();
     }
 
-    // False: the session is over.
+    // Returns false if the session must end.
     bool handle(const protocol::Message& message) {
         if (const auto* deploy = std::get_if<protocol::Deploy>(&message)) {
             on_deploy(*deploy);
@@ -247,7 +247,7 @@ private:
         } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
             on_build(*build);
         } else {
-            outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are taken here"});
+            outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are accepted here"});
             return false;
         }
         return true;
@@ -262,7 +262,7 @@ private:
         auto& started = std::get<Deployments::Started>(answer);
         const auto run = started.run;
         const bool attached = started.attached;
-        std::exception_ptr lost; // the deployment was admitted: it is carried out to an end in any case
+        std::exception_ptr lost; // an admitted deployment is carried out to its end in any case
         try {
             outbox_.send(protocol::Admitted{run->id(), attached});
             sender_.emplace(outbox_, run, 0);
@@ -324,7 +324,7 @@ private:
             outbox_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
     }
 
-    // The operator's clock, by its hello and what has passed since.
+    // The operator's clock: the time in its hello plus the time since.
     Time clock() const {
         return hello_time_ +
                std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began_);
@@ -338,7 +338,7 @@ private:
     protocol::Exporter exporter_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     Outbox outbox_;
-    std::optional<EventSender> sender_; // last: it uses the outbox
+    std::optional<EventSender> sender_; // last, because it uses the outbox
 };
 
 } // namespace
@@ -349,7 +349,7 @@ void serve_session(const SessionStart& start, Deployments& deployments, const Se
         try {
             session.serve(start.version);
         } catch (...) {
-            start.connection.abort(); // a sender that waits for room must not hold us up
+            start.connection.abort(); // a sender whose peer does not read must not block us
             throw;
         }
     } catch (const net::ConnectionLost& error) {

@@ -17,7 +17,7 @@ struct SessionStart {
     net::Connection& connection;
     Time hello_time;
     int version = 1;
-    std::optional<ssh::PublicKey> operator_key = std::nullopt; // its requests count while this key is an operator's
+    std::optional<ssh::PublicKey> operator_key = std::nullopt; // its requests are valid while this key is an operator's
     protocol::Exporter exporter{};                             // of the TLS session
 };
 

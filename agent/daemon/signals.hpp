@@ -6,7 +6,8 @@
 
 namespace waggle::agent {
 
-// Turns SIGTERM and SIGINT into a request to stop. To be made before any other thread, which inherits the signal mask.
+// Turns SIGTERM and SIGINT into a request to stop. Must be created before any other thread, because threads inherit the
+// signal mask.
 class StopSignals {
 public:
     explicit StopSignals(Interrupt& target);

@@ -10,24 +10,25 @@
 
 namespace waggle::agent {
 
-// Nix says that a path is there as soon as its database says so on the disk; the path's files may still be in memory
-// only, and be empty after a power cut. So what is about to be fetched is written down until the store's file system
-// was synced. What another boot left there has to be looked at before it is relied upon. A file in the state directory:
-// lines of "boot ID" and under each the paths of that boot.
+// A list of paths whose files may not be on the disk. Nix reports a path as valid as soon as its database on the disk
+// has it; the path's files may still be in memory only, and be empty after a power cut. So the list has each path from
+// before it is fetched until the store's file system is synced. A path that another boot left in it must be verified
+// before it is relied upon. The list is a file in the state directory: lines of "boot ID", each followed by the paths
+// of that boot.
 class UnsyncedPaths {
 public:
-    // Throws Error when the file is there and cannot be read.
+    // Throws Error if the file exists and is unreadable.
     UnsyncedPaths(std::filesystem::path file, std::string boot_id);
 
-    // Whether a power cut now, or one before, could cost a path.
+    // Whether a power cut, now or earlier, could have emptied a path.
     bool any() const { return !paths_.empty(); }
-    // Of earlier boots.
+    // The paths of earlier boots.
     std::set<nix::StorePath> doubtful() const;
 
-    // Persists that these may be there without their content from now on.
+    // Persists that these paths may be valid without their content from now on.
     void expect(const std::vector<nix::StorePath>& paths);
-    // After a sync of the store: what was expected in this boot is on the disk, and these of earlier boots were looked
-    // at.
+    // Must be called after a sync of the store: the paths of this boot are on the disk, and `looked_at` of earlier
+    // boots were verified.
     void settle(const std::vector<nix::StorePath>& looked_at);
 
 private:

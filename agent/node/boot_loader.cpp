@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::minutes program_timeout{10}; // a boot loader's installer copies kernels to a slow card
-// GRUB's menu takes profiles whose names are \w+ only (install-grub.pl).
+constexpr std::chrono::minutes program_timeout{10}; // a boot loader's installer may copy kernels to a slow card
+// GRUB's menu includes only profiles whose names match \w+ (install-grub.pl).
 constexpr auto once_profile = "nix/var/nix/profiles/system-profiles/waggle";
 constexpr auto once_program = "etc/waggle/boot-once";
 constexpr auto loader_info = "sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
@@ -47,8 +47,8 @@ std::string trimmed(std::string text) {
     return text;
 }
 
-// What the loaders of NixOS have in common: the entry comes from a profile, and the system that is booted by default
-// writes the menu, because its own installer makes itself the default.
+// What the boot loaders of NixOS have in common: the entry comes from a profile, and the default system writes the
+// menu, because a system's installer makes that system the default.
 class MenuLoader : public BootLoader {
 public:
     explicit MenuLoader(std::shared_ptr<BootMachine> machine) : machine_(std::move(machine)) {}
@@ -62,7 +62,7 @@ public:
 
     void forget_once() override {
         if (!fs::is_symlink(profile()))
-            return; // boot_once makes it first
+            return; // boot_once creates it first
         unchoose();
         std::vector<fs::path> links;
         for (const auto& entry : fs::directory_iterator(profile().parent_path())) {
@@ -72,7 +72,7 @@ public:
         }
         for (const auto& link : links)
             remove_file(link);
-        remove_file(profile()); // last: it says that there is something to take back
+        remove_file(profile()); // last: it marks that there is something to undo
         write_menu();
     }
 
@@ -90,7 +90,8 @@ private:
     std::shared_ptr<BootMachine> machine_;
 };
 
-// bootctl(1), "set-oneshot": the EFI variable LoaderEntryOneShot, which systemd-boot removes before it boots the entry.
+// Uses bootctl(1), "set-oneshot", which sets the EFI variable LoaderEntryOneShot. systemd-boot removes it before it
+// boots the entry.
 class SystemdBoot : public MenuLoader {
 public:
     using MenuLoader::MenuLoader;
@@ -110,7 +111,7 @@ private:
     void unchoose() override { machine().run({"bootctl", "set-oneshot", ""}); }
 };
 
-// GRUB manual, "grub-reboot": next_entry in the environment block. NixOS' grub.cfg reads and clears it.
+// Sets next_entry in the environment block (GRUB manual, "grub-reboot"). NixOS's grub.cfg reads and clears it.
 class Grub : public MenuLoader {
 public:
     using MenuLoader::MenuLoader;
@@ -119,19 +120,18 @@ public:
     std::string why_not_once() const override {
         const auto menu = read_file_if_exists(menu_file(), max_menu_bytes);
         if (!menu || menu->find("next_entry") == std::string::npos)
-            return "has a menu that does not look at next_entry";
+            return "has a menu that does not read next_entry";
         const auto mount = mount_of(read_file(at("proc/self/mountinfo"), max_menu_bytes), "/boot/grub");
         if (!grub_can_write(mount.file_system, mount.device))
-            return fmt::format(
-                "cannot write to its file system ({} on {}), so it would never forget what it boots once",
-                mount.file_system, mount.device);
+            return fmt::format("cannot write to its file system ({} on {}), so it could not clear a one-time boot",
+                               mount.file_system, mount.device);
         return {};
     }
 
 private:
     fs::path menu_file() const { return at("boot/grub/grub.cfg"); }
     fs::path environment() const { return at("boot/grub/grubenv"); }
-    // Part of a NixOS with GRUB; a transient unit's PATH is the agent's.
+    // A NixOS system with GRUB contains the program; a transient unit has the agent's PATH.
     std::string editor() const {
         const auto system = at("run/current-system/sw/bin/grub-editenv");
         return fs::exists(system) ? system.string() : "grub-editenv";
@@ -152,7 +152,7 @@ private:
     }
 };
 
-// services.waggle-agent.bootOnce: a program of the configuration, for loaders that Waggle does not know.
+// services.waggle-agent.bootOnce: a program from the configuration, for boot loaders that Waggle does not support.
 class ProgramLoader : public BootLoader {
 public:
     explicit ProgramLoader(std::shared_ptr<BootMachine> machine) : machine_(std::move(machine)) {}
@@ -179,7 +179,7 @@ private:
     std::string why_;
 };
 
-// The variable's value after four bytes of attributes: UTF-16, of which the ASCII part tells enough.
+// The variable has four bytes of attributes, followed by UTF-16. Its ASCII part is sufficient.
 bool booted_by_systemd_boot(const fs::path& root) {
     std::string letters;
     for (const char c : read_file_if_exists(root / loader_info, 4096).value_or(""))
@@ -200,12 +200,12 @@ std::unique_ptr<BootLoader> find_boot_loader(std::shared_ptr<BootMachine> machin
         return std::make_unique<ProgramLoader>(std::move(machine));
     if (booted_by_systemd_boot(root))
         return std::make_unique<SystemdBoot>(std::move(machine));
-    // Before GRUB: a menu of an earlier life may be left.
+    // This comes before GRUB, because a GRUB menu of an earlier installation may be left.
     if (fs::exists(root / "boot/extlinux/extlinux.conf"))
         return std::make_unique<NoOnce>("extlinux", "has no entry for one boot only");
     if (fs::exists(root / "boot/grub/grub.cfg"))
         return std::make_unique<Grub>(std::move(machine));
-    return std::make_unique<NoOnce>("none", "is none that is known here");
+    return std::make_unique<NoOnce>("none", "is not one that Waggle supports");
 }
 
 std::optional<std::string> systemd_boot_entry(const fs::path& folder, const nix::StorePath& toplevel) {
@@ -233,11 +233,11 @@ std::optional<std::string> grub_entry(std::string_view grub_cfg, const nix::Stor
     const std::string wanted = "init=" + toplevel.absolute() + "/init";
     struct Block {
         bool entry = false;
-        std::string title; // escaped; empty for blocks that are no menu
+        std::string title; // escaped; empty for blocks that are not menu items
     };
     std::vector<Block> open;
-    // The deepest one: the default system stands at the top besides, under a title that another has after the next
-    // write.
+    // The deepest entry: the default system also has one at the top, whose title belongs to another system after the
+    // next write.
     std::optional<std::string> found;
     std::istringstream lines{std::string(grub_cfg)};
     for (std::string line; std::getline(lines, line);) {
@@ -281,7 +281,7 @@ Mount mount_of(std::string_view mountinfo, std::string_view path) {
     for (std::string line; std::getline(lines, line);) {
         std::istringstream words(line);
         std::string word;
-        std::string point; // proc(5): the fifth field; behind " - " the file system's type and the device
+        std::string point; // proc(5): the fifth field; after " - " come the file system's type and the device
         for (int field = 1; field <= 5 && words >> point; ++field) {
         }
         while (words >> word && word != "-") {

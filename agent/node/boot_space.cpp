@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view extlinux_folder = "boot/nixos";
-// systemd-boot-builder.py, install-grub.pl, extlinux-conf-builder.sh of nixpkgs.
+// As in systemd-boot-builder.py, install-grub.pl and extlinux-conf-builder.sh of nixpkgs.
 constexpr std::array<std::string_view, 6> kernel_folders = {"boot/EFI/nixos", "boot/kernels",       extlinux_folder,
                                                             "efi/EFI/nixos",  "boot/efi/EFI/nixos", "boot"};
 constexpr std::uint64_t reserved_bytes = 1 << 20; // for the menu and its entries
@@ -66,11 +66,10 @@ void check_boot_space(std::span<const protocol::BootFile> wanted, const std::opt
         return;
     throw NotActivated(
         protocol::Outcome::failed_before_activation, "no-boot-space",
-        fmt::format(
-            "{} has {} MiB free, and kernel and initrd of the new system need {} MiB there: let old generations go "
-            "(services.waggle-agent.keep, or nix-env --profile /nix/var/nix/profiles/system --delete-generations "
-            "+3 and then /nix/var/nix/profiles/system/bin/switch-to-configuration boot)",
-            room->folder.string(), room->free_bytes >> 20, ((missing + reserved_bytes) >> 20) + 1));
+        fmt::format("{} has {} MiB free, and kernel and initrd of the new system need {} MiB there: delete old "
+                    "generations (services.waggle-agent.keep, or nix-env --profile /nix/var/nix/profiles/system "
+                    "--delete-generations +3 and then /nix/var/nix/profiles/system/bin/switch-to-configuration boot)",
+                    room->folder.string(), room->free_bytes >> 20, ((missing + reserved_bytes) >> 20) + 1));
 }
 
 } // namespace waggle::agent

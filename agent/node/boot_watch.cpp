@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::chrono::minutes longest_boot{10};
 constexpr auto service = "waggle-watch.service";
-// Everything that boots at all begins with this target; what it wants is started whether or not it is reached itself.
+// Every boot begins with this target, and starts the units that it wants whether or not the target itself is reached.
 constexpr auto wants = "sysinit.target.wants";
 
 } // namespace
@@ -25,9 +25,9 @@ std::chrono::seconds boot_time(const DeploymentRecord& record) {
 
 BootWatchUnits boot_watch_units(const DeploymentRecord& record, const std::filesystem::path& state_dir,
                                 std::string_view path_variable) {
-    // As with the transient units: nothing that a failed mount brings down, or waits for.
+    // As with the transient units, a failed mount neither stops nor delays these units.
     constexpr std::string_view unit = "[Unit]\n"
-                                      "Description=Waggle looks after a system that was booted once\n"
+                                      "Description=Waggle: roll back a one-time boot whose agent does not start\n"
                                       "DefaultDependencies=no\n"
                                       "IgnoreOnIsolate=yes\n";
     return {.timer = fmt::format("{}\n[Timer]\nOnBootSec={}s\nAccuracySec=1s\n", unit, boot_time(record).count()),
@@ -45,10 +45,11 @@ void BootWatch::set(const DeploymentRecord& record, const std::filesystem::path&
     make_folders(folder_ / wants);
     write_file_atomically(folder_ / service, units.service, 0644);
     write_file_atomically(folder_ / boot_watch_timer, units.timer, 0644);
-    replace_link(folder_ / wants / boot_watch_timer, fmt::format("../{}", boot_watch_timer)); // last: it counts
+    // Comes last, because this link enables the watchdog.
+    replace_link(folder_ / wants / boot_watch_timer, fmt::format("../{}", boot_watch_timer));
 }
 
-// First what makes boots start it.
+// The link that makes every boot start the timer comes first.
 std::vector<std::filesystem::path> BootWatch::files() const {
     return {folder_ / wants / boot_watch_timer, folder_ / boot_watch_timer, folder_ / service};
 }
@@ -61,7 +62,7 @@ void BootWatch::remove() const {
     std::exception_ptr failure;
     for (const auto& file : files()) {
         try {
-            if (exists(symlink_status(file))) // a folder that nobody may write is then no error
+            if (exists(symlink_status(file))) // a read-only folder without the file is no error
                 remove_file(file);
         } catch (const std::exception&) {
             if (!failure)

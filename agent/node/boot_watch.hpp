@@ -10,31 +10,33 @@
 
 namespace waggle::agent {
 
-// What brings a node back from a system that was booted once and whose agent never starts: a timer beside the system's
-// own units, in a folder that NixOS does not manage, so that every boot of any system starts it. It runs the agent that
-// was there before. Needed only until the new system is kept or gone.
+// The boot watchdog, which rolls back from a system that was booted once and whose agent never starts. It is a timer
+// alongside the system's own units, in a folder that NixOS does not manage, so that every boot of any system starts it.
+// It runs the previous agent. It is needed only until the new system is kept or gone.
 class BootWatch {
 public:
     explicit BootWatch(std::filesystem::path folder = "/etc/systemd/system.control") : folder_(std::move(folder)) {}
 
-    // For the boots from now on. Throws Error where that folder cannot be written; a part may be there then.
+    // Installs the watchdog for all boots from now on. Throws Error if the folder is not writable, and may leave a part
+    // of it then.
     void set(const DeploymentRecord& record, const std::filesystem::path& state_dir,
              std::string_view path_variable) const;
-    // Or a part of it, which a kill or a full disk may leave.
+    // Whether the watchdog is installed, or a part of it, which a kill or a full disk may leave.
     bool is_set() const;
-    // As much as can be, also of a part. No error when there is none. Throws the first Error after all has been tried.
+    // Removes as much as possible, even of a partial installation. It is no error if there is none. Throws the first
+    // Error after it has tried everything.
     void remove() const;
 
 private:
-    std::vector<std::filesystem::path> files() const; // in the order in which they go
+    std::vector<std::filesystem::path> files() const; // in the order of their removal
 
     std::filesystem::path folder_;
 };
 
 inline constexpr auto boot_watch_timer = "waggle-watch.timer";
 
-// From the kernel's start to the moment at which the new system's agent must have taken the deployment up. Not more
-// than the activation may take; a board with a slow card needs minutes.
+// The time after the kernel's start within which the new system's agent must have resumed the deployment. It is at most
+// the time that the activation may take; a board with a slow card needs minutes.
 std::chrono::seconds boot_time(const DeploymentRecord& record);
 
 struct BootWatchUnits {

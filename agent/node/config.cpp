@@ -90,7 +90,7 @@ Config parse_config(std::string_view text, std::string_view name_for_errors) {
         }
     }
     if (config.operators.empty())
-        fields.fail("operators", "is empty: nobody could deploy to this node");
+        fields.fail("operators", "is empty: no operator could deploy to this node");
     config.identity_file = path_field(fields, "identityFile");
     config.generate_identity = fields.boolean("generateIdentity");
     config.state_dir = path_field(fields, "stateDir");
@@ -139,7 +139,7 @@ std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path&
 
 std::optional<NextAgent> agent_in_system(const std::filesystem::path& toplevel) {
     const auto unit_file = toplevel / "etc/systemd/system/waggle-agent.service";
-    if (read_file_if_exists(unit_file, max_unit_bytes).value_or("").empty()) // a masked one is a link to /dev/null
+    if (read_file_if_exists(unit_file, max_unit_bytes).value_or("").empty()) // a masked unit is a link to /dev/null
         return std::nullopt;
     const auto file = config_of_unit(unit_file).value_or(toplevel / "waggle-agent.json");
     return parse_next_agent(read_file(file, max_config_bytes), file.string());

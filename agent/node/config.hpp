@@ -15,8 +15,8 @@ namespace waggle::agent {
 
 inline constexpr size_t max_operators = 256; // every signature is tried against each of them
 
-// The file that `waggle-agent daemon --config` reads; services.waggle-agent writes it. Every key is required
-// but those of "settings" and the two of secrets; unknown keys are errors.
+// The file that `waggle-agent daemon --config` reads; services.waggle-agent writes it. Every key is required except
+// "keep", those of "settings" and the two for secrets. Unknown keys are errors.
 struct Config {
     struct Settings {
         std::string log_level = "info";

@@ -15,10 +15,10 @@ namespace waggle::agent {
 
 namespace {
 
-// The folder may not exist yet, or be mounted over: then no watch sees the file come.
+// The folder may not exist yet or may be mounted over later. The watch then does not notice the file.
 constexpr std::chrono::seconds retry_interval{30};
 
-// Sees the folder change from the moment it is made.
+// Watches the folder from construction on.
 class FolderWatch {
 public:
     explicit FolderWatch(const std::filesystem::path& folder) : watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
@@ -26,7 +26,7 @@ public:
             ::inotify_add_watch(watch_.get(), folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB);
     }
 
-    // Returns when something changed, or after a while.
+    // Returns after a change, or after retry_interval.
     void wait(const Interrupt& interrupt) const {
         pollfd fds[] = {{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},
                         {.fd = watch_.get(), .events = POLLIN, .revents = 0}}; // a negative fd is ignored
@@ -43,7 +43,7 @@ private:
 ssh::PrivateKey await_identity(const std::filesystem::path& file, bool generate, const Interrupt& interrupt) {
     std::string last_problem;
     while (true) {
-        const FolderWatch watch(file.parent_path()); // before the look: what comes in between is seen
+        const FolderWatch watch(file.parent_path()); // first, so that no change after the check is missed
         try {
             if (generate && !std::filesystem::exists(std::filesystem::symlink_status(file))) {
                 std::filesystem::create_directories(file.parent_path());

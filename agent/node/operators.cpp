@@ -13,14 +13,14 @@ namespace {
 
 using Keys = std::span<const ssh::PublicKey>;
 
-// More than anybody removes; the oldest are forgotten first.
+// More than any operator removes in practice; the oldest are dropped first.
 constexpr size_t max_removed = 512;
 
 bool contains(Keys keys, const ssh::PublicKey& key) {
     return std::ranges::find(keys, key) != keys.end();
 }
 
-// Adds those keys that are neither operators now nor removed already.
+// Adds to the removed keys those that are neither operators now nor removed already.
 void remove_missing(OperatorList& list, Keys keys) {
     for (const auto& key : keys)
         if (!contains(list.current, key) && !contains(list.removed, key))
@@ -76,7 +76,7 @@ std::vector<ssh::PublicKey> parse_operator_lines(std::string_view text, std::str
             throw Error(fmt::format("{} has more than {} keys", name_for_errors, max_operators));
     }
     if (keys.empty())
-        throw Error(fmt::format("{} has no key: nobody could deploy to this node", name_for_errors));
+        throw Error(fmt::format("{} has no key: no operator could deploy to this node", name_for_errors));
     return keys;
 }
 

@@ -11,7 +11,8 @@ namespace waggle::agent {
 
 namespace {
 
-// "" when the profile's system itself runs, or something else.
+// The name of the profile's specialisation that is running; "" if the profile's system itself or another system is
+// running.
 std::string running_name(const Host& host) {
     const auto profile = host.profile();
     const auto current = host.current_system();

@@ -23,10 +23,10 @@ constexpr auto store_folder = "/nix/store";
 constexpr auto daemon_socket = "/nix/var/nix/daemon-socket/socket";
 constexpr std::chrono::seconds long_wait{30};
 
-// Nix's locks of paths: flock on an empty file beside the path.
+// Nix locks a path with flock(2) on an empty file next to it.
 bool is_locked(const std::string& lock) {
     const Fd fd(::open(lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; // closing frees it
+    return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; // closing the file releases it
 }
 
 class NixDaemonStore : public Store {
@@ -58,7 +58,7 @@ public:
             const auto sum = nix::nar_sum(info.path.absolute());
             return sum.size == info.nar_size && sum.hash == info.nar_hash;
         } catch (const std::exception&) {
-            return false; // a part of it is not there
+            return false; // a part of it is missing
         }
     }
 
@@ -111,8 +111,9 @@ std::unique_ptr<Store> connect_to_nix_daemon(std::chrono::milliseconds stall_tim
 StoreFailure store_failure(const nix::DaemonError& error) {
     const std::string_view said = error.what();
     if (nix::says_disk_is_full(said))
-        return {"no-space",
-                fmt::format("the node's /nix is full: make room there, as with nix-collect-garbage ({})", said)};
+        return {
+            "no-space",
+            fmt::format("the node's /nix is full: free space there, for example with nix-collect-garbage ({})", said)};
     return {"store-error", fmt::format("the nix daemon: {}", said)};
 }
 

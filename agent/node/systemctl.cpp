@@ -16,7 +16,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds timeout{60}; // a unit's own stop may take its time
+constexpr std::chrono::seconds timeout{60}; // a unit may take long to stop
 constexpr std::chrono::seconds log_timeout{10};
 constexpr int log_lines = 10;
 constexpr size_t max_log_bytes = 64 << 10;
@@ -94,7 +94,8 @@ std::vector<UnitState> unit_states(const std::vector<std::string>& units) {
 std::vector<FailedUnitState> find_failed_units(const std::vector<UnitProperties>& units) {
     std::vector<FailedUnitState> failed;
     for (auto properties : units) {
-        // A unit with Restart=always that has ended well waits for its next start in the same state as one that failed.
+        // A unit with Restart=always that has ended successfully waits for its next start in the same state as one that
+        // has failed.
         const bool restarts = properties["SubState"].starts_with("auto-restart") && properties["Result"] != "success";
         if (properties["LoadState"] != "loaded" || (properties["ActiveState"] != "failed" && !restarts))
             continue;
@@ -114,7 +115,7 @@ std::vector<FailedUnitState> find_failed_units(const std::vector<UnitProperties>
 }
 
 std::vector<FailedUnitState> failed_units() {
-    // UNIT LOAD ACTIVE SUB DESCRIPTION
+    // The columns are UNIT, LOAD, ACTIVE, SUB and DESCRIPTION.
     const auto listed = require({"list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager",
                                  "--state=failed,auto-restart,auto-restart-queued"});
     std::vector<std::string> words{"show",

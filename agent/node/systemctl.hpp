@@ -8,7 +8,7 @@
 
 namespace waggle::agent {
 
-// The agent's requests to systemd, by systemctl(1), which reaches PID 1 through systemd's private socket even in
+// The agent's requests to systemd through systemctl(1), which reaches PID 1 through systemd's private socket even in
 // emergency mode, where D-Bus is down.
 //
 // Each function that changes something names one unit, because systemctl 262 does nothing at all if one of several
@@ -51,8 +51,8 @@ UnitInvocations unit_invocations();
 // Parses what `systemctl show` prints for several units, a block each, into names and values of all properties.
 using UnitProperties = std::map<std::string, std::string>;
 std::vector<UnitProperties> parse_unit_properties(std::string_view text);
-// Of blocks with Id, LoadState, ActiveState, SubState, Result, InvocationID, FragmentPath, WantedBy, RequiredBy,
-// BoundBy and UpheldBy.
+// Finds the failed units in blocks with Id, LoadState, ActiveState, SubState, Result, InvocationID, FragmentPath,
+// WantedBy, RequiredBy, BoundBy and UpheldBy.
 std::vector<FailedUnitState> find_failed_units(const std::vector<UnitProperties>& units);
 
 // The last lines that the unit has logged since its last start, or "".

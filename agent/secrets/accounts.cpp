@@ -14,7 +14,7 @@ namespace {
 constexpr size_t first_buffer_bytes = 4096;
 constexpr size_t max_buffer_bytes = 1 << 20; // a group with very many members
 
-// The four functions of <pwd.h> and <grp.h> differ in types only. `read` takes what is wanted of the entry.
+// The four functions of <pwd.h> and <grp.h> differ only in types. `read` extracts the wanted value from the entry.
 template <class Entry, class Key, class Read>
 auto look_up(int (*get)(Key, Entry*, char*, size_t, Entry**), Key key, const Read& read)
     -> std::optional<decltype(read(std::declval<Entry&>()))> {

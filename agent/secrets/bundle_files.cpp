@@ -28,12 +28,12 @@ BundleRef BundleFiles::receive(const protocol::DeploymentId& id, std::int64_t se
         const auto piece = next_piece();
         if (piece.size() > summary.bytes - sealed.size())
             throw NotActivated(protocol::Outcome::failed_before_activation, "wrong-secrets",
-                               "more secrets came than the operator signed");
+                               "received more secrets than the operator signed");
         sealed.append(piece);
     }
     if (sha256(sealed) != summary.sha256)
         throw NotActivated(protocol::Outcome::failed_before_activation, "wrong-secrets",
-                           "the secrets that came are not those that the operator signed");
+                           "the received secrets are not the ones that the operator signed");
     make_folders(folder_);
     std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
     write_file_atomically(file_of(id), sealed, 0600);
@@ -49,12 +49,12 @@ std::string BundleFiles::load(const BundleRef& bundle) const {
         throw BundleRefused(fmt::format("the sealed secrets of this node cannot be read: {}", error.what()));
     }
     if (!sealed)
-        throw BundleRefused(fmt::format("the sealed secrets of this node are gone: there is no {}; `waggle "
-                                        "upload-keys` brings them again",
-                                        file.string()));
+        throw BundleRefused(fmt::format(
+            "the sealed secrets of this node are gone: there is no {}; `waggle upload-keys` sends them again",
+            file.string()));
     if (sha256(*sealed) != bundle.sha256)
-        throw BundleRefused(fmt::format("{} is not what deployment {} brought: it was changed or replaced on this "
-                                        "node; `waggle upload-keys` brings the secrets again",
+        throw BundleRefused(fmt::format("{} is not the bundle of deployment {}: it was changed or replaced on this "
+                                        "node; `waggle upload-keys` sends the secrets again",
                                         file.string(), bundle.id.brief()));
     return std::move(*sealed);
 }
@@ -78,10 +78,9 @@ protocol::SecretBundle open_bundle(std::string_view sealed, const BundleRef& bun
                                       bundle.node.empty() ? unsealer.node : bundle.node, bundle.sequence);
         return opened;
     } catch (const Error& error) {
-        throw BundleRefused(
-            fmt::format("the secrets of deployment {}: {}; `waggle upload-keys` brings them again, sealed for "
-                        "the key that this node shows now",
-                        bundle.id.brief(), error.what()));
+        throw BundleRefused(fmt::format("the secrets of deployment {}: {}; `waggle upload-keys` sends them again, "
+                                        "sealed for the key that this node shows now",
+                                        bundle.id.brief(), error.what()));
     }
 }
 

@@ -22,7 +22,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds await_look{30}; // the watch wakes us; this only finds what it missed
+constexpr std::chrono::seconds await_look{30}; // the watch wakes us; this only finds changes that it has missed
 
 struct Options {
     std::string config;
@@ -42,7 +42,7 @@ NodeSecrets node_secrets(const Options& options) {
     guard_memory();
     const auto file = options.config.empty() ? config_of_unit() : std::filesystem::path(options.config);
     if (!file)
-        throw Error("this node has no agent: say which configuration counts with --config FILE");
+        throw Error("this node has no agent: name the configuration with --config FILE");
     return NodeSecrets(load_config(*file));
 }
 
@@ -73,7 +73,7 @@ int install(const Options& options) {
     return outcome.problems.empty() ? 0 : 1;
 }
 
-// Wakes up when a deployment or an installation has gone a step further.
+// Wakes up when a deployment or an installation has made progress.
 class ChangeWatch {
 public:
     explicit ChangeWatch(const std::filesystem::path& state_dir) : watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
@@ -103,9 +103,9 @@ int await(const Options& options) {
     const auto secrets = node_secrets(options);
     std::optional<ChangeWatch> watch;
     const auto look = [&] {
-        watch.emplace(secrets.config().state_dir); // first: what comes while we look is seen
+        watch.emplace(secrets.config().state_dir); // first, so that no change during the check is missed
         SecretLook found{.in_place = false,
-                         .why = "it is not on this node; `waggle upload-keys` or a deployment brings it"};
+                         .why = "it is not on this node; `waggle upload-keys` or a deployment sends it"};
         try {
             const auto outcome =
                 secrets.install(secrets.in_force(LocalHost().current_system()),
@@ -163,9 +163,9 @@ void add_secret_commands(CLI::App& app, std::function<int()>& chosen) {
     auto* installing = add("install-secrets", "Put this node's secrets in their places, as at boot", install);
     installing->add_option("--stage", options->stage, "users, owners, boot or mount")
         ->check(CLI::IsMember(stage_words));
-    installing->add_option("--mount", options->mount, "the file system that has come (of --stage mount)");
+    installing->add_option("--mount", options->mount, "the file system that was mounted (with --stage mount)");
     installing->add_option("--system", options->system, "the system that boots (default: /run/current-system)");
-    auto* listing = add("secrets", "Say how this node's secrets are, never what they are", list);
+    auto* listing = add("secrets", "Show the status of this node's secrets (never their contents)", list);
     listing->add_flag("--message", options->message)->group("");
     auto* awaiting = add("await-secret", "", await)->group("");
     awaiting->add_option("name", options->name)->required();

@@ -16,12 +16,12 @@ namespace waggle::agent {
 
 namespace {
 
-// That of the agent that began the deployment; keys and late file systems also of the system that is to run, which may
-// bring others.
+// Returns the configuration of the agent that began the deployment. It also has the key and the late mounts of the
+// system that is to run, which may have others.
 Config config_for(const DeploymentRecord& record, const std::optional<nix::StorePath>& system) {
     const auto unit_config = config_of_unit();
     if (record.config.empty() && !unit_config)
-        throw Error("this node's agent has no configuration file: who its secrets are for is not known");
+        throw Error("this node's agent has no configuration file: the node and hive of its secrets are unknown");
     auto config = load_config(record.config.empty() ? *unit_config : std::filesystem::path(record.config));
     if (!system)
         return config;
@@ -32,7 +32,7 @@ Config config_for(const DeploymentRecord& record, const std::optional<nix::Store
             config.secret_mounts = std::move(next.secret_mounts);
         }
     } catch (const Error& error) {
-        // A system with a later agent: what is known of the present one will do.
+        // The system has an agent of a later version. The present agent's configuration is sufficient.
         spdlog::debug("the configuration of the new system's agent: {}", error.what());
     }
     return config;
@@ -40,7 +40,8 @@ Config config_for(const DeploymentRecord& record, const std::optional<nix::Store
 
 } // namespace
 
-// All are in place, and something is left that should not be: no reason to go back, but the deployment's word.
+// All secrets are in place, but something is left that should not be. That is no reason to roll back; the deployment
+// reports it.
 void DeploymentSecrets::note(const std::string& problem) {
     say_(problem);
     state_.change([&](State& all) {

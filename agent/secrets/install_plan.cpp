@@ -1,5 +1,7 @@
 #include "agent/secrets/install_plan.hpp"
 
+#include "shared/base/enum_text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,11 +26,12 @@ constexpr std::array stages = {
     StageRow{SecretStage::before_activation, {.unknown_owner_waits = true, .all_or_nothing = true, .removes = false}},
     StageRow{SecretStage::after_activation, {.unknown_owner_waits = false, .all_or_nothing = true, .removes = true}},
 };
+static_assert(has_each_once(stages, &StageRow::stage, SecretStage::after_activation));
 
 } // namespace
 
 StageRules rules_of(SecretStage stage) {
-    return std::ranges::find(stages, stage, &StageRow::stage)->rules;
+    return row_of(stages, &StageRow::stage, stage).rules;
 }
 
 bool is_below(std::string_view path, std::string_view folder) {

@@ -66,22 +66,24 @@ private:
         const Secret* secret;
         Ownership owner;
         SecretFolder* folder;
-        bool content_differs; // from what is there, or nothing is there
+        bool content_differs; // from the present file, or there is none
         bool was_there;
         bool written = false;
     };
 
-    // One that cannot be read keeps no secret away; what it named and nobody wants any more stays where it is.
+    // An unreadable list does not prevent an installation. Files that only it named, and that the bundle does not have,
+    // stay where they are.
     InstalledList load_list() {
         try {
             return InstalledList::load(environment_.state_dir);
         } catch (const Error& error) {
-            list_problem_ = fmt::format("{}; begun anew, files of secrets that were removed may be left", error.what());
+            list_problem_ =
+                fmt::format("{}; starting a new list, so files of removed secrets may be left", error.what());
             return {};
         }
     }
 
-    // What was killed while it wrote the list; one installation runs at a time.
+    // Removes what a process left that was killed while it wrote the list. Only one installation runs at a time.
     void remove_cut_off_lists() const {
         try {
             const auto file = InstalledList::file_in(environment_.state_dir);
@@ -100,8 +102,8 @@ private:
         }
     }
 
-    // With all or nothing, one problem is the end: what was written beside its place goes. (After the first was put
-    // into its place, which only a broken disk comes to, whoever asked for the installation puts the others back.)
+    // In an all-or-nothing stage, one problem ends the installation, and the temporary files are removed. (After the
+    // first rename, where only a broken disk causes a problem, the caller restores the previous secrets.)
     void refuse_problems() {
         if (outcome_.problems.empty() || !rules_.all_or_nothing)
             return;
@@ -114,7 +116,7 @@ private:
         const auto& file = secret.file;
         if (const auto mount = waits_for_mount(file.path, scope_.absent_mounts)) {
             outcome_.waiting.push_back(fmt::format("secret {} waits for {} to be mounted", file.name, *mount));
-            announce(file, list_); // or a hive without any secrets would think that there are none to remove
+            announce(file, list_); // otherwise a hive without secrets would assume that there are none to remove
             return;
         }
         const auto owner = ownership_of(file, environment_.accounts);
@@ -123,12 +125,13 @@ private:
             if (!rules_.unknown_owner_waits)
                 throw Error(fmt::format("this node has no {}", owner.missing));
             if (!environment_.accounts.user(file.user) && !SecretFolder::open(folder_of(file.path))) {
-                // Whose the folder is to be is not known either.
-                outcome_.waiting.push_back(sentence + "; it and its folder are made when there is");
+                // The folder's owner is unknown as well.
+                outcome_.waiting.push_back(sentence +
+                                           "; the secret and its folder are created once the account exists");
                 announce(file, list_);
                 return;
             }
-            outcome_.waiting.push_back(sentence + "; it is root's alone until then");
+            outcome_.waiting.push_back(sentence + "; only root can read the secret until the account exists");
         }
         auto& folder = folder_at(folder_of(file.path), file.user);
         const auto name = file_name_of(file.path);
@@ -146,7 +149,7 @@ private:
                          .was_there = about.has_value()});
     }
 
-    // Right already: nothing but the list may need a word, when nobody wrote it down.
+    // The file is correct already. Only its entry in the list may be missing.
     void note_unchanged(const Secret& secret) {
         const auto* known = list_.find(secret.file.path);
         list_.put({.name = secret.file.name,
@@ -155,7 +158,7 @@ private:
                    .changed = known != nullptr ? known->changed : environment_.clock()});
     }
 
-    // What may be on the way there depends on whose the secret is.
+    // Which folders the path may lead through depends on the secret's owner, so the key includes the owner.
     SecretFolder& folder_at(const std::string& path, const std::string& user) {
         const auto key = std::pair(path, user);
         const auto known = folders_.find(key);
@@ -164,7 +167,7 @@ private:
         return folders_.emplace(key, SecretFolder::make(path, user, environment_.accounts)).first->second;
     }
 
-    // Everything that is about to be written is on the list first: a power cut leaves nothing that nobody knows of.
+    // Lists every file before it is written, so that a power cut leaves no unlisted file.
     void announce() {
         auto announced = list_;
         for (const auto& job : jobs_)
@@ -191,7 +194,7 @@ private:
         const auto& file = job.secret->file;
         const auto name = file_name_of(file.path);
         const auto* known = list_.find(file.path);
-        // A file that is gone is brought back with the content that it had.
+        // A missing file is restored with its previous content.
         const bool same_content =
             !job.content_differs || (!job.was_there && known != nullptr && known->sequence == bundle_.sequence);
         job.folder->put_in_place(name);
@@ -224,7 +227,7 @@ private:
                 }
                 list_.drop(old.path);
             } catch (const Error& error) {
-                // It stays on the list: the next installation tries again.
+                // The secret stays on the list, so the next installation tries again.
                 outcome_.problems.push_back(fmt::format("secret {} was not removed: {}", old.name, error.what()));
             }
         }
@@ -238,7 +241,7 @@ private:
             list.save(environment_.state_dir);
             saved_ = list;
         } catch (const std::exception& error) {
-            // At boot secrets come back even where nothing can be written down.
+            // At boot, secrets are restored even if the list cannot be written.
             if (rules_.all_or_nothing)
                 throw;
             outcome_.problems.push_back(fmt::format("the list of installed secrets was not written: {}", error.what()));
@@ -294,16 +297,17 @@ protocol::SecretStatus look_at(const Secret& secret, const StageScope& scope, co
     return status;
 }
 
-// Of a file that the bundle no longer has; nullopt: it is gone.
+// The status of a file that the bundle no longer has, or nullopt if it is gone.
 std::optional<protocol::SecretStatus> look_at_unwanted(const InstalledSecret& old, const StageScope& scope) {
     protocol::SecretStatus status;
     status.name = old.name;
     status.path = old.path;
     status.state = protocol::SecretStatus::State::differs;
-    status.note = "this node's secrets no longer have it, and its file is still there";
+    status.note = "it is no longer one of this node's secrets, but its file is still there";
     if (const auto mount = waits_for_mount(old.path, scope.absent_mounts)) {
         status.state = protocol::SecretStatus::State::waits;
-        status.note = fmt::format("this node's secrets no longer have it; it is removed when {} is mounted", *mount);
+        status.note =
+            fmt::format("it is no longer one of this node's secrets; it is removed when {} is mounted", *mount);
         return status;
     }
     const auto folder = SecretFolder::open(folder_of(old.path));

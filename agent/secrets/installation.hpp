@@ -16,14 +16,14 @@
 
 namespace waggle::agent {
 
-// Secrets could not be installed. Of a stage that writes all or nothing, nothing was.
+// Secrets could not be installed. A stage that writes all or nothing has written nothing.
 class SecretsNotInstalled : public Error {
 public:
     using Error::Error;
 };
 
-// A unit that is to be restarted or reloaded because of a secret that changed at that moment (of CLOCK_MONOTONIC, as
-// systemd's timestamps): unless it has been started since.
+// A unit to be restarted or reloaded because a secret changed at the time `at` (CLOCK_MONOTONIC, like systemd's
+// timestamps), unless it has been started since.
 struct UnitChange {
     std::string unit;
     bool reload = false;
@@ -32,16 +32,16 @@ struct UnitChange {
 };
 
 struct InstallOutcome {
-    std::vector<std::string> written; // names, also of those that were only repaired
+    std::vector<std::string> written; // names, including those that were only repaired
     std::vector<std::string> removed; // paths
     std::vector<UnitChange> units;
     std::vector<std::string> waiting;  // sentences: for a mount, for a user
-    std::vector<std::string> problems; // sentences, of stages in which each secret is for itself
+    std::vector<std::string> problems; // sentences, in stages where each secret is independent
 
     bool changed() const { return !written.empty() || !removed.empty(); }
 };
 
-// The outside world of an installation.
+// The external dependencies of an installation.
 struct InstallWorld {
     std::filesystem::path state_dir;
     const Accounts& accounts;
@@ -49,12 +49,12 @@ struct InstallWorld {
     std::function<std::chrono::microseconds()> monotonic;
 };
 
-// Makes the files of a stage what the bundle says: those that are right already are not touched, the others are written
-// beside their place and then put into it. Throws SecretsNotInstalled, HostilePath, SystemError.
+// Makes the files of a stage match the bundle. Does not touch files that are already correct; writes the others to
+// temporary files alongside and then renames them. Throws SecretsNotInstalled, HostilePath, SystemError.
 InstallOutcome install_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
                                const InstallWorld& environment);
 
-// How each file of the bundle is, and which are still there that should not be; changes nothing.
+// Reports the status of each file of the bundle, and the files that should have been removed. Changes nothing.
 std::vector<protocol::SecretStatus> look_at_secrets(const protocol::SecretBundle& bundle, const StageScope& scope,
                                                     const InstallWorld& environment);
 

@@ -39,7 +39,7 @@ InstalledList InstalledList::parse(std::string_view text, std::string_view name_
         InstalledSecret secret;
         secret.name = entry.string("name");
         secret.path = entry.string("path");
-        // It says what may be deleted.
+        // The list determines what may be deleted.
         if (!protocol::is_secret_path(secret.path))
             entry.fail("path", "is not a path of a secret");
         secret.sequence = entry.integer("sequence");

@@ -17,7 +17,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::minutes lock_timeout{5}; // another installation, on a slow disk
+constexpr std::chrono::minutes lock_timeout{5}; // for another installation on a slow disk
 constexpr size_t max_mountinfo_bytes = 8 << 20;
 
 std::chrono::microseconds monotonic_now() {
@@ -32,8 +32,8 @@ std::chrono::microseconds monotonic_now() {
 void guard_memory() noexcept {
     const rlimit none{.rlim_cur = 0, .rlim_max = 0};
     ::setrlimit(RLIMIT_CORE, &none);
-    ::prctl(PR_SET_DUMPABLE, 0);          // systemd-coredump gets a pipe whatever the limit says
-    ::mlockall(MCL_CURRENT | MCL_FUTURE); // fails without CAP_IPC_LOCK: then swap is as with any other program
+    ::prctl(PR_SET_DUMPABLE, 0);          // systemd-coredump receives core dumps through a pipe, whatever the limit
+    ::mlockall(MCL_CURRENT | MCL_FUTURE); // fails without CAP_IPC_LOCK; this process may then be swapped like any other
 }
 
 std::vector<std::string> parse_mount_points(std::string_view mountinfo) {
@@ -65,7 +65,7 @@ protocol::SecretBundle NodeSecrets::open(const std::optional<BundleRef>& bundle)
     return open_bundle(sealed, *bundle, unsealer());
 }
 
-// Of several keys those that are there: while the host key is changed, one of them may not be.
+// Returns the keys that can be loaded. While the host key is being replaced, one of them may be missing.
 Unsealer NodeSecrets::unsealer() const {
     Unsealer unsealer{.hive = config_.hive, .node = config_.node, .identities = {}};
     std::string problem;
@@ -100,7 +100,7 @@ InstallWorld NodeSecrets::environment() const {
 
 InstallOutcome NodeSecrets::install(const std::optional<BundleRef>& bundle, StageScope scope) const {
     if (!bundle && !std::filesystem::exists(InstalledList::file_in(config_.state_dir)))
-        return {}; // this node never had any
+        return {}; // this node never had secrets
     const auto lock = lock_file(config_.state_dir / "secrets.lock", deadline_in(lock_timeout));
     scope.absent_mounts = absent_mounts();
     return install_secrets(open(bundle), scope, environment());

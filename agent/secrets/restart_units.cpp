@@ -14,8 +14,8 @@ namespace waggle::agent {
 
 namespace {
 
-// Each by itself: one that cannot be restarted keeps no other from it. The limit of starts is for units that fail again
-// and again; deployments that follow each other within seconds must not reach it.
+// Restarts each unit by itself, so that one failure does not affect the others. Resets the start limit first: it is
+// meant for units that keep failing, and deployments that follow each other within seconds must not reach it.
 void restart_each(std::string_view job, const std::vector<std::string>& units, std::string_view what,
                   const std::function<void(std::string_view)>& say) {
     if (units.empty())
@@ -39,7 +39,7 @@ void clear_failed_boot_unit() noexcept {
         if (unit_state(unit).active == "failed")
             queue_job("restart", unit);
     } catch (const std::exception& error) {
-        spdlog::warn("{} stays as it is until the next boot: {}", unit, error.what());
+        spdlog::warn("{} stays failed until the next boot: {}", unit, error.what());
     }
 }
 
@@ -80,8 +80,9 @@ void restart_units(const std::vector<UnitChange>& changes, const std::function<v
             if (states[i].is_running())
                 starts[own] = states[i].started;
             else if (!states[i].loaded)
-                say(fmt::format("{}, which was to be restarted because of a changed secret, is no unit of this system",
-                                units[i]));
+                say(fmt::format(
+                    "{}, which was to be restarted because of a changed secret, is not a unit of this system",
+                    units[i]));
         }
         const auto plan = plan_restarts(with_own_names(changes, own_names), starts);
         restart_each("try-restart", plan.restart, "restarting", say);

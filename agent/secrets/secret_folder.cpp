@@ -22,13 +22,13 @@ constexpr mode_t new_folder_mode = 0750; // with the group keys
 constexpr mode_t private_folder_mode = 0700;
 constexpr mode_t parent_folder_mode = 0755;
 constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-constexpr std::chrono::minutes write_timeout{10}; // of a regular file: never reached
+constexpr std::chrono::minutes write_timeout{10}; // for a regular file; never reached
 
 std::string temporary_name(const std::string& name) {
     return fmt::format(".{}.waggle-new", name);
 }
 
-// openat(2) of one name at a time with O_NOFOLLOW, which kernels older than openat2(2) have, too.
+// Opens one name at a time by openat(2) with O_NOFOLLOW, because kernels may be older than openat2(2).
 Fd open_child(const Fd& folder, const std::filesystem::path& path, const std::string& name) {
     Fd child(::openat(folder.get(), name.c_str(), folder_flags));
     if (child || errno == ENOENT)
@@ -43,19 +43,18 @@ Fd open_child(const Fd& folder, const std::filesystem::path& path, const std::st
 struct stat look_at(const Fd& folder, const std::filesystem::path& path) {
     struct stat about{};
     if (::fstat(folder.get(), &about) != 0)
-        throw SystemError(fmt::format("looking at {}", path.string()));
+        throw SystemError(fmt::format("inspecting {}", path.string()));
     return about;
 }
 
-// Of a folder that a secret is only removed from or compared in.
+// Checks a folder in which secrets are only removed or compared.
 void refuse_open_to_all(const Fd& folder, const std::filesystem::path& path) {
     const auto about = look_at(folder, path);
     if ((about.st_mode & S_IWOTH) != 0 && (about.st_mode & S_ISVTX) == 0)
-        throw HostilePath(
-            fmt::format("{} is a folder that everybody can write to: no place for secrets", path.string()));
+        throw HostilePath(fmt::format("refusing to write secrets to world-writable directory {}", path.string()));
 }
 
-// Whose secret is written, and where folders are that user's own.
+// The user whose secret is written, and the home folders that belong to that user.
 struct Owner {
     std::string name;
     std::optional<uid_t> user;
@@ -85,12 +84,12 @@ void refuse_replaceable(const Fd& folder, const std::filesystem::path& path, con
     const bool sticky = (about.st_mode & S_ISVTX) != 0 && is_ours(about.st_uid);
     const bool others_write = (about.st_mode & S_IWOTH) != 0 || ((about.st_mode & S_IWGRP) != 0 && about.st_gid != 0);
     if (others_write && !sticky)
-        throw HostilePath(fmt::format("others than the owner of {} can write to it, and could replace the secret: "
-                                      "chmod go-w {}",
-                                      path.string(), path.string()));
+        throw HostilePath(
+            fmt::format("users other than the owner of {} can write to it, and could replace the secret: chmod go-w {}",
+                        path.string(), path.string()));
 }
 
-// Walks from /; `check` is given each folder; `on_missing` makes a folder that is missing, or returns false.
+// Walks from / and calls `check` for each folder. `on_missing` creates a missing folder, or returns false.
 template <class Check, class OnMissing>
 std::optional<Fd> walk(const std::filesystem::path& path, const Check& check, const OnMissing& on_missing) {
     Fd folder(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -122,7 +121,7 @@ void sync(const Fd& folder, const std::filesystem::path& path) {
     FaultPoint::folder_is_synced(path);
 }
 
-// An entry of the folder is as it should be, in memory: makes it so on the disk.
+// Syncs the folder after a change to one of its entries.
 void finish(const Fd& folder, const std::filesystem::path& path, FaultPoint& fault) {
     fault.at(Moment::changed);
     if (fault.syncs())
@@ -131,7 +130,7 @@ void finish(const Fd& folder, const std::filesystem::path& path, FaultPoint& fau
 }
 
 struct FolderOwner {
-    uid_t user = ::geteuid(); // the one that installs secrets: root
+    uid_t user = ::geteuid(); // the user that installs secrets: root
     std::optional<gid_t> group = std::nullopt;
 };
 
@@ -140,7 +139,7 @@ void make_folder(const Fd& parent, const std::filesystem::path& path, const std:
     FaultPoint fault(path);
     fault.at(Moment::before);
     fault.will_change(path);
-    // Closed to all until its group is right. Somebody else may make it at the same moment.
+    // Private until its group is set. Another process may create it at the same moment.
     if (::mkdirat(parent.get(), name.c_str(), private_folder_mode) != 0 && errno != EEXIST)
         throw SystemError(fmt::format("making the folder {}", path.string()));
     const Fd made(::openat(parent.get(), name.c_str(), folder_flags));
@@ -188,7 +187,7 @@ std::optional<struct stat> SecretFolder::look(const std::string& name) const {
     if (::fstatat(fd_.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT)
             return std::nullopt;
-        throw SystemError(fmt::format("looking at {}", shown(name)));
+        throw SystemError(fmt::format("inspecting {}", shown(name)));
     }
     if (!S_ISREG(about.st_mode))
         throw HostilePath(fmt::format("{} is there as a link or another kind of file: it is left as it is, and the "

@@ -13,7 +13,7 @@ bool is_switching(const State& state, std::string_view boot_id) {
 }
 
 void wait_for_secret(const std::string& name, const AwaitActions& actions) {
-    // What waited before the switch began is none of its units, and may go on waiting.
+    // A unit that waited before the switch began is not one of its units, and may continue to wait.
     const bool started_by_switch = actions.is_switching();
     std::string said;
     while (true) {

@@ -16,7 +16,7 @@ struct SecretLook {
     std::string why; // why it is not in place
 };
 
-// What the wait needs of its surroundings; tests substitute fakes.
+// The external dependencies of the wait; tests substitute fakes.
 struct AwaitActions {
     std::function<bool()> is_switching;
     std::function<SecretLook()> look; // installs the secret if possible

@@ -26,7 +26,7 @@ protocol::HistoryEntry entry_of(const DeploymentRecord& record) {
     entry.toplevel = record.toplevel ? record.toplevel->absolute() : "";
     entry.ended = record.since;
     entry.operator_key = record.operator_key;
-    entry.outcome = *record.outcome;
+    entry.outcome = record.require_outcome();
     entry.code = record.code;
     entry.message = record.message;
     entry.generation = record.generation;
@@ -84,7 +84,7 @@ std::vector<protocol::HistoryEntry> Archive::read() const {
         for (const auto& item : fields.array("entries", max_entries))
             entries.push_back(protocol::history_entry_from_json(item));
     } catch (const std::exception& error) {
-        spdlog::error("the history begins anew: {}", error.what());
+        spdlog::error("starting a new history: {}", error.what());
         entries.clear();
     }
     return entries;
@@ -97,7 +97,7 @@ void Archive::note(const DeploymentRecord& record) noexcept {
         const std::lock_guard lock(mutex_);
         add(record);
     } catch (const std::exception& error) {
-        spdlog::error("deployment {} is not in the history: {}", record.id.brief(), error.what());
+        spdlog::error("could not write deployment {} to the history: {}", record.id.brief(), error.what());
     }
 }
 
@@ -118,7 +118,7 @@ void Archive::add(const DeploymentRecord& record) const {
     else if (*same == entry)
         return;
     else
-        *same = std::move(entry); // of a system that was to be booted, and now was
+        *same = std::move(entry); // the record has changed since, as after an awaited reboot
     if (entries.size() > max_entries)
         entries.erase(entries.begin(), entries.end() - static_cast<std::ptrdiff_t>(max_entries));
     auto list = protocol::Json::array();

@@ -1,38 +1,58 @@
 #include "agent/state/life.hpp"
 
+#include "shared/base/enum_text.hpp"
+
 #include <algorithm>
+#include <span>
 
 namespace waggle::agent {
 
 namespace {
 
-struct EventText {
-    StateEvent event;
-    std::string_view text;
-};
-constexpr std::array event_texts = {
-    EventText{StateEvent::fetch, "fetch"},
-    EventText{StateEvent::unchanged, "unchanged"},
-    EventText{StateEvent::stage, "stage"},
-    EventText{StateEvent::give_up, "give-up"},
-    EventText{StateEvent::activate, "activate"},
-    EventText{StateEvent::nothing_activated, "nothing-activated"},
-    EventText{StateEvent::dry_activated, "dry-activated"},
-    EventText{StateEvent::activated, "activated"},
-    EventText{StateEvent::boot_prepared, "boot-prepared"},
-    EventText{StateEvent::booted, "booted"},
-    EventText{StateEvent::commit, "commit"},
-    EventText{StateEvent::committed, "committed"},
-    EventText{StateEvent::fail, "fail"},
-    EventText{StateEvent::reverted, "reverted"},
-    EventText{StateEvent::superseded, "superseded"},
-    EventText{StateEvent::lost, "lost"},
-};
+constexpr EnumText<StateEvent, StateEvent::lost> event_texts({{
+    {StateEvent::fetch, "fetch"},
+    {StateEvent::unchanged, "unchanged"},
+    {StateEvent::stage, "stage"},
+    {StateEvent::give_up, "give-up"},
+    {StateEvent::activate, "activate"},
+    {StateEvent::nothing_activated, "nothing-activated"},
+    {StateEvent::dry_activated, "dry-activated"},
+    {StateEvent::activated, "activated"},
+    {StateEvent::boot_prepared, "boot-prepared"},
+    {StateEvent::booted, "booted"},
+    {StateEvent::commit, "commit"},
+    {StateEvent::committed, "committed"},
+    {StateEvent::fail, "fail"},
+    {StateEvent::reverted, "reverted"},
+    {StateEvent::superseded, "superseded"},
+    {StateEvent::lost, "lost"},
+}});
+
+static_assert(has_each_once(restart_rules, &RestartRow::state, DeploymentState::failed));
+
+constexpr bool is_end(DeploymentState state) {
+    return state == DeploymentState::committed || state == DeploymentState::rolled_back ||
+           state == DeploymentState::failed;
+}
+
+// In each state an event leads to one other state, and nothing leads out of a state that ends a deployment.
+constexpr bool are_sound(std::span<const Transition> rows) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+        if (is_end(rows[i].from))
+            return false;
+        for (size_t other = 0; other < i; ++other) {
+            if (rows[i].from == rows[other].from && rows[i].event == rows[other].event)
+                return false;
+        }
+    }
+    return true;
+}
+static_assert(are_sound(transitions));
 
 } // namespace
 
 std::string_view to_string(StateEvent event) {
-    return std::ranges::find(event_texts, event, &EventText::event)->text;
+    return event_texts.to_string(event);
 }
 
 std::optional<DeploymentState> next_state(DeploymentState from, StateEvent event) {
@@ -42,12 +62,11 @@ std::optional<DeploymentState> next_state(DeploymentState from, StateEvent event
 }
 
 RestartRule restart_rule(DeploymentState state) {
-    return std::ranges::find(restart_rules, state, &RestartRow::state)->rule;
+    return row_of(restart_rules, &RestartRow::state, state).rule;
 }
 
 bool ends(DeploymentState state) {
-    return state == DeploymentState::committed || state == DeploymentState::rolled_back ||
-           state == DeploymentState::failed;
+    return is_end(state);
 }
 
 } // namespace waggle::agent

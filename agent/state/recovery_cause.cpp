@@ -1,33 +1,27 @@
 #include "agent/state/recovery_cause.hpp"
 
-#include <algorithm>
-#include <array>
+#include "shared/base/enum_text.hpp"
 
 namespace waggle::agent {
 
 namespace {
 
-struct CauseText {
-    RecoveryCause caller;
-    std::string_view text;
-};
-constexpr std::array callers = {
-    CauseText{RecoveryCause::activation_timer, "activation-timer"},
-    CauseText{RecoveryCause::confirm_timer, "confirm-timer"},
-    CauseText{RecoveryCause::agent, "agent"},
-    CauseText{RecoveryCause::boot_watch, "boot-watch"},
-    CauseText{RecoveryCause::person, "person"},
-};
+constexpr EnumText<RecoveryCause, RecoveryCause::person> causes({{
+    {RecoveryCause::activation_timer, "activation-timer"},
+    {RecoveryCause::confirm_timer, "confirm-timer"},
+    {RecoveryCause::agent, "agent"},
+    {RecoveryCause::boot_watch, "boot-watch"},
+    {RecoveryCause::person, "person"},
+}});
 
 } // namespace
 
 std::string_view to_string(RecoveryCause caller) {
-    return std::ranges::find(callers, caller, &CauseText::caller)->text;
+    return causes.to_string(caller);
 }
 
 std::optional<RecoveryCause> parse_recovery_cause(std::string_view text) {
-    const auto found = std::ranges::find(callers, text, &CauseText::text);
-    return found == callers.end() ? std::nullopt : std::optional(found->caller);
+    return causes.parse(text);
 }
 
 } // namespace waggle::agent

@@ -25,11 +25,11 @@ namespace {
 constexpr size_t max_state_bytes = 1 << 20;
 constexpr size_t max_message_text_bytes = 64 << 10;
 constexpr size_t max_failed_units = 4096;
-// What is written of lists and texts that others have made, well below what can be read.
+// Limits for writing lists and texts that other programs have made. They are well below what can be read.
 constexpr size_t max_kept_failed_units = 500;
 constexpr size_t max_kept_text_bytes = 16 << 10;
 constexpr size_t max_kept_keys = 1024;
-constexpr std::chrono::seconds state_lock_timeout{10}; // a write takes milliseconds, on a slow disk a second or two
+constexpr std::chrono::seconds state_lock_timeout{10}; // a write takes milliseconds, or a second or two on a slow disk
 constexpr std::chrono::milliseconds lock_retry{20};
 
 Json or_null(const std::optional<nix::StorePath>& path) {
@@ -62,7 +62,7 @@ Json to_json(const std::optional<BundleRef>& bundle) {
             {"bytes", bundle->bytes},       {"hive", bundle->hive},         {"node", bundle->node}};
 }
 
-// Also of a state that an agent without secrets wrote.
+// Accepts a state that an agent without secrets has written.
 std::optional<BundleRef> bundle_or_null(Fields& fields, std::string_view key, std::string_view name) {
     if (!fields.has(key) || fields.is_null(key))
         return std::nullopt;
@@ -125,13 +125,13 @@ Json to_json(const DeploymentRecord& record, int version) {
         json["bundle"] = to_json(record.bundle);
         json["secretsOnly"] = record.secrets_only;
         json["config"] = record.config;
-        if (record.install_boot_loader) // an agent of the version before does not know it
+        if (record.install_boot_loader) // an agent of the previous version does not know it
             json["installBootLoader"] = true;
     }
     return json;
 }
 
-// Cut between two characters of UTF-8.
+// Cuts between two UTF-8 characters.
 void cut(std::string& text) {
     if (text.size() <= max_kept_text_bytes)
         return;
@@ -160,7 +160,7 @@ std::vector<ssh::PublicKey> parse_keys(Fields& fields, std::string_view key) {
     return keys;
 }
 
-// States of agents that did not keep them yet are without the key.
+// A state that an older agent without operator lists has written lacks the key.
 std::optional<OperatorList> parse_operators(Fields& fields, std::string_view key, std::string_view name) {
     if (!fields.has(key) || fields.is_null(key))
         return std::nullopt;
@@ -262,7 +262,27 @@ DeploymentRecord parse_record(const Json& json, int version, std::string_view na
     return record;
 }
 
+template <class T>
+const T& require(const std::optional<T>& field, const DeploymentRecord& record, std::string_view what) {
+    if (!field)
+        throw Error(fmt::format("the record of deployment {} in the state {} lacks {}: the state file is damaged",
+                                record.id.brief(), to_string(record.state), what));
+    return *field;
+}
+
 } // namespace
+
+const nix::StorePath& DeploymentRecord::require_toplevel() const {
+    return require(toplevel, *this, "a toplevel");
+}
+
+const nix::StorePath& DeploymentRecord::require_previous_system() const {
+    return require(previous_system, *this, "a previous system");
+}
+
+protocol::Outcome DeploymentRecord::require_outcome() const {
+    return require(outcome, *this, "an outcome");
+}
 
 std::string to_text(const State& state) {
     Json json = {{"v", state.version},
@@ -272,7 +292,8 @@ std::string to_text(const State& state) {
         json["operators"] = to_json(state.operators);
         json["secrets"] = to_json(state.secrets);
     }
-    // A log line of someone else's program may be in a message: what is not UTF-8 is replaced, never a reason to fail.
+    // A message may contain a log line of another program. Bytes that are not UTF-8 are replaced and never cause a
+    // failure.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -281,10 +302,10 @@ State parse_state_text(std::string_view text, std::string_view name_for_errors) 
     Fields fields(json, name_for_errors);
     const auto version = fields.integer("v");
     if (version < oldest_state_version || version > newest_state_version)
-        fields.fail(
-            "v", fmt::format("is {}, this agent reads versions {} to {}: {}", version, oldest_state_version,
-                             newest_state_version,
-                             version > newest_state_version ? "a newer agent has written it" : "it was never in use"));
+        fields.fail("v", fmt::format("is {}, this agent reads versions {} to {}: {}", version, oldest_state_version,
+                                     newest_state_version,
+                                     version > newest_state_version ? "a newer agent has written it"
+                                                                    : "that version was never in use"));
     State state;
     state.version = static_cast<int>(version);
     if (!fields.is_null("lastAdmitted"))
@@ -317,7 +338,7 @@ std::filesystem::path StateKeeper::file_in(const std::filesystem::path& state_di
 
 StateKeeper::StateKeeper(std::filesystem::path state_dir) : folder_(std::move(state_dir)) {}
 
-// Needs no lock: the file is replaced as a whole.
+// Needs no lock, because the file is replaced as a whole.
 StateKeeper::Content StateKeeper::read() const {
     Content content;
     const auto file = file_in(folder_);
@@ -331,7 +352,7 @@ StateKeeper::Content StateKeeper::read() const {
         content.condition = Condition::corrupt;
         content.problem =
             fmt::format("this node's record of its deployments, {}, cannot be used ({}), so nothing is admitted; "
-                        "`waggle apply --reset-state` puts it aside, `waggle-agent status` on the node says more",
+                        "`waggle apply --reset-state` sets it aside, `waggle-agent status` on the node shows details",
                         file.string(), error.what());
     }
     return content;
@@ -366,7 +387,7 @@ State StateKeeper::change(const std::function<void(State&)>& edit) {
     if (!was_committed && is_committed())
         content.state.version = newest_state_version;
     const auto text = to_text(content.state);
-    // What could not be read back would leave the node without a way back.
+    // A state that cannot be read back would leave the node unable to roll back.
     if (text.size() > max_state_bytes)
         throw Error(
             fmt::format("the record of the deployment would be {} bytes, more than {}", text.size(), max_state_bytes));

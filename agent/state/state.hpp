@@ -33,8 +33,8 @@ struct BundleRef {
     std::int64_t sequence = 0;
     Sha256Digest sha256{};
     std::uint64_t bytes = 0;
-    std::string hive =
-        {}; // the hive and node that the deployment was for; "" in files of older versions: the current names
+    // The hive and the node that the deployment was for; "" in files of older versions: the current names.
+    std::string hive = {};
     std::string node = {};
     bool operator==(const BundleRef&) const = default;
 };
@@ -86,6 +86,12 @@ struct DeploymentRecord {
     std::optional<std::uint64_t> generation; // of the system profile
     std::uint64_t fetched_paths = 0;
     std::uint64_t fetched_bytes = 0;
+
+    // The fields that the record has by the time they are needed. Throw Error if the record lacks them, which only a
+    // file that was changed by hand or a bug can cause.
+    const nix::StorePath& require_toplevel() const;        // every goal that has a closure
+    const nix::StorePath& require_previous_system() const; // from the beginning of the activation
+    protocol::Outcome require_outcome() const;             // once the deployment has ended
 };
 
 // The system that an activation of the record switches to.

@@ -21,8 +21,8 @@ namespace {
 
 constexpr auto file_name = "waggle-health-checks.json";
 constexpr size_t max_checks_bytes = 1 << 20;
-constexpr size_t max_checks = 256; // of a kind
-constexpr size_t max_words = 1024; // of a command, of headers
+constexpr size_t max_checks = 256; // of each kind
+constexpr size_t max_words = 1024; // of a command or of headers
 constexpr size_t max_word_bytes = 64 << 10;
 constexpr std::int64_t max_seconds = 86'400;
 constexpr size_t max_output_bytes = 16 << 20; // of one try; more is a failure
@@ -94,7 +94,7 @@ std::string seconds_text(std::chrono::milliseconds time) {
     return fmt::format("{} s", std::chrono::ceil<std::chrono::seconds>(time).count());
 }
 
-// One try: empty when the check holds, else why not.
+// Tries the check once. Returns an empty string if it succeeds, otherwise the reason.
 std::string try_once(const CommandCheck& check, Deadline deadline, const Interrupt* interrupt) {
     try {
         RunOptions options;
@@ -141,7 +141,7 @@ void sleep_until(Deadline time, const Interrupt* interrupt) {
     } while (std::chrono::steady_clock::now() < time);
 }
 
-// Empty when it holds in the end.
+// Repeats the check until it succeeds or its deadline has passed. Returns an empty string on success.
 template <class Check>
 std::string run_check(const Check& check, const std::function<void(std::string_view)>& say,
                       const Interrupt* interrupt) {
@@ -162,7 +162,7 @@ std::string run_check(const Check& check, const std::function<void(std::string_v
             return {};
         }
         if (reason != said)
-            say(fmt::format("{} does not hold yet: {}", name, reason));
+            say(fmt::format("{} has not passed yet: {}", name, reason));
         said = reason;
         const auto next = deadline_in(check.period);
         if (next >= give_up)

@@ -47,7 +47,7 @@ HealthChecks parse_health_checks(std::string_view text, std::string_view name_fo
 
 struct HealthVerdict {
     bool healthy = true;
-    std::string problem; // "the http check http://127.0.0.1:80/ fails for 60 s: status 502 instead of 200"
+    std::string problem; // "the check http://127.0.0.1:80/ has failed for 60 s: status 502 instead of 200"
 };
 
 // Runs the checks one after another, each until it succeeds or its deadline has passed, and stops at the first failure.

@@ -14,7 +14,7 @@ namespace waggle::agent {
 
 namespace {
 
-// The trigger asks for the running system while people wait: what takes longer is no check any more.
+// A person waits while the trigger checks the running system. A check that takes longer is an error.
 constexpr std::chrono::minutes health_unit_timeout{15};
 constexpr size_t max_words_bytes = 1 << 20;
 constexpr int unhealthy_exit_code = 6; // not 1, which is the code of any other failure
@@ -41,7 +41,7 @@ int check_health() {
     };
     const auto current = LocalHost().current_system();
     if (!current)
-        throw Error("/run/current-system is no system of the store");
+        throw Error("/run/current-system is not a system in the store");
     const auto checks = load_health_checks(*current);
     if (checks.empty())
         say("there are no health checks (deployment.healthChecks)");

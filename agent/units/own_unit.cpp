@@ -14,7 +14,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::minutes systemd_time{1}; // to start the unit, and to say how it ended
+constexpr std::chrono::minutes systemd_time{1}; // to start the unit, and to report how it ended
 
 } // namespace
 

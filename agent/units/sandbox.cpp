@@ -13,9 +13,10 @@ constexpr auto for_all = std::to_array<std::string_view>({
     "LimitCORE=0",
 });
 
-// No ProcSubset=pid: /proc/sys/kernel/random/boot_id says which bundle counts. No PrivateUsers and PrivateTmp: files of
-// the node's users are looked at, wherever they are. No ProtectProc: systemd-run of NixOS 20.09 refuses what it does
-// not know, where a unit file is only warned about.
+// There is no ProcSubset=pid, because /proc/sys/kernel/random/boot_id determines which bundle is in force. There are no
+// PrivateUsers and PrivateTmp, because the report inspects files of the node's users, wherever they are. There is no
+// ProtectProc, because systemd-run of NixOS 20.09 refuses properties that it does not know; in a unit file they only
+// cause a warning.
 constexpr auto for_small_programs = std::to_array<std::string_view>({
     "AmbientCapabilities=",
     "NoNewPrivileges=yes",
@@ -28,7 +29,7 @@ constexpr auto for_small_programs = std::to_array<std::string_view>({
     "ProtectKernelLogs=yes",
     "ProtectKernelModules=yes",
     "ProtectKernelTunables=yes",
-    "RestrictAddressFamilies=AF_UNIX", // systemd's private socket; nscd's, for names of users
+    "RestrictAddressFamilies=AF_UNIX", // systemd's private socket, and nscd's for user names
     "RestrictNamespaces=yes",
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",
@@ -42,13 +43,13 @@ constexpr auto for_small_programs = std::to_array<std::string_view>({
 });
 
 constexpr auto for_reports = std::to_array<std::string_view>({
-    "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_IPC_LOCK", // the files belong to others; memory is locked
+    "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_IPC_LOCK", // files belong to other users; memory is locked
     "ProtectSystem=full",                                  // not strict: locks lie in the state directory
     "ProtectHome=read-only",
 });
 
 constexpr auto for_requests = std::to_array<std::string_view>({
-    "CapabilityBoundingSet=CAP_SYS_BOOT", // by which logind knows who may ask
+    "CapabilityBoundingSet=CAP_SYS_BOOT", // logind accepts requests from processes that have it
     "ProtectSystem=strict",
     "ProtectHome=yes",
 });

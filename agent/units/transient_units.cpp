@@ -31,9 +31,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto systemd_run_timeout = 60s;
-constexpr auto first_look = 1s;       // a restarted agent finds out soon whether a unit is still at work
-constexpr auto look_interval = 30s;   // the state file wakes us; this only finds units that died without a word
-constexpr auto activation_slack = 1h; // for the way back within the same unit
+constexpr auto first_look = 1s;       // a restarted agent soon learns whether a unit is still running
+constexpr auto look_interval = 30s;   // the state file wakes us; this only finds units that died without writing it
+constexpr auto activation_slack = 1h; // for a rollback within the same unit
 
 std::string service(std::string_view unit) {
     return fmt::format("{}.service", unit);
@@ -47,8 +47,8 @@ bool any_is_alive(const std::vector<std::string>& units) {
     try {
         return std::ranges::any_of(unit_states(units), &UnitState::is_running);
     } catch (const Error& error) {
-        // A systemd that is busy says nothing about its units.
-        spdlog::warn("it is unknown whether {} are at work: {}", fmt::join(units, ", "), error.what());
+        // A busy systemd does not answer, so the units may be alive.
+        spdlog::warn("it is unknown whether {} are running: {}", fmt::join(units, ", "), error.what());
         return true;
     }
 }
@@ -78,7 +78,7 @@ std::vector<std::string> subcommand(std::string_view agent, std::string_view nam
     return {std::string(agent), std::string(name), "--state-dir", state_dir.string(), "--id", record.id.to_string()};
 }
 
-// What a unit that dies leaves behind is taken up at once.
+// Makes systemd resume at once what a unit that dies leaves behind.
 std::string take_up_afterwards(std::string_view agent, const std::filesystem::path& state_dir,
                                const DeploymentRecord& record) {
     return property("ExecStopPost",
@@ -132,13 +132,14 @@ std::vector<std::string> systemd_run_command(const UnitSpec& words, std::string_
         fmt::format("--description={}", words.description),
         "--service-type=exec",
         fmt::format("--setenv=PATH={}", path_variable),
-        "--setenv=HOME=/root",                 // nix-env wants one
+        "--setenv=HOME=/root",                 // nix-env needs it
         property("DefaultDependencies", "no"), // emergency.target must not stop it
         property("IgnoreOnIsolate", "yes"),
-        property("CollectMode", "inactive-or-failed"), // the name is free again, however it ends
+        property("CollectMode", "inactive-or-failed"), // frees the name, however the unit ends
         property("SyslogIdentifier", output_identifier),
     };
-    std::ranges::copy(sandbox_options(UnitPurpose::change_system), std::back_inserter(argv)); // secrets pass through
+    // Secrets pass through these units.
+    std::ranges::copy(sandbox_options(UnitPurpose::change_system), std::back_inserter(argv));
     argv.insert(argv.end(), words.options.begin(), words.options.end());
     argv.emplace_back("--");
     argv.insert(argv.end(), words.command.begin(), words.command.end());
@@ -148,12 +149,12 @@ std::vector<std::string> systemd_run_command(const UnitSpec& words, std::string_
 SystemdUnits::SystemdUnits(std::filesystem::path state_dir) : state_dir_(std::move(state_dir)) {}
 
 void SystemdUnits::arm_activation_timer(const DeploymentRecord& record) {
-    disarm_activation_timer(); // its name is free then
+    disarm_activation_timer(); // this frees its name
     start(recovery_spec(record, state_dir_, RecoveryCause::activation_timer));
 }
 
 void SystemdUnits::arm_confirmation_timer(const DeploymentRecord& record) {
-    stop_unit(timer(confirmation_timer_unit)); // of a try before this one that was cut off
+    stop_unit(timer(confirmation_timer_unit)); // left by an earlier attempt that was interrupted
     start(recovery_spec(record, state_dir_, RecoveryCause::confirm_timer));
 }
 
@@ -165,7 +166,7 @@ void SystemdUnits::disarm() {
     std::exception_ptr failure;
     for (const auto name : {activation_timer_unit, confirmation_timer_unit}) {
         try {
-            stop_unit(timer(name)); // most often there is at most one of them
+            stop_unit(timer(name)); // usually, at most one of them exists
         } catch (const std::exception&) {
             failure = std::current_exception();
         }
@@ -178,7 +179,7 @@ void SystemdUnits::start_activation(const DeploymentRecord& record) {
     try {
         start(activation_spec(record, state_dir_));
     } catch (const TimedOut&) {
-        // systemd may start it yet, or has: then we wait for its end like for any other.
+        // systemd may still start the unit, or has started it. If so, wait for its end like for any other unit.
         if (!any_is_alive({service(activation_unit)}))
             throw;
     }
@@ -207,7 +208,7 @@ void SystemdUnits::watch(const DeploymentRecord& record, const std::function<voi
         throw SystemError(fmt::format("watching {}", state_dir_.string()));
     UnitOutput output(record, on_line);
     auto next_check = deadline_in(first_look);
-    bool at_work = true; // until we know better
+    bool at_work = true; // until the first check
     while (!look(at_work)) {
         at_work = true;
         std::array<pollfd, 3> fds{{{.fd = interrupt.fd(), .events = POLLIN, .revents = 0},

@@ -25,11 +25,11 @@ constexpr auto journal_lag = 2s;   // from the unit's end to its last line in th
 constexpr auto clock_slack = 300s; // a clock that is set in between must not hide the first line
 constexpr size_t max_journal_bytes = 16 << 20;
 
-// When the first line may have been written that is still to be passed on.
+// The earliest time at which the first line to be forwarded may have been written.
 Time began(const DeploymentRecord& record) {
     for (const auto& entry : record.state_log)
         if (entry.state == protocol::DeploymentState::activating)
-            return entry.at - clock_slack; // the marks in the output do the exact work
+            return entry.at - clock_slack; // the marks in the output select exactly
     return record.since;
 }
 
@@ -74,7 +74,7 @@ UnitOutput::UnitOutput(const DeploymentRecord& record, const std::function<void(
     }
 }
 
-// Any local user can write to the journal under any identifier: _SYSTEMD_UNIT and _UID are journald's own word.
+// Any local user can write to the journal under any identifier, but journald itself sets _SYSTEMD_UNIT and _UID.
 std::vector<std::string> read_output(Time since, bool follow) {
     std::vector<std::string> argv{"journalctl",
                                   "--quiet",
@@ -84,10 +84,10 @@ std::vector<std::string> read_output(Time since, bool follow) {
                                   fmt::format("--identifier={}", output_identifier),
                                   fmt::format("--since=@{}", unix_ms(since) / 1000)};
     if (follow)
-        // --merge: else it follows this boot only, whose id a sandbox in a container may have wrong.
+        // --merge: otherwise journalctl follows this boot only, whose ID may be wrong in a sandbox in a container.
         argv.insert(argv.end(), {"--follow", "--no-tail", "--merge"});
     argv.emplace_back("_UID=0");
-    for (const auto unit : transient_unit_names) // any of them
+    for (const auto unit : transient_unit_names) // any of them matches
         argv.push_back(fmt::format("_SYSTEMD_UNIT={}.service", unit));
     return argv;
 }
@@ -106,7 +106,7 @@ void UnitOutput::read_some() {
     if (size > 0)
         lines_.feed(as_text(std::span<const std::byte>(buffer.data(), static_cast<size_t>(size))));
     else
-        follower_.reset(); // journalctl ended: the whole is read at the end
+        follower_.reset(); // journalctl has ended; read_rest() reads the whole journal
 }
 
 void UnitOutput::read_whole_journal() {

@@ -17,7 +17,7 @@ namespace waggle::agent {
 std::string begin_mark(const protocol::DeploymentId& id);
 std::string end_mark(const protocol::DeploymentId& id);
 
-// The command that prints the output of the transient units since then, and no line of any other process.
+// The command that prints the output of the transient units since that time, and no line of any other process.
 std::vector<std::string> read_output(Time since, bool follow);
 
 // Selects the output of one deployment's units from the journal's lines. After restart() it skips the lines that it has

@@ -1,5 +1,6 @@
-# A test of NixOS's own framework: a laptop deploys a machine, which rolls back by itself, keeps its secret over a reboot and boots a
-# system once before it keeps it. `nix build .#checks.x86_64-linux.vm-deploy` runs it; that takes KVM, and a network to build in.
+# A test in NixOS's own framework: a laptop deploys to a machine, which rolls back on its own, keeps its secret across a
+# reboot, and boots a system once before it keeps it. `nix build .#checks.x86_64-linux.vm-deploy` runs it; that needs
+# KVM, and a network for the build.
 { lib, hostPkgs, ... }:
 let
   system = hostPkgs.stdenv.hostPlatform.system;
@@ -15,7 +16,8 @@ in
 
   nodes.laptop = { pkgs, ... }: {
     environment.systemPackages = [ (pkgs.callPackage ../../package.nix { }) ];
-    # What it deploys is there: with its derivations, so that the trigger finds them built, and with what it evaluates.
+    # The store has what the laptop deploys, with its derivations, so that the trigger finds them built, and with the
+    # files that it evaluates.
     virtualisation.additionalPaths = lib.concatMap (variant: let toplevel = systemOf variant; in [ toplevel toplevel.drvPath ]) variants
       ++ [ "${source}" "${nixpkgs}" ];
     virtualisation.writableStore = true;

@@ -1,4 +1,5 @@
-# The machine that is deployed, in a virtual machine with a boot loader of its own: as the test starts it and as the hive has it.
+# The machine that is deployed to, a virtual machine with its own boot loader, both as the test starts it and as the
+# hive describes it.
 { lib, modulesPath, pkgs, ... }: {
   imports = [ (modulesPath + "/virtualisation/qemu-vm.nix") (modulesPath + "/testing/test-instrumentation.nix") ];
 
@@ -8,7 +9,8 @@
 
   networking.hostName = "target";
   networking.firewall.enable = true;
-  # What the test's network gives the second of its machines, in the order of their names; the hive knows nothing of that.
+  # The address that the test's network gives to the second machine, in the order of their names. The hive does not know
+  # about that network.
   networking.interfaces.eth1.ipv4.addresses = lib.mkForce [ { address = "192.168.1.2"; prefixLength = 24; } ];
   services.openssh = { enable = true; hostKeys = [ { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ]; };
   environment.etc."ssh/ssh_host_ed25519_key" = { source = ./keys/target; mode = "0600"; };

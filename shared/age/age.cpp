@@ -29,14 +29,15 @@ std::string_view type_of(const Recipient& recipient) {
     return recipient.is_ssh() ? ssh_type : x25519_type;
 }
 
-// Which key of many a stanza is for: it is not written for X25519, so that a file does not tell.
+// Identifies which of many SSH keys a stanza is for. X25519 stanzas carry no tag, so that a file does not reveal its
+// recipients.
 std::string ssh_tag(const Recipient& recipient) {
     const auto digest = sha256(ssh::PublicKey(recipient.raw()).wire());
     return to_raw_base64(View(digest).first(ssh_tag_bytes));
 }
 
-// The key that wraps the file key, of what both sides compute. An SSH key's owner multiplies by a number of its public
-// key, too, so that a stanza for it can never be taken for one of an X25519 key.
+// Derives the key that wraps the file key from what both sides compute. For an SSH key, the shared secret is also
+// multiplied by a number derived from the public key, so that its stanza can never be taken for one of an X25519 key.
 std::optional<SecretBytes> wrap_key(const Recipient& recipient, View share, std::optional<SecretBytes> shared) {
     if (shared && recipient.is_ssh()) {
         const auto wire = ssh::PublicKey(recipient.raw()).wire();
@@ -62,8 +63,8 @@ std::string make_stanza(const Recipient& recipient, View file_key) {
     return format_stanza(words, body);
 }
 
-// The file key, if the stanza is for this identity. Throws CannotOpen for one of its type that is malformed: a lenient
-// reader can be made to tell what it knows.
+// Returns the file key if the stanza is for this identity. Throws CannotOpen for a malformed stanza of the identity's
+// type, because a lenient reader can be made to reveal what it knows.
 std::optional<SecretBytes> unwrap(const Stanza& stanza, const Identity& identity) {
     const Recipient& recipient = identity.recipient();
     if (stanza.words.front() != type_of(recipient))
@@ -97,7 +98,7 @@ Array32 header_mac(View file_key, std::string_view authentic) {
     return hmac_sha256(hkdf_sha256(file_key, {}, "header"), authentic);
 }
 
-// An 11-byte big-endian counter and whether the chunk is the last.
+// An 11-byte big-endian counter, then whether the chunk is the last.
 AeadNonce chunk_nonce(std::uint64_t counter, bool last) {
     AeadNonce nonce{};
     for (size_t i = 0; i < sizeof counter; ++i)
@@ -120,7 +121,7 @@ SecretBytes open_payload(View file_key, View payload) {
         if (sealed.size() < aead_tag_bytes)
             throw CannotOpen(Reason::payload);
         const size_t opened = sealed.size() - aead_tag_bytes;
-        if (opened == 0 && counter > 0) // nobody writes an empty chunk but the only one
+        if (opened == 0 && counter > 0) // only the sole chunk of a file may be empty
             throw CannotOpen(Reason::payload);
         if (!aead_open(key, chunk_nonce(counter, last), sealed, std::span(plaintext).subspan(size, opened)))
             throw CannotOpen(Reason::payload);

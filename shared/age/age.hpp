@@ -13,17 +13,17 @@
 
 namespace waggle::age {
 
-// age v1 files (C2SP age.md) for X25519 keys, and for OpenSSH Ed25519 keys as `age` itself has them (agessh). Binary,
-// not armored. `age -d -i /etc/ssh/ssh_host_ed25519_key` opens what `seal` makes.
+// age v1 files (C2SP age.md) for X25519 keys, and for OpenSSH Ed25519 keys in the format of `age` itself (agessh). They
+// are binary, not armored. `age -d -i /etc/ssh/ssh_host_ed25519_key` opens what `seal` makes.
 
-// Text that is not a recipient or identity; the message says why.
+// Text that is not a recipient or identity. The message gives the reason.
 class BadAgeKey : public Error {
 public:
     using Error::Error;
 };
 
-// The file is not opened. Its message is the same for whatever reason, for what a stranger may have made tells nobody
-// what is wrong with it; the reason is for tests.
+// The file cannot be opened. The message is deliberately the same for every reason, so that the author of a crafted
+// file learns nothing from it. The reason is for tests.
 class CannotOpen : public Error {
 public:
     enum class Reason { header, no_match, header_mac, payload };
@@ -34,18 +34,18 @@ private:
     Reason reason_;
 };
 
-// A public key that files are sealed to.
+// A public key that files are encrypted to.
 class Recipient {
 public:
     explicit Recipient(const ssh::PublicKey& key); // throws BadAgeKey for a key that X25519 cannot use
     // "age1…" or "ssh-ed25519 AAAA…". Throws BadAgeKey.
     static Recipient parse(std::string_view text);
 
-    std::string to_string() const; // as parse takes it
+    std::string to_string() const; // in the form that parse reads
 
     bool is_ssh() const { return is_ssh_; }
     const std::array<std::uint8_t, 32>& raw() const { return raw_; }          // as the key's owner writes it
-    const std::array<std::uint8_t, 32>& montgomery() const { return point_; } // as X25519 takes it
+    const std::array<std::uint8_t, 32>& montgomery() const { return point_; } // as X25519 needs it
     bool operator==(const Recipient&) const = default;
 
 private:
@@ -58,11 +58,11 @@ private:
     std::array<std::uint8_t, 32> point_;
 };
 
-// A private key that opens files; wiped at the end of its life.
+// A private key that opens files. It is wiped on destruction.
 class Identity {
 public:
     explicit Identity(const ssh::PrivateKey& key);
-    // "AGE-SECRET-KEY-1…". Throws BadAgeKey, without the text.
+    // "AGE-SECRET-KEY-1…". Throws BadAgeKey, whose message leaves the text out.
     static Identity parse(std::string_view text);
     static Identity generate(); // X25519
 
@@ -79,10 +79,10 @@ private:
 inline constexpr size_t max_recipients = 16;
 inline constexpr size_t max_header_bytes = 64 << 10; // of a file that is opened
 
-// An age file that each of the recipients (at least one, at most max_recipients) can open.
+// Makes an age file that each of the recipients (at least one, at most max_recipients) can open.
 Bytes seal(std::span<const std::uint8_t> plaintext, std::span<const Recipient> recipients);
 
-// All of the plaintext, or CannotOpen: nothing is given before the last byte was checked.
+// Returns the whole plaintext or throws CannotOpen. It returns nothing before it has checked the last byte.
 SecretBytes open(std::string_view file, std::span<const Identity> identities);
 
 } // namespace waggle::age

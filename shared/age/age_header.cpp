@@ -13,7 +13,7 @@ constexpr std::string_view stanza_mark = "-> ";
 constexpr std::string_view end_mark = "---";
 constexpr size_t columns = 64;
 
-// The next line without its end, taken off `rest`; nullopt when there is none.
+// Removes the next line from `rest` and returns it without its end. Returns nullopt if there is none.
 std::optional<std::string_view> next_line(std::string_view& rest) {
     const auto end = rest.find('\n');
     if (end == rest.npos)
@@ -40,7 +40,7 @@ std::optional<std::vector<std::string_view>> split_words(std::string_view text) 
     }
 }
 
-// Full lines, then one that is not full, perhaps empty.
+// Full lines, then one that is not full and may be empty.
 std::optional<Bytes> read_body(std::string_view& rest) {
     std::string base64;
     for (;;) {

@@ -18,19 +18,19 @@ struct Stanza {
 
 struct AgeHeader {
     std::vector<Stanza> stanzas; // words point into the file
-    std::string_view authentic;  // what the MAC is of: up to and with "---"
+    std::string_view authentic;  // the MAC's input: up to and including "---"
     Bytes mac;                   // 32 bytes
     std::string_view payload;    // the rest of the file
 };
 
 inline constexpr size_t mac_bytes = 32;
 
-// The text of one stanza.
+// Returns the text of one stanza.
 std::string format_stanza(std::string_view words, std::span<const std::uint8_t> body);
-// The header up to and with "---", which the MAC is of.
+// Returns the header up to and including "---", which is the MAC's input.
 std::string format_unfinished_header(std::string_view stanzas);
 
-// nullopt unless the file begins with a header in the only form that age allows, of at most `max_bytes`.
+// Returns nullopt unless the file begins with a header of at most `max_bytes`, in the only form that age allows.
 std::optional<AgeHeader> parse_age_header(std::string_view file, size_t max_bytes);
 
 } // namespace waggle::age

@@ -24,7 +24,7 @@ Array32 x25519_point(const ssh::PublicKey& key) {
     return *point;
 }
 
-// RFC 8032, section 5.1.5: the scalar is made of the first half of the seed's SHA-512.
+// RFC 8032, section 5.1.5: the scalar is made from the first half of the seed's SHA-512.
 SecretBytes x25519_scalar(const ssh::PrivateKey& key) {
     std::array<std::uint8_t, x25519_key_bytes> seed;
     const ssh::Wipe wipe_seed(seed);

@@ -59,7 +59,7 @@ SecretBytes hkdf_sha256(View key, View salt, std::string_view info) {
     const std::unique_ptr<EVP_KDF, Free<EVP_KDF_free>> kdf(EVP_KDF_fetch(nullptr, OSSL_KDF_NAME_HKDF, nullptr));
     const std::unique_ptr<EVP_KDF_CTX, Free<EVP_KDF_CTX_free>> context(EVP_KDF_CTX_new(kdf.get()));
     require(context != nullptr, "HKDF");
-    // OpenSSL takes no null pointer, even for nothing.
+    // OpenSSL accepts no null pointer, not even for an empty input.
     constexpr char nothing = 0;
     const auto pointer = [&](View view) { return view.empty() ? static_cast<const void*>(&nothing) : view.data(); };
     char digest[] = "SHA256";
@@ -95,7 +95,7 @@ std::optional<SecretBytes> x25519(View scalar, View point) {
             "X25519");
     SecretBytes shared(x25519_key_bytes);
     size_t size = shared.size();
-    if (EVP_PKEY_derive(context.get(), shared.data(), &size) != 1) // it refuses an all-zero result by itself
+    if (EVP_PKEY_derive(context.get(), shared.data(), &size) != 1) // it rejects an all-zero result itself
         return std::nullopt;
     require(size == shared.size(), "X25519");
     return shared;
@@ -143,7 +143,7 @@ bool aead_open(View key, const AeadNonce& nonce, View sealed, std::span<std::uin
     return false;
 }
 
-// u = (1 + y) / (1 - y) mod 2^255 - 19 (RFC 7748, section 4.1). All of it is public, so time may depend on it.
+// u = (1 + y) / (1 - y) mod 2^255 - 19 (RFC 7748, section 4.1). All of it is public, so the time may depend on it.
 std::optional<Array32> ed25519_to_x25519(const Array32& key) {
     Array32 little_endian = key;
     little_endian.back() &= 0x7f; // the sign of x

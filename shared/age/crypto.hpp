@@ -21,20 +21,20 @@ View as_view(std::string_view text);
 SecretBytes hkdf_sha256(View key, View salt, std::string_view info);
 Array32 hmac_sha256(View key, std::string_view message);
 
-// RFC 7748. nullopt: the result is all zero, which only a hostile point gives.
+// RFC 7748. Returns nullopt if the result is all zero, which only a malicious point gives.
 std::optional<SecretBytes> x25519(View scalar, View point);
 Array32 x25519_public(View scalar);
 
-// RFC 8439. The tag is the last 16 bytes of what is sealed.
+// RFC 8439. The tag is the last 16 bytes of the sealed data.
 inline constexpr size_t x25519_key_bytes = 32;
 inline constexpr size_t aead_tag_bytes = 16;
 using AeadNonce = std::array<std::uint8_t, 12>;
-// `out` has room for the plaintext and the tag.
+// `out` must have the size of the plaintext and the tag together.
 void aead_seal(View key, const AeadNonce& nonce, View plaintext, std::span<std::uint8_t> out);
-// `out` has room for the plaintext; false (and nothing of use in `out`) when the tag is wrong.
+// `out` must have the size of the plaintext. Returns false (and nothing of use in `out`) if the tag is wrong.
 bool aead_open(View key, const AeadNonce& nonce, View sealed, std::span<std::uint8_t> out);
 
-// The same public key for X25519. nullopt for a point that has none.
+// Converts the key to the same public key for X25519. Returns nullopt for a point that has none.
 std::optional<Array32> ed25519_to_x25519(const Array32& key);
 
 } // namespace waggle::age

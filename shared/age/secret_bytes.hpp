@@ -9,7 +9,7 @@
 
 namespace waggle::age {
 
-// Overwrites memory before it gives it back, so that growing leaves no copy behind either.
+// Overwrites memory before freeing it, so that growing leaves no copy behind either.
 template <class T>
 struct WipingAllocator {
     using value_type = T;
@@ -26,7 +26,7 @@ struct WipingAllocator {
     bool operator==(const WipingAllocator&) const = default;
 };
 
-// What must not stay in memory: keys and the content of secrets.
+// Data that must not stay in memory: keys and the content of secrets.
 using SecretBytes = std::vector<std::uint8_t, WipingAllocator<std::uint8_t>>;
 
 } // namespace waggle::age

@@ -30,7 +30,7 @@ std::uint32_t polymod_of_prefix(std::string_view prefix) {
     return checksum;
 }
 
-// Regroups bits; nullopt when what is left over is not zero padding.
+// Regroups bits. Returns nullopt if the remaining bits are not zero padding.
 std::optional<SecretBytes> regroup(std::span<const std::uint8_t> values, int from, int to, bool pad) {
     SecretBytes out;
     std::uint32_t bits = 0;

@@ -10,7 +10,7 @@
 
 namespace waggle::age {
 
-// Base64 without padding, as age writes it. Only the canonical form is read.
+// Base64 without padding, as age writes it. Reading accepts only the canonical form.
 std::string to_raw_base64(std::span<const std::uint8_t> bytes);
 std::optional<Bytes> from_raw_base64(std::string_view text);
 

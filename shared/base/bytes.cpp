@@ -93,7 +93,7 @@ std::string to_base64(std::string_view bytes) {
     return to_base64(std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
 }
 
-// OpenSSL's decoder accepts white space and unused bits, so that two texts would name one value.
+// Not OpenSSL's decoder, which accepts white space and unused bits, so that two texts would name one value.
 std::optional<Bytes> from_base64(std::string_view text) {
     if (text.size() % 4 != 0)
         return std::nullopt;

@@ -5,8 +5,8 @@
 
 namespace waggle {
 
-// A duration as a person says it, in its largest unit that counts at least one: "40 s", "12 min", "3 h", "700 days".
-// The sign is dropped.
+// Formats a duration for a person, in the largest unit that counts at least one: "40 s", "12 min", "3 h", "700 days".
+// Drops the sign.
 std::string describe_duration(std::chrono::milliseconds duration);
 
 } // namespace waggle

@@ -6,16 +6,16 @@
 
 namespace waggle {
 
-// A failure a person will read: one sentence that names the thing, what is wrong and, where known, what to do.
+// A failure that a person will read: one sentence that names the thing, what is wrong and, where known, what to do.
 class Error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-// A failed system call; the message ends in the errno's text.
+// A failed system call. The message ends with the errno's text.
 class SystemError : public Error {
 public:
-    // Reads errno. `what` says what was tried, as in "opening /etc/waggle".
+    // Reads errno. `what` describes the attempt, as in "opening /etc/waggle".
     explicit SystemError(std::string_view what);
     SystemError(std::string_view what, int error_number);
 
@@ -25,19 +25,19 @@ private:
     int error_number_;
 };
 
-// A wait that reached its deadline.
+// A wait has reached its deadline.
 class TimedOut : public Error {
 public:
     using Error::Error;
 };
 
-// The person or a caller asked to stop (Ctrl-C, cancel).
+// The operator or a caller has asked to stop (Ctrl-C, cancel).
 class Interrupted : public Error {
 public:
     using Error::Error;
 };
 
-// "context: message", to be thrown where a caller knows more than the place that failed.
+// Returns "context: message", for a caller that knows more than the place that failed.
 Error in_context(std::string_view context, const std::exception& cause);
 
 } // namespace waggle

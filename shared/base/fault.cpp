@@ -1,6 +1,7 @@
 #include "shared/base/fault.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/enum_text.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/fd.hpp"
 #include "shared/base/read_file.hpp"
@@ -24,15 +25,15 @@ namespace waggle {
 
 namespace fs = std::filesystem;
 
-// One line: COMMAND PATTERN LABEL MOMENT ACTION, such as "activate */state.json activated after kill". COMMAND: this
-// program's first argument; PATTERN: of the changed path, as in glob(7); LABEL: the content's "state", or "removed"; *
-// matches all.
+// One line: COMMAND PATTERN LABEL MOMENT ACTION, such as "activate */state.json activated after kill". COMMAND is this
+// program's first argument, PATTERN matches the changed path as in glob(7), and LABEL is the content's "state", or
+// "removed". A * matches everything.
 struct FaultPoint::Plan {
     std::string command;
     std::string pattern;
     std::string label;
     std::string moment;
-    std::string action; // kill, stop, fail, or lose: as stop, with the syncs before it left out
+    std::string action; // kill, stop, fail, or lose: like stop, with the preceding syncs left out
 };
 
 namespace {
@@ -45,7 +46,7 @@ constexpr size_t max_saved_bytes = 64 << 20;
 struct MomentWord {
     FaultPoint::Moment moment;
     std::string_view text;
-    int error; // what the system call after it says when the plan is `fail`
+    int error; // the errno of the system call after it, if the action is `fail`
 };
 constexpr std::array moments = {
     MomentWord{FaultPoint::Moment::before, "before", ENOSPC},
@@ -53,16 +54,17 @@ constexpr std::array moments = {
     MomentWord{FaultPoint::Moment::changed, "changed", EIO},
     MomentWord{FaultPoint::Moment::after, "after", EIO},
 };
+static_assert(has_each_once(moments, &MomentWord::moment, FaultPoint::Moment::after));
 
-// Empty: this is no test.
+// Returns an empty path outside of tests.
 fs::path fault_folder() {
-    const char* other = std::getenv("WAGGLE_FAULT_FOLDER"); // of a unit test
+    const char* other = std::getenv("WAGGLE_FAULT_FOLDER"); // set by a unit test
     fs::path folder = other == nullptr ? default_folder : other;
     std::error_code error;
     return fs::is_directory(folder, error) ? folder : fs::path();
 }
 
-// A test must not go on with a journal that lacks a line.
+// A test must not continue with a journal that lacks a line.
 [[noreturn]] void give_up(std::string_view what) {
     std::fprintf(stderr, "the fault point: %.*s: errno %d\n", static_cast<int>(what.size()), what.data(), errno);
     std::abort();
@@ -85,7 +87,7 @@ std::string label_of(std::string_view content) {
     return std::string(content.substr(begin, content.find('"', begin) - begin));
 }
 
-// Processes and threads write at once: a line is one write.
+// Processes and threads write concurrently, so a line is one write.
 void journal(const std::string& line) {
     const auto folder = fault_folder();
     if (folder.empty())
@@ -96,7 +98,7 @@ void journal(const std::string& line) {
         give_up("the journal was not written");
 }
 
-// What the entry is now, as a name in saved/: "-" for nothing, "folder" for a folder.
+// Saves the entry as it is and returns its name in saved/: "-" for no entry, "folder" for a folder.
 std::string save(const fs::path& entry) {
     const auto status = fs::symlink_status(entry);
     if (!fs::exists(status))
@@ -140,14 +142,15 @@ FaultPoint::FaultPoint(const fs::path& target, std::string_view content) : conte
 FaultPoint::~FaultPoint() = default;
 
 void FaultPoint::at(Moment moment) {
-    const auto& word = moments.at(static_cast<size_t>(moment));
+    const auto& word = row_of(moments, &MomentWord::moment, moment);
     if (!plan_ || plan_->moment != word.text)
         return;
     const auto folder = fault_folder();
     if (::rename((folder / "plan").c_str(), (folder / "hit").c_str()) != 0)
         return;                                                     // another process came first
-    ::rename((folder / "next").c_str(), (folder / "plan").c_str()); // most often there is none
-    // raise(3) returns to a thread that has the signal; after kill(2) this one might go on until another one has it.
+    ::rename((folder / "next").c_str(), (folder / "plan").c_str()); // usually there is none
+    // raise(3) returns only once this thread has the signal. After kill(2) this thread might continue until another one
+    // has it.
     if (plan_->action == "kill")
         ::raise(SIGKILL);
     if (plan_->action == "stop" || plan_->action == "lose")

@@ -1,6 +1,6 @@
 #include "shared/base/fault.hpp"
 
-// In a release nothing goes wrong on purpose.
+// A release injects no faults.
 namespace waggle {
 
 struct FaultPoint::Plan {};

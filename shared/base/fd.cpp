@@ -29,7 +29,7 @@ void wait_for(const Fd& fd, short events, Deadline deadline, const char* what) {
     }
 }
 
-// Only one end of the pipe or socket may be ours, so flags are set per call where a write must not block.
+// Only one end of the pipe or socket may be ours, so the flag is set only for a call in which a write must not block.
 class NonBlocking {
 public:
     explicit NonBlocking(int fd) : fd_(fd), flags_(::fcntl(fd, F_GETFL)) {

@@ -37,10 +37,10 @@ struct Pipe {
 // Both ends close on exec.
 Pipe make_pipe();
 
-// Reads at most buffer.size() bytes; 0 at the end of the stream. Waits until `deadline`, then throws TimedOut.
+// Reads at most buffer.size() bytes. Returns 0 at the end of the stream. Waits until `deadline`, then throws TimedOut.
 size_t read_some(const Fd& fd, std::span<std::byte> buffer, Deadline deadline);
 
-// Fills the buffer, or throws: Error at an early end of the stream, TimedOut at the deadline.
+// Fills the buffer. Throws Error if the stream ends early, TimedOut at the deadline.
 void read_exactly(const Fd& fd, std::span<std::byte> buffer, Deadline deadline);
 
 // Writes everything or throws. The descriptor may be blocking or not.

@@ -33,7 +33,7 @@ std::filesystem::path name_beside(const std::filesystem::path& path) {
     return temporary;
 }
 
-// The folder's entry is as it should be, in memory: makes it so on the disk.
+// The folder's entry is as it should be in memory. Makes it so on the disk.
 void finish(const std::filesystem::path& path, FaultPoint& fault) {
     fault.at(Moment::changed);
     if (fault.syncs())
@@ -80,7 +80,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
         fault.at(Moment::written);
         rename_and_sync(temporary, path, fault);
     } catch (...) {
-        ::unlink(temporary.c_str()); // not there any more once it has its new name
+        ::unlink(temporary.c_str()); // fails, without harm, once the file has its new name
         throw;
     }
 }

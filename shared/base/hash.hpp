@@ -14,13 +14,13 @@ namespace waggle {
 using Sha256Digest = std::array<std::uint8_t, 32>;
 using Sha512Digest = std::array<std::uint8_t, 64>;
 
-// SHA-256 of a stream, fed piece by piece.
+// SHA-256 of a stream that is fed piece by piece.
 class Sha256 {
 public:
     Sha256();
     void update(std::span<const std::byte> bytes);
     void update(std::string_view text);
-    // Ends the stream; the object is then used up.
+    // Ends the stream. The object cannot be used afterwards.
     Sha256Digest finish();
 
 private:

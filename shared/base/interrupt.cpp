@@ -17,7 +17,7 @@ Interrupt::Interrupt() : pipe_(make_pipe()) {
 void Interrupt::request() noexcept {
     if (requested_.exchange(true))
         return;
-    // Nobody reads the byte: the pipe stays readable for everyone who polls it.
+    // No thread reads the byte, so the pipe stays readable for every thread that polls it.
     int saved_errno = errno;
     [[maybe_unused]] ssize_t written = ::write(pipe_.write.get(), "!", 1);
     errno = saved_errno;

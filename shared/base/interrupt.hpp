@@ -7,8 +7,8 @@
 
 namespace waggle {
 
-// A request to stop, seen by everything that waits: poll fd() for reading, or ask requested().
-// request() may be called from any thread and from a signal handler.
+// A request to stop, noticed by everything that waits: poll fd() for reading, or call requested(). request() may be
+// called from any thread and from a signal handler.
 class Interrupt {
 public:
     Interrupt();
@@ -17,9 +17,9 @@ public:
     bool requested() const noexcept { return requested_.load(); }
     int fd() const { return pipe_.read.get(); }
 
-    // Throws Interrupted when it was requested.
+    // Throws Interrupted if a stop has been requested.
     void check() const;
-    // Waits until the time is over, or it is requested: then throws Interrupted.
+    // Waits for the given time. Throws Interrupted as soon as a stop is requested.
     void wait(std::chrono::milliseconds duration) const;
 
 private:

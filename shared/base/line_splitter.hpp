@@ -6,7 +6,7 @@
 
 namespace waggle {
 
-// Makes lines of a stream that comes in pieces. A line over the cap is passed on in parts.
+// Splits a stream that arrives in pieces into lines. Passes on a line over the cap in parts.
 class LineSplitter {
 public:
     static constexpr size_t max_line_bytes = 64 << 10;

@@ -15,7 +15,7 @@ namespace waggle {
 
 namespace {
 
-// sd-daemon(3): "<N>" at a line's start is its syslog priority.
+// sd-daemon(3): "<N>" at the beginning of a line is its syslog priority.
 class JournalPriority : public spdlog::custom_flag_formatter {
 public:
     void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {

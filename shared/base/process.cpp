@@ -26,7 +26,7 @@ namespace waggle {
 namespace {
 
 constexpr size_t err_tail_bytes = 64 << 10;
-constexpr int exit_interval_ms = 50; // between two looks at a child whose pipes may stay open
+constexpr int exit_interval_ms = 50; // between two checks of a child whose pipes may stay open
 
 void check_spawn(int error_number, std::string_view what) {
     if (error_number != 0)
@@ -200,7 +200,7 @@ std::optional<ExitStatus> Child::ended() {
 }
 
 ExitStatus Child::wait(Deadline deadline) {
-    // waitpid(2) has no timeout and pidfds are Linux only: look with a growing pause, 1 ms at first.
+    // waitpid(2) has no timeout and pidfds are Linux only, so this polls with a growing pause, 1 ms at first.
     for (int pause_ms = 1;; pause_ms = std::min(pause_ms * 2, 50)) {
         if (const auto status = ended())
             return *status;
@@ -213,7 +213,7 @@ ExitStatus Child::wait(Deadline deadline) {
 
 namespace {
 
-// Hands out whole lines and keeps the tail of everything.
+// Passes whole lines on and keeps the tail of everything.
 class StderrLines {
 public:
     explicit StderrLines(const std::function<void(std::string_view)>& on_line) : on_line_(on_line) {}
@@ -252,7 +252,7 @@ private:
     std::string line_;
 };
 
-// Lets a child that was asked to stop do so in order, before the destructor kills it.
+// Gives a child that was asked to stop time to do so in order, before the destructor kills it.
 void terminate(Child& child) {
     if (child.pid() < 0)
         return; // it has ended
@@ -272,7 +272,7 @@ RunResult run(const Command& command, const RunOptions& options) {
     StderrLines err(options.on_stderr_line);
     std::array<char, 16384> buffer;
 
-    std::optional<ExitStatus> ended; // looked for while the pipes are open only where that is the end of the output
+    std::optional<ExitStatus> ended; // checked while the pipes are open only if the exit ends the output
     while (child.stdout_pipe() || child.stderr_pipe()) {
         if (options.until_exit && !ended)
             ended = child.ended();
@@ -287,7 +287,7 @@ RunResult run(const Command& command, const RunOptions& options) {
         if (ready < 0 && errno != EINTR)
             throw SystemError("poll");
         if (ended && (ready == 0 || left_ms == 0))
-            break; // all that the child itself wrote has been read
+            break; // everything that the child itself wrote has been read
         if (ready == 0 && wait_ms != left_ms)
             continue;
         if (ready == 0) {

@@ -16,19 +16,19 @@
 
 namespace waggle {
 
-// A program to run: argv[0] is looked up in PATH, nothing goes through a shell.
+// A program to run. argv[0] is looked up in PATH; no shell is involved.
 struct Command {
     std::vector<std::string> argv;
     std::map<std::string, std::string> extra_environment = {};
 
-    // For messages: the words, quoted where needed.
+    // The words for messages, quoted where needed.
     std::string to_string() const;
 };
 
-// How a child ended: by exit code, or by a signal.
+// How a child ended: with an exit code or by a signal.
 struct ExitStatus {
-    int code = 0;                        // valid when signal == 0
-    int signal = 0;                      // 0: it exited by itself
+    int code = 0;                        // valid if signal == 0
+    int signal = 0;                      // 0: the child exited by itself
     std::uint64_t peak_memory_bytes = 0; // resident, of the child alone
 
     bool success() const { return signal == 0 && code == 0; }
@@ -36,18 +36,18 @@ struct ExitStatus {
     std::string to_string() const;
 };
 
-// A running child process with pipes on the streams that were asked for. The destructor kills (SIGKILL)
-// and reaps a child that still runs.
+// A running child process with pipes on the requested streams. The destructor kills (SIGKILL) and reaps a child that is
+// still running.
 class Child {
 public:
     struct Streams {
-        bool pipe_stdin = false;   // else /dev/null
-        bool pipe_stdout = false;  // else inherited
-        bool pipe_stderr = false;  // else inherited
+        bool pipe_stdin = false;   // otherwise /dev/null
+        bool pipe_stdout = false;  // otherwise inherited
+        bool pipe_stderr = false;  // otherwise inherited
         bool socket_stdio = false; // standard input and output are one stream socket, whose other end is stdin_pipe()
     };
 
-    // Throws Error when the program cannot be started, naming it.
+    // Throws Error, naming the program, if it cannot be started.
     Child(const Command& command, Streams streams);
     Child(Child&& other) noexcept;
     Child& operator=(Child&&) = delete;
@@ -61,9 +61,9 @@ public:
     pid_t pid() const { return pid_; }
 
     void kill(int signal);
-    // Throws TimedOut at the deadline; the child then still runs.
+    // Throws TimedOut at the deadline; the child then continues to run.
     ExitStatus wait(Deadline deadline);
-    // nullopt: it still runs.
+    // Returns nullopt while the child is running.
     std::optional<ExitStatus> ended();
 
 private:
@@ -76,12 +76,12 @@ private:
 struct RunOptions {
     Deadline deadline;
     size_t max_stdout_bytes = 64 << 20; // more is an error
-    // Is given standard output piece by piece, in place of RunResult::out.
+    // Receives standard output piece by piece, in place of RunResult::out.
     std::function<void(std::string_view)> on_stdout = {};
     std::function<void(std::string_view)> on_stderr_line = {}; // called from this thread for each whole line
-    const Interrupt* interrupt = nullptr;                      // when requested: SIGTERM, then Interrupted is thrown
-    // The end of the program is the end of its output: what it leaves behind may keep the pipes open. Else it is read
-    // until nothing holds them.
+    const Interrupt* interrupt = nullptr;                      // on a request: sends SIGTERM, then throws Interrupted
+    // The output ends when the program exits, because processes that it leaves behind may keep the pipes open.
+    // Otherwise the output is read until no process holds the pipes.
     bool until_exit = false;
 };
 
@@ -91,7 +91,7 @@ struct RunResult {
     std::string err_tail; // the last 64 KiB of standard error
 };
 
-// Runs a program to its end with nothing on its standard input. At the deadline it is killed and TimedOut thrown.
+// Runs a program to its end, with nothing on its standard input. At the deadline, kills it and throws TimedOut.
 RunResult run(const Command& command, const RunOptions& options);
 
 } // namespace waggle

@@ -14,12 +14,12 @@ static_assert(sizeof(std::time_t) >= 8, "times after 2038 (cmake/settings.cmake)
 
 int poll_timeout_ms(Deadline deadline) {
     using std::chrono::milliseconds;
-    // Rounded up: a poll that returns before the deadline would spin.
+    // Rounded up, because a poll that returns before the deadline would spin.
     auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
     return static_cast<int>(std::clamp(left, milliseconds{0}, milliseconds{std::chrono::hours{24}}).count());
 }
 
-// Not system_clock: where a libstdc++ has been compiled with a time_t of 32 bits, that ends in 2038.
+// Not system_clock, which ends in 2038 if libstdc++ was compiled with a time_t of 32 bits.
 Time now() {
     timespec time{};
     ::clock_gettime(CLOCK_REALTIME, &time);
@@ -38,7 +38,7 @@ std::string to_rfc3339(Time time) {
 
 namespace {
 
-// Reads exactly `digits` decimal digits at `position`, or -1.
+// Reads exactly `digits` decimal digits at `position`. Returns -1 if they are not there.
 int number_at(std::string_view text, size_t position, size_t digits) {
     int value = 0;
     for (size_t i = position; i < position + digits; ++i) {

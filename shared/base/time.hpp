@@ -7,14 +7,14 @@
 
 namespace waggle {
 
-// When a wait must be over. Always passed on, never restarted inside a call.
+// When a wait must end. Always passed on, never restarted inside a call.
 using Deadline = std::chrono::steady_clock::time_point;
 
 inline Deadline deadline_in(std::chrono::milliseconds duration) {
     return std::chrono::steady_clock::now() + duration;
 }
 
-// What remains until `deadline`, at least zero; capped so that poll(2) can take it.
+// The time left until `deadline`, at least zero and capped to what poll(2) accepts.
 int poll_timeout_ms(Deadline deadline);
 
 // Wall clock, UTC, to the millisecond.
@@ -25,7 +25,7 @@ Time now();
 // RFC 3339 in UTC with milliseconds, "2026-11-22T09:42:00.000Z".
 std::string to_rfc3339(Time time);
 
-// Accepts what to_rfc3339 writes, with or without the fraction. Throws Error on anything else.
+// Accepts what to_rfc3339 writes, with or without the fraction. Throws Error for anything else.
 Time parse_rfc3339(std::string_view text);
 
 // Milliseconds since 1970-01-01T00:00:00Z.

@@ -5,7 +5,7 @@
 
 namespace waggle {
 
-// One character, and how many bytes it takes; 0: what is there is not UTF-8.
+// One character and its length in bytes; 0 bytes: the text is not UTF-8 there.
 struct CodePoint {
     char32_t value = 0;
     size_t bytes = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
 // The only header that includes Asio and Beast: a translation unit that includes it takes half a minute and more than
-// 1 GB to compile. Everyone else sees connection.hpp, server.hpp and client.hpp.
+// 1 GB to compile. All other code includes connection.hpp, server.hpp and client.hpp.
 //
 // Rules for coroutines (g++ 12 destroys a capturing lambda in a co_await expression twice): coroutines are named
 // functions that take values, or references that outlive them; no lambda with captures in an expression with co_await.
@@ -25,7 +25,7 @@
 #include <boost/beast/websocket/ssl.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
-#include <utility> // awaitable.hpp of some versions uses std::exchange without it
+#include <utility> // some versions of awaitable.hpp use std::exchange without it
 
 namespace waggle::net {
 
@@ -35,7 +35,7 @@ using boost::system::error_code;
 using boost::system::system_error;
 
 using StreamSocket = asio::generic::stream_protocol::socket; // TCP, or one end of a socket pair
-using TlsStream = asio::ssl::stream<StreamSocket>;           // not beast::ssl_stream: it sends less than it says
+using TlsStream = asio::ssl::stream<StreamSocket>;           // not beast::ssl_stream, which sends less than it reports
 using WebSocket = websocket::stream<TlsStream, false>;       // false: no compression
 
 } // namespace waggle::net

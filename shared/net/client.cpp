@@ -15,12 +15,12 @@
 namespace waggle::net {
 namespace {
 
-// A node as the person named it and as the network knows it.
+// A node as the operator named it.
 struct Target {
     std::string host;
     std::uint16_t port = 0;
 
-    // "alpha (10.83.1.2)", or the address alone where that is the name.
+    // Returns "alpha (10.83.1.2)", or the address alone if that is the name.
     std::string at(const std::string& addresses) const {
         return host == addresses ? host : fmt::format("{} ({})", host, addresses);
     }
@@ -59,9 +59,8 @@ Unreachable not_an_agent(const Target& target, const std::string& address, const
 }
 
 Unreachable not_answering(const Target& target, const std::string& address) {
-    return Unreachable(
-        fmt::format("port {} of {} is open, but nobody answers there in time: is waggle-agent overloaded?", target.port,
-                    target.at(address)));
+    return Unreachable(fmt::format("port {} of {} is open, but no answer came in time: is waggle-agent overloaded?",
+                                   target.port, target.at(address)));
 }
 
 TurnedAway closed_at_once(const Target& target, const std::string& address) {
@@ -107,16 +106,16 @@ private:
         protocol::Exporter exporter;
     };
 
-    // How a connect ended, for the thread that waits for it. (An exception's text is shared between its copies by a
-    // count that the thread sanitizer cannot see.)
+    // The result of a connect, for the thread that waits for it. (Copies of an exception share its text through a
+    // reference count that the thread sanitizer cannot see.)
     struct Opened {
-        std::unique_ptr<NodeConnection> node; // else
+        std::unique_ptr<NodeConnection> node; // null: the members below give the reason
         std::string problem;
         std::optional<ssh::PublicKey> wrong_key;
         bool aborted = false;
         bool turned_away = false;
 
-        void set_problem(); // in a catch block
+        void set_problem(); // from the current exception, in a catch block
     };
 
     std::vector<Endpoint> resolve(const Target& target, Deadline deadline);
@@ -134,7 +133,7 @@ private:
     asio::ssl::context tls_;
     Resolver resolver_;
     std::mutex mutex_;
-    std::vector<std::weak_ptr<Link>> links_; // under the mutex, as
+    std::vector<std::weak_ptr<Link>> links_; // guarded by the mutex, as is aborted_
     bool aborted_ = false;
     std::shared_ptr<IoThread> io_ = std::make_shared<IoThread>();
 };
@@ -156,15 +155,15 @@ void Client::Impl::abort_all() noexcept {
 void Client::Impl::throw_if_aborted() {
     std::lock_guard guard(mutex_);
     if (aborted_)
-        throw ConnectionLost("connecting was given up");
+        throw ConnectionLost("connecting was cancelled");
 }
 
-// One that abort_all() reaches.
+// Makes a link that abort_all() reaches.
 std::shared_ptr<Link> Client::Impl::new_link() {
     auto link = std::make_shared<Link>(io_, tls_, keep_alive_);
     std::lock_guard guard(mutex_);
     if (aborted_)
-        throw ConnectionLost("connecting was given up");
+        throw ConnectionLost("connecting was cancelled");
     std::erase_if(links_, [](const auto& weak) { return weak.expired(); });
     links_.push_back(link);
     return link;
@@ -189,7 +188,7 @@ NodeConnection Client::Impl::connect_over(Fd socket, const std::string& host, st
     return take(asio::co_spawn(io_->context(), std::move(greeting), asio::use_future).get());
 }
 
-// Throws what the attempt ended with, unless that is a connection.
+// Returns the connection, or throws the problem that the attempt ended with.
 NodeConnection Client::Impl::take(Opened opened) {
     if (opened.node)
         return std::move(*opened.node);
@@ -206,7 +205,7 @@ std::vector<Endpoint> Client::Impl::resolve(const Target& target, Deadline deadl
     try {
         return resolver_.resolve(target.host, target.port, deadline);
     } catch (const Interrupted&) {
-        throw ConnectionLost("connecting was given up");
+        throw ConnectionLost("connecting was cancelled");
     } catch (const Error& error) {
         throw Unreachable(fmt::format("the name {} does not resolve to an address: {}", target.host, error.what()));
     }
@@ -253,7 +252,7 @@ void Client::Impl::Opened::set_problem() {
     }
 }
 
-// Each address gets an equal share of the time that is left.
+// Each address gets an equal share of the remaining time.
 asio::awaitable<std::unique_ptr<NodeConnection>> Client::Impl::open(Target target, std::vector<Endpoint> endpoints,
                                                                     Pins pins, Deadline deadline) {
     std::vector<Attempt> attempts;
@@ -286,7 +285,7 @@ asio::awaitable<error_code> Client::Impl::open_tcp(std::shared_ptr<Link> link, E
         Fd fd = open_tcp_socket(endpoint.family());
         link->socket().assign(address.protocol(), fd.get());
         fd.release();
-    } catch (const SystemError& problem) { // no IPv6 here
+    } catch (const SystemError& problem) { // for instance, there is no IPv6
         co_return error_code(problem.error_number(), boost::system::system_category());
     }
     co_await link->socket().async_connect(address, asio::redirect_error(asio::use_awaitable, error));

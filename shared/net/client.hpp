@@ -13,19 +13,19 @@
 
 namespace waggle::net {
 
-// The node could not be reached: no address, refused, no answer.
+// The node could not be reached: no address, connection refused, no answer.
 class Unreachable : public Error {
 public:
     using Error::Error;
 };
 
-// Something took the connection and closed it at once, or without a word: a node that is flooded does so.
+// The peer accepted the connection and closed it at once, or without a message, as a flooded node does.
 class TurnedAway : public Unreachable {
 public:
     using Unreachable::Unreachable;
 };
 
-// The node showed a key that is not pinned. Nothing was signed or sent.
+// The node presented a key that is not pinned. Nothing was signed or sent.
 class WrongHostKey : public Error {
 public:
     WrongHostKey(const std::string& message, ssh::PublicKey observed) : Error(message), observed_(observed) {}
@@ -42,23 +42,24 @@ struct NodeConnection {
     protocol::Exporter exporter;
 };
 
-// Makes connections; all their I/O is on one thread. Its destructor breaks those that are left.
+// Makes connections, with all their I/O on one thread. The destructor breaks the remaining ones.
 class Client {
 public:
     explicit Client(KeepAlive keep_alive = {});
     ~Client();
 
-    // TCP (all addresses of the name), TLS 1.3, pin, WebSocket, by `deadline`. The first message to receive is then the
-    // challenge. Throws Unreachable (also for no answer in time), WrongHostKey, or ConnectionLost after abort_all.
+    // Connects by TCP (all addresses of the name) and TLS 1.3, checks the pin, and opens the WebSocket, all by
+    // `deadline`. The first message to receive is then the challenge. Throws Unreachable (also for no answer in time),
+    // WrongHostKey, or ConnectionLost after abort_all.
     NodeConnection connect(const std::string& host, std::uint16_t port, const std::vector<ssh::PublicKey>& pins,
                            Deadline deadline);
 
-    // The same over a stream socket that leads to the node, such as a child's; `host` and `port` are for messages.
+    // Does the same over a stream socket that leads to the node, such as a child's. `host` and `port` are for messages.
     NodeConnection connect_over(Fd socket, const std::string& host, std::uint16_t port,
                                 const std::vector<ssh::PublicKey>& pins, Deadline deadline);
 
-    // Breaks every connection and every connect under way (ConnectionLost), and those that are tried later; from any
-    // thread.
+    // Breaks every connection and every connect under way (ConnectionLost), and every later connect. May be called from
+    // any thread.
     void abort_all() noexcept;
 
 private:

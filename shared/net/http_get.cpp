@@ -22,7 +22,7 @@
 namespace waggle::net {
 namespace {
 
-// Longer than any status line there is; what a server says before the end of its first line is not kept beyond.
+// Longer than any real status line. No more than this is kept of an answer before the end of its first line.
 constexpr size_t max_status_line_bytes = 8 << 10;
 constexpr auto system_authorities = "/etc/ssl/certs/ca-certificates.crt"; // NixOS, Debian
 
@@ -68,7 +68,7 @@ Fd connect_to(const Endpoint& endpoint, Deadline deadline) {
     return fd;
 }
 
-// The first address that takes the connection: "localhost" has two, and servers often listen on one.
+// Connects to the first address that accepts: "localhost" has two, and servers often listen on only one.
 Fd connect_to_host(const HttpUrl& url, Deadline deadline) {
     Resolver resolver;
     std::string problem;
@@ -88,7 +88,7 @@ struct FreeTls {
     void operator()(SSL* tls) const { SSL_free(tls); }
 };
 
-// TLS over a socket that does not block.
+// TLS over a non-blocking socket.
 class Tls {
 public:
     Tls(int fd, const HttpGet& get, Deadline deadline) : fd_(fd), context_(SSL_CTX_new(TLS_client_method())) {
@@ -96,13 +96,13 @@ public:
             throw Error("no memory for TLS");
         SSL_CTX_set_min_proto_version(context_.get(), TLS1_2_VERSION);
         SSL_CTX_set_default_verify_paths(context_.get());
-        // Where OpenSSL was built to look elsewhere. Fails where the file is not.
+        // For an OpenSSL that was built to look elsewhere. A missing file is ignored.
         SSL_CTX_load_verify_locations(context_.get(), system_authorities, nullptr);
         SSL_CTX_set_verify(context_.get(), get.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
         tls_.reset(SSL_new(context_.get()));
         if (!tls_ || SSL_set_fd(tls_.get(), fd) != 1)
             throw Error("no memory for TLS");
-        // A name in the certificate may be an address, too; the server chooses by names only.
+        // The certificate may name an address instead of a host; the server selects its certificate by host name only.
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), get.url.host.c_str()) != 1) {
             SSL_set1_host(tls_.get(), get.url.host.c_str());
             std::string name = get.url.host; // SSL_set_tlsext_host_name is a macro with a C cast
@@ -120,7 +120,7 @@ public:
     }
 
 private:
-    // 0: the server has closed the connection.
+    // Returns 0 if the server has closed the connection.
     template <class Step>
     int step(Step step, Deadline deadline) {
         while (true) {
@@ -215,7 +215,7 @@ HttpUrl HttpUrl::parse(std::string_view text) {
         throw fail("names no host");
     if (!authority.empty()) {
         if (authority[0] != ':' || !whole_number(authority.substr(1), url.port))
-            throw fail("has a port that is none");
+            throw fail("has an invalid port");
     }
     return url;
 }

@@ -7,7 +7,7 @@
 namespace waggle::net {
 namespace {
 
-constexpr size_t first_read_bytes = 1024;    // until a frame's header tells how much there is
+constexpr size_t first_read_bytes = 1024;    // until a frame's header shows how much there is
 constexpr size_t write_buffer_bytes = 65536; // Beast's default of 4 KiB halves the throughput
 
 } // namespace
@@ -32,7 +32,7 @@ void Link::close_at(Deadline deadline) {
     deadline_passed_ = false;
     timer_.expires_at(deadline);
     timer_.async_wait([self = shared_from_this()](const error_code& error) {
-        bool rearmed = self->timer_.expiry() > Clock::now(); // after this wait was over already
+        bool rearmed = self->timer_.expiry() > Clock::now(); // after this wait had already ended
         if (error || rearmed)
             return;
         self->deadline_passed_ = true;
@@ -97,7 +97,7 @@ void Link::start(size_t max_message_bytes) {
     asio::co_spawn(io_->context(), read_messages(shared_from_this()), asio::detached);
 }
 
-// The mailbox is locked, on whichever thread.
+// Called on any thread, with the mailbox locked.
 void Link::ask(Mailbox::Task task) {
     asio::post(io_->context(), [self = shared_from_this(), task] {
         if (task == Mailbox::Task::close) {
@@ -105,7 +105,7 @@ void Link::ask(Mailbox::Task task) {
         } else if (task == Mailbox::Task::write) {
             asio::co_spawn(self->io_->context(), self->write_messages(self), asio::detached);
         } else {
-            self->last_heard_ = Clock::now(); // whoever does not listen hears no silence
+            self->last_heard_ = Clock::now(); // a pause in reading is not the peer's silence
             asio::co_spawn(self->io_->context(), self->read_messages(self), asio::detached);
         }
     });
@@ -153,7 +153,7 @@ void Link::end(const error_code& error) {
         mailbox_.end_orderly();
         close_socket();
     } else if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) {
-        lose(fmt::format("{} closed the connection in the middle of something", peer_));
+        lose(fmt::format("{} closed the connection in the middle of a message", peer_));
     } else {
         lose(fmt::format("the connection with {} was lost: {}", peer_, error.message()));
     }
@@ -183,14 +183,14 @@ void Link::tick() {
     auto now = Clock::now();
     auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
     if (!mailbox_.reading())
-        last_heard_ = now; // also for the moment from when reading is asked for until it begins
+        last_heard_ = now; // also from a request to read until reading begins
     else if (now - last_heard_ > keep_alive_.silence)
         return lose(fmt::format("no sign of life from {} for {} s", peer_, seconds(keep_alive_.silence)));
     if (writing_since_ && now - *writing_since_ > keep_alive_.stall)
-        return lose(fmt::format("{} has not taken a message in {} s", peer_, seconds(keep_alive_.stall)));
+        return lose(fmt::format("{} has not read a message in {} s", peer_, seconds(keep_alive_.stall)));
     if (!writing_since_ && !pong_under_way_ && now - last_said_ >= keep_alive_.tick) {
         pong_under_way_ = true;
-        stream_.async_pong({}, [self = shared_from_this()](const error_code&) { // an error shows in the reads, too
+        stream_.async_pong({}, [self = shared_from_this()](const error_code&) { // an error also shows in the reads
             self->pong_under_way_ = false;
             self->last_said_ = Clock::now();
         });

@@ -19,7 +19,7 @@ public:
 
     asio::io_context& context() { return context_; }
     asio::io_context::executor_type executor() { return context_.get_executor(); }
-    // The thread ends when nothing is left to do, and is joined.
+    // Lets the thread end when nothing is left to do, and joins it.
     void finish();
 
 private:
@@ -28,17 +28,17 @@ private:
     std::thread thread_;
 };
 
-// One connection, WebSocket over TLS over TCP. It is made by coroutines on the I/O thread; after start() the I/O thread
-// serves its mailbox, and other threads use that.
+// One connection: WebSocket over TLS over TCP. Coroutines on the I/O thread set it up. After start() the I/O thread
+// serves its mailbox, which other threads use.
 class Link : public std::enable_shared_from_this<Link> {
 public:
     Link(std::shared_ptr<IoThread> io, asio::ssl::context& tls, KeepAlive keep_alive);
 
-    // For the I/O thread, before start(). Coroutines throw system_error.
+    // For the I/O thread, before start(). The coroutines throw system_error.
     StreamSocket& socket() { return stream_.next_layer().next_layer(); }
     SSL* tls() { return stream_.next_layer().native_handle(); }
     void set_peer(std::string peer) { peer_ = std::move(peer); }
-    // Closes the socket then, unless this is called again or start()ed before.
+    // Closes the socket at `deadline`, unless close_at() or start() is called before.
     void close_at(Deadline deadline);
     bool deadline_passed() const { return deadline_passed_; }
     asio::awaitable<void> accept_tls();
@@ -49,7 +49,7 @@ public:
     asio::awaitable<void> write_message(std::string message);
     asio::awaitable<void> close();
 
-    // For the I/O thread: the connection is made, the mailbox is served from now on.
+    // For the I/O thread. The connection is set up, and the mailbox is served from here on.
     void start(size_t max_message_bytes);
 
     // For any thread.
@@ -69,10 +69,10 @@ private:
     void arm();
     void tick();
 
-    const std::shared_ptr<IoThread> io_; // first: what is below needs its io_context to the end
+    const std::shared_ptr<IoThread> io_; // first, because the members below need its io_context to the end
     const KeepAlive keep_alive_;
     WebSocket stream_;
-    asio::steady_timer timer_; // deadline until start(), then the ticks
+    asio::steady_timer timer_; // the deadline until start(), then the ticks
     std::string peer_;
     bool deadline_passed_ = false;
     bool closed_ = false;
@@ -83,7 +83,7 @@ private:
     Mailbox mailbox_;
 };
 
-// The owner's end: breaks the link when it goes.
+// The owner's end. Its destructor breaks the link.
 class LinkConnection : public Connection {
 public:
     explicit LinkConnection(std::shared_ptr<Link> link) : link_(std::move(link)) {}

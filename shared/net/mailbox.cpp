@@ -26,7 +26,7 @@ void Mailbox::Queue::clear() {
 void Mailbox::send(std::string message, Deadline deadline) {
     std::unique_lock lock(mutex_);
     if (!changed_.wait_until(lock, deadline, [&] { return ended() || finishing_ || !outgoing_.full(); }))
-        throw TimedOut("the peer does not take what is sent to it");
+        throw TimedOut("the peer does not read what is sent to it");
     if (ended() || finishing_)
         throw_lost();
     outgoing_.push(std::move(message));
@@ -69,7 +69,7 @@ void Mailbox::abort() noexcept {
     incoming_.clear();
     if (ended())
         return;
-    end(State::lost, "this side has given the connection up");
+    end(State::lost, "this side has aborted the connection");
     ask_(Task::close);
 }
 

@@ -13,11 +13,11 @@
 
 namespace waggle::net {
 
-// The messages of one connection between the threads that block on them and the I/O thread. Both queues are bounded:
-// a full one holds the sender back, or makes the I/O thread stop reading, and then TCP holds the peer back.
+// Passes the messages of one connection between the threads that block on them and the I/O thread. Both queues are
+// bounded: a full one blocks the sender, or makes the I/O thread stop reading, and then TCP blocks the peer.
 class Mailbox {
 public:
-    // What the I/O thread is asked to do. Asked for with the mailbox locked: the function must only pass it on.
+    // A request to the I/O thread. It is made with the mailbox locked, so the function must only pass it on.
     enum class Task { read, write, close };
 
     static constexpr size_t max_queued_messages = 16;   // in each direction
@@ -25,21 +25,21 @@ public:
 
     explicit Mailbox(std::function<void(Task)> ask) : ask_(std::move(ask)) {}
 
-    // For callers; what Connection promises.
+    // For callers, with the promises of Connection.
     void send(std::string message, Deadline deadline);
     std::optional<std::string> receive(Deadline deadline);
     void finish(Deadline deadline) noexcept;
     void abort() noexcept;
 
-    // For the I/O thread, which begins with reading.
-    // False: full, stop reading; Task::read comes when there is room again.
+    // For the I/O thread, which begins by reading. Returns false if the queue is full: stop reading until Task::read,
+    // which comes when there is room again.
     bool deliver(std::string message);
     bool reading() const; // not stopped by deliver
     struct Next {
         std::optional<std::string> message; // to be written
-        bool close = false;                 // nothing is left: close in an orderly way
+        bool close = false;                 // nothing is left: close gracefully
     };
-    // Neither: stop writing; Task::write comes when there is something.
+    // Returns neither if there is nothing to write: stop writing until Task::write comes.
     Next next();
     void end_orderly();              // the peer has closed, or agreed to close
     void lose(std::string_view why); // a sentence
@@ -58,7 +58,7 @@ private:
     enum class State { open, closed, lost };
 
     bool ended() const { return state_ != State::open; }
-    void end(State state, std::string_view why); // with the mutex held
+    void end(State state, std::string_view why); // requires the mutex
     [[noreturn]] void throw_lost() const;
 
     const std::function<void(Task)> ask_;

@@ -7,7 +7,7 @@
 namespace waggle::net {
 namespace {
 
-// The first (oldest) connection of the source that has most; null where there is none.
+// Returns the first (oldest) connection of the source that has the most; null if there is none.
 const Unproven* oldest_of_most(const std::vector<const Unproven*>& from) {
     std::map<std::string_view, size_t> counts;
     size_t most = 0;
@@ -40,7 +40,7 @@ Room make_room(std::span<const Unproven> unproven, size_t sessions, const std::s
         leaves = oldest_of_most(staying);
     else
         return room;
-    if (leaves == nullptr) // all places are taken by sessions
+    if (leaves == nullptr) // sessions take all places
         return {.admitted = false, .leaves = {}};
     room.leaves.push_back({leaves->id, std::max(now, leaves->began + limits.lifetime)});
 

@@ -10,24 +10,24 @@
 
 namespace waggle::net {
 
-using ConnectionId = std::uint64_t; // grows: the greater, the younger
+using ConnectionId = std::uint64_t; // increasing: the greater, the younger
 
-// A connection that has not proven whose it is yet.
+// A connection that has not proved its identity yet.
 struct Unproven {
     ConnectionId id = 0;
     std::string source;
     std::chrono::steady_clock::time_point began;
-    bool leaving = false; // has made room for another, and its time runs out
+    bool leaving = false; // makes room for another, and is closed when its time is over
 };
 
 struct PlaceLimits {
-    size_t connections = 0;             // in all, sessions too
+    size_t connections = 0;             // in total, including sessions
     size_t per_source = 0;              // unproven ones
-    size_t leaving = 0;                 // unproven ones that wait for the end of their time, besides
-    std::chrono::milliseconds lifetime; // each is given for its proof, before it makes room
+    size_t leaving = 0;                 // unproven ones that wait for the end of their time, in addition
+    std::chrono::milliseconds lifetime; // that each gets for its proof before it must make room
 };
 
-// Which connections make room for a newcomer, and when.
+// Which connections make room for a new one, and when.
 struct Room {
     struct Leave {
         ConnectionId id = 0;
@@ -37,13 +37,14 @@ struct Room {
     std::vector<Leave> leaves;
 };
 
-// Whoever is there the longest without a proof makes room: of the newcomer's source where that has its share already,
-// else of the source that has most. So silent connections keep nobody out, from whatever source, and each has a time in
-// which nobody can push it out, as long as its source has no more than others. `unproven` is ordered by id.
+// The oldest unproven connection makes room: of the new connection's source if that source has reached its limit,
+// otherwise of the source that has the most. So silent connections, from whatever source, keep no other connection out.
+// Each has a time in which no other connection can displace it, as long as its source has no more connections than
+// other sources. `unproven` is ordered by id.
 Room make_room(std::span<const Unproven> unproven, size_t sessions, const std::string& newcomer,
                const PlaceLimits& limits, std::chrono::steady_clock::time_point now);
 
-// The oldest connection of the source that has most of them, if that has more than `source` has.
+// Returns the oldest connection of the source that has the most, if that source has more than `source` has.
 std::optional<ConnectionId> oldest_of_the_greediest(std::span<const Unproven> unproven, const std::string& source);
 
 } // namespace waggle::net

@@ -37,7 +37,7 @@ Answer look_up(const std::string& host, std::uint16_t port, int flags) {
 } // namespace
 
 struct Resolver::Lookup {
-    bool done = false; // under the resolver's mutex, as `answer`
+    bool done = false; // guarded by the resolver's mutex, as is `answer`
     Answer answer;
     std::thread thread;
 };
@@ -48,7 +48,7 @@ Resolver::~Resolver() {
 }
 
 std::vector<Endpoint> Resolver::resolve(const std::string& host, std::uint16_t port, Deadline deadline) {
-    Answer numeric = look_up(host, port, AI_NUMERICHOST); // asks nobody
+    Answer numeric = look_up(host, port, AI_NUMERICHOST); // sends no query
     if (!numeric.endpoints.empty())
         return numeric.endpoints;
 
@@ -69,7 +69,7 @@ std::vector<Endpoint> Resolver::resolve(const std::string& host, std::uint16_t p
     }
     bool woken = changed_.wait_until(lock, deadline, [&] { return lookup->done || cancelled_; });
     if (cancelled_)
-        throw Interrupted("it was given up");
+        throw Interrupted("it was cancelled");
     if (!woken)
         throw TimedOut("the name service did not answer");
     if (lookup->answer.endpoints.empty())
@@ -83,7 +83,7 @@ void Resolver::cancel_all() noexcept {
     changed_.notify_all();
 }
 
-// With the mutex held: a thread whose lookup is done does not need it any more.
+// Requires the mutex, which a thread does not need any more once its lookup is done.
 void Resolver::join_finished() {
     std::erase_if(lookups_, [](const std::shared_ptr<Lookup>& lookup) {
         if (lookup->done)

@@ -13,8 +13,8 @@
 
 namespace waggle::net {
 
-// Looks host names up with deadlines. getaddrinfo(3) has none, so each call has a thread, which the destructor joins:
-// it may wait as long as the system's resolver does.
+// Looks up host names with deadlines. getaddrinfo(3) has none, so each call has its own thread. The destructor joins
+// these threads: it may wait as long as the system's resolver does.
 class Resolver {
 public:
     Resolver() = default;
@@ -22,10 +22,11 @@ public:
     Resolver& operator=(const Resolver&) = delete;
     ~Resolver();
 
-    // At least one. Throws Error with the resolver's reason, TimedOut, or Interrupted after cancel_all().
+    // Returns at least one address. Throws Error with the resolver's reason, TimedOut, or Interrupted after
+    // cancel_all().
     std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, Deadline deadline);
 
-    // Wakes every resolve(), this one's and all later ones.
+    // Wakes every resolve() that is waiting, and all later ones.
     void cancel_all() noexcept;
 
 private:

@@ -23,11 +23,11 @@
 namespace waggle::net {
 namespace {
 
-// While no further connection can be accepted (too many open files), the next try comes after this.
+// If no connection can be accepted (too many open files), the next attempt comes after this pause.
 constexpr std::chrono::seconds accept_pause{1};
 
-// Connections without a session that have begun a handshake, for each place: some of them make room, but have time
-// left.
+// How many connections without a session may have begun a handshake, for each place. Some of them make room but have
+// time left.
 constexpr size_t talking_per_place = 2;
 
 using Judgement = std::variant<protocol::Refused, Session>;
@@ -37,7 +37,7 @@ protocol::Refused refusal(const std::string& peer, std::string code, std::string
     return {std::move(code), std::move(message)};
 }
 
-// Whether the hello opens a session (which then has no connection yet).
+// Decides whether the hello opens a session (which then has no connection yet).
 Judgement judge(const std::string& hello, const protocol::SessionExpectation& expected, const std::string& peer) {
     try {
         protocol::VerifiedHello verified = protocol::verify_hello(hello);
@@ -52,7 +52,7 @@ Judgement judge(const std::string& hello, const protocol::SessionExpectation& ex
 
 } // namespace
 
-// A connection that has not sent a byte yet: it costs a socket, and no TLS.
+// A connection that has not sent a byte yet. It costs a socket, and no TLS.
 class Silent : public std::enable_shared_from_this<Silent> {
 public:
     Silent(asio::io_context& context, Accepted& accepted) : socket_(context), timer_(context) {
@@ -63,7 +63,7 @@ public:
 
     StreamSocket& socket() { return socket_; }
 
-    // Closes the socket then, unless the socket has moved on or this is called again before.
+    // Closes the socket at `deadline`, unless the socket was taken or this is called again before.
     void close_at(Deadline deadline) {
         timer_.expires_at(deadline);
         timer_.async_wait([self = shared_from_this()](const error_code& error) {
@@ -77,12 +77,12 @@ public:
         socket_.close(ignored);
     }
     Deadline deadline() const { return timer_.expiry(); }
-    // Whether a byte is there to be read: not so where the peer has closed.
+    // Whether a byte is ready to be read. False if the peer has closed.
     bool has_spoken() {
         char byte = 0;
         return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
     }
-    // Ends the waiting for the deadline.
+    // Also cancels the deadline.
     StreamSocket take_socket() {
         timer_.cancel();
         return std::move(socket_);
@@ -93,7 +93,7 @@ private:
     asio::steady_timer timer_;
 };
 
-// Everything but the handlers is on the I/O thread.
+// Everything but the handlers runs on the I/O thread.
 class Server::Impl {
 public:
     Impl(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy,
@@ -108,12 +108,12 @@ private:
         asio::steady_timer pause;
     };
     struct Connected {
-        std::shared_ptr<Silent> silent; // until it has sent something
+        std::shared_ptr<Silent> silent; // until the peer has sent something
         std::shared_ptr<Link> link;     // from then on
         std::string source;
         std::chrono::steady_clock::time_point began;
         std::thread session;  // once there is one
-        bool leaving = false; // has made room for another
+        bool leaving = false; // makes room for another
 
         void close_at(Deadline deadline) const { silent ? silent->close_at(deadline) : link->close_at(deadline); }
         void abort() const { silent ? silent->close() : link->mailbox().abort(); }
@@ -196,7 +196,7 @@ asio::awaitable<void> Server::Impl::watch(Door& door) {
     }
 }
 
-// False: it cannot be done now, and would fail again at once.
+// Returns false if accepting fails and would fail again at once.
 bool Server::Impl::accept_one(Door& door) {
     Accepted accepted = accept_from(door.acceptor.native_handle());
     if (accepted.problem != 0) {
@@ -230,7 +230,7 @@ void Server::Impl::admit(Accepted accepted) {
     asio::co_spawn(io_->context(), serve(id, std::move(silent), std::move(peer)), asio::detached);
 }
 
-// False: there is none.
+// Returns false if there is no room.
 bool Server::Impl::make_room_for(const std::string& source) {
     const PlaceLimits limits{options_.max_connections, options_.max_connections_per_address, options_.max_leaving,
                              options_.least_lifetime};
@@ -253,7 +253,8 @@ std::vector<Unproven> Server::Impl::unproven(bool with_silent) const {
     return found;
 }
 
-// The connection has sent something. Null: there are too many of those that did, and its source has as many as others.
+// Makes the link of a connection that has sent something. Returns null if there are too many such connections and no
+// source has more of them than its own.
 std::shared_ptr<Link> Server::Impl::make_link(Id id, const std::string& peer) {
     Connected& connected = connected_.at(id);
     const std::vector<Unproven> talking = unproven(false);
@@ -280,7 +281,7 @@ asio::awaitable<void> Server::Impl::serve(Id id, std::shared_ptr<Silent> silent,
     if (!error && !stopping_ && silent->socket().is_open() && silent->has_spoken())
         link = make_link(id, peer);
     if (!link) {
-        spdlog::debug("dropped {}: it has said nothing in time, or others have said more", peer);
+        spdlog::debug("dropped {}: it sent nothing in time, or other connections sent more", peer);
         silent->close();
         forget(id);
         co_return;
@@ -291,7 +292,7 @@ asio::awaitable<void> Server::Impl::serve(Id id, std::shared_ptr<Silent> silent,
         forget(id);
 }
 
-// Whether it has become a session.
+// Returns whether it has become a session.
 asio::awaitable<bool> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
     bool in_session = false;
     try {
@@ -315,7 +316,7 @@ asio::awaitable<bool> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
         }
     } catch (const std::exception& error) {
         spdlog::debug("dropped {}: {}", link->peer(),
-                      link->deadline_passed() ? "it has not said hello in time" : error.what());
+                      link->deadline_passed() ? "it did not send its hello in time" : error.what());
     }
     co_return in_session;
 }
@@ -325,7 +326,7 @@ protocol::Refused Server::Impl::busy() const {
                                 options_.max_sessions)};
 }
 
-// False: there are too many.
+// Returns false if there are too many sessions.
 bool Server::Impl::begin_session(Id id, std::shared_ptr<Link> link, Session session) {
     auto sessions = std::ranges::count_if(connected_, [](const auto& it) { return it.second.session.joinable(); });
     if (stopping_ || static_cast<size_t>(sessions) >= options_.max_sessions)
@@ -363,11 +364,11 @@ void Server::Impl::forget(Id id) {
     bool had_session = found->second.session.joinable();
     found->second.abort();
     if (had_session)
-        found->second.session.join(); // it has posted this as its last act
+        found->second.session.join(); // posting this was its last act
     connected_.erase(found);
 #ifdef __GLIBC__
     if (had_session && connected_.empty())
-        malloc_trim(0); // an idle agent is a small one
+        malloc_trim(0); // keeps an idle agent small
 #endif
 }
 

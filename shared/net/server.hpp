@@ -17,7 +17,7 @@ namespace waggle::net {
 struct ServerOptions {
     std::vector<std::string> listen;               // addresses, or names of interfaces
     std::uint16_t port = 9244;                     // 0: any free one (tests)
-    size_t max_connections = 64;                   // in all; when full, the oldest without a session makes room
+    size_t max_connections = 64;                   // in total; when full, the oldest without a session makes room
     size_t max_connections_per_address = 8;        // without a session; an IPv4 address or an IPv6 network of 64 bits
     size_t max_sessions = 8;                       // authenticated ones; each has a thread
     size_t max_leaving = 448;                      // that make room, but have some of least_lifetime left
@@ -26,11 +26,11 @@ struct ServerOptions {
     KeepAlive keep_alive;
 };
 
-// Who may open a session.
+// Defines who may open a session.
 struct SessionPolicy {
     std::string hive;
     std::string node;
-    std::function<std::vector<ssh::PublicKey>()> operators; // asked at every hello, on the I/O thread
+    std::function<std::vector<ssh::PublicKey>()> operators; // called at every hello, on the I/O thread
 };
 
 // An operator's session, admitted by protocol::admit_hello.
@@ -39,19 +39,19 @@ struct Session {
     ssh::PublicKey operator_key;
     Time hello_time;
     int version = 0;
-    protocol::Exporter exporter{}; // of its TLS session
+    protocol::Exporter exporter{}; // of the TLS session
 };
 
-// TLS 1.3 WebSocket server that proves itself with an SSH host key (no resumption, ALPN waggle/1) and lets only
-// operators further than the challenge. One I/O thread; each session's handler runs on a thread of its own, at most
-// max_sessions.
+// A TLS 1.3 WebSocket server that proves its identity with an SSH host key (no resumption, ALPN waggle/1) and lets only
+// operators past the challenge. There is one I/O thread. Each session's handler runs on a thread of its own, with at
+// most max_sessions of them.
 class Server {
 public:
     using Handler = std::function<void(Session)>; // exceptions are logged
 
-    // Listens when it returns. Throws Error naming the address that cannot be listened on.
+    // Listens when it returns. Throws Error, naming the address that it cannot listen on.
     Server(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler);
-    // The same on sockets that listen already; options.listen and port do not count.
+    // Does the same with sockets that listen already; options.listen and port are ignored.
     Server(std::vector<Listener> listeners, ServerOptions options, const ssh::PrivateKey& host_key,
            SessionPolicy policy, Handler handler);
     // Stops accepting, breaks all connections, joins all threads.

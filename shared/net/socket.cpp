@@ -37,7 +37,7 @@ void set_option(const Fd& fd, int level, int option, int value, const char* what
         throw SystemError(what);
 }
 
-// A peer that is gone is an error of the write, not a signal. (On Linux, Asio says so in each write.)
+// Makes writing to a closed peer an error instead of a signal. (On Linux, Asio requests this in each write.)
 void raise_no_sigpipe(const Fd& fd) {
 #ifdef SO_NOSIGPIPE
     set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1, "setting SO_NOSIGPIPE");
@@ -64,7 +64,7 @@ Endpoint any_address(int family, std::uint16_t port) {
     return endpoint;
 }
 
-// nullopt: `entry` is not an address in numbers.
+// Returns nullopt if `entry` is not a numeric address.
 std::optional<Endpoint> parse_address(const std::string& entry, std::uint16_t port) {
     addrinfo hints{};
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
@@ -133,7 +133,7 @@ bool is_any_address(const Endpoint& endpoint) {
     return IN6_IS_ADDR_UNSPECIFIED(&address.sin6_addr);
 }
 
-// "::" is an IPv4 socket where the kernel has no IPv6.
+// Without IPv6 in the kernel, "::" is an IPv4 socket.
 bool fits(const Listener& listener, const std::string& entry, std::uint16_t port) {
     if (listener.endpoint.port() != port)
         return false;
@@ -146,7 +146,7 @@ bool fits(const Listener& listener, const std::string& entry, std::uint16_t port
     return listener.endpoint.address() == address->address() || (any_ipv6 && is_any_address(listener.endpoint));
 }
 
-// "" for all.
+// Returns "" for all interfaces.
 std::string bound_interface(const Fd& fd) {
 #ifdef SO_BINDTODEVICE
     std::array<char, IF_NAMESIZE> name{};
@@ -163,7 +163,7 @@ bool is_ipv6_missing(const SystemError& error) {
     return error.error_number() == EAFNOSUPPORT || error.error_number() == EADDRNOTAVAIL;
 }
 
-// "::" also where the kernel has no IPv6: then every IPv4 address.
+// Also opens "::" if the kernel has no IPv6: it then stands for every IPv4 address.
 Listener open_listener_or_ipv4(const Wanted& wanted) {
     const bool any = wanted.endpoint.family() == AF_INET6 && is_any_address(wanted.endpoint);
     try {
@@ -287,7 +287,7 @@ std::optional<Listener> take_listener(Fd fd, const std::vector<std::string>& ent
 Fd hold_port(std::uint16_t port) {
     const auto bind_any = [port](int family) {
         Fd fd = open_tcp_socket(family);
-        // No SO_REUSEADDR, with which others could bind as long as this does not listen.
+        // Not SO_REUSEADDR, with which others could bind while this socket does not listen.
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "setting SO_REUSEPORT");
         if (family == AF_INET6)
             set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0, "setting IPV6_V6ONLY");
@@ -320,7 +320,7 @@ Accepted accept_from(int listening_fd) {
         raise_no_sigpipe(accepted.fd);
         return accepted;
     }
-    switch (errno) { // those that take the whole process's or machine's resources; all others concern one connection
+    switch (errno) { // these exhaust the resources of the process or machine; all others concern one connection
     case EMFILE:
     case ENFILE:
     case ENOBUFS:

@@ -18,13 +18,13 @@ struct Endpoint {
 
     int family() const { return storage.ss_family; }
     std::uint16_t port() const;
-    std::string address() const;   // "10.83.1.2", "2001:db8::7"; an IPv4 address within IPv6 reads as IPv4
+    std::string address() const;   // "10.83.1.2", "2001:db8::7"; an IPv4-mapped address reads as IPv4
     std::string to_string() const; // "10.83.1.2:9244", "[2001:db8::7]:9244"
-    // What limits count together: an IPv4 address, or an IPv6 network of 64 bits, because one host may have all of it.
+    // The unit that limits count: an IPv4 address, or an IPv6 network of 64 bits, because one host may own all of it.
     std::string source() const;
 };
 
-// A TCP socket that does not block and is closed on exec. (Asio's own are inherited by child processes.)
+// Opens a non-blocking TCP socket that is closed on exec. (Child processes inherit Asio's own sockets.)
 Fd open_tcp_socket(int family);
 
 struct Listener {
@@ -33,28 +33,28 @@ struct Listener {
     std::string interface = {}; // empty: all
 };
 
-// Listens on each entry: an address ("::" is IPv4 too, unless an IPv4 address is listed), or the name of an interface
-// (Linux). Addresses need not exist yet (Linux). Throws Error naming the entry that cannot be listened on.
+// Listens on each entry: an address ("::" includes IPv4, unless an IPv4 address is listed), or the name of an interface
+// (Linux). Addresses need not exist yet (Linux). Throws Error, naming the entry that it cannot listen on.
 std::vector<Listener> listen_on(const std::vector<std::string>& entries, std::uint16_t port);
 
-// Whether other sockets of this user that say so, too, may be bound to the same port (socket(7), SO_REUSEPORT).
+// Whether other sockets of this user that also allow it may be bound to the same port (socket(7), SO_REUSEPORT).
 enum class Sharing { none, same_user };
-// Opens what is missing in `listeners`. What was opened before an error stays there.
+// Opens what is missing in `listeners`. Listeners opened before an error stay there.
 void listen_on(const std::vector<std::string>& entries, std::uint16_t port, Sharing sharing,
                std::vector<Listener>& listeners);
 
-// A socket that another process has opened, as a listener on one of the entries; nullopt, and it is closed, when it is
-// none.
+// Wraps a socket that another process has opened as a listener on one of the entries. Closes it and returns nullopt if
+// it is none.
 std::optional<Listener> take_listener(Fd fd, const std::vector<std::string>& entries, std::uint16_t port);
 
-// Takes the port without listening on it, so that no process of another user gets it while sockets that listen are
-// replaced by others, all of them with Sharing::same_user. Throws SystemError when another process has the port.
+// Takes the port without listening on it, so that no process of another user gets it while listening sockets are
+// replaced by others, all of them with Sharing::same_user. Throws SystemError if another process has the port.
 Fd hold_port(std::uint16_t port);
 
 struct Accepted {
-    Fd fd; // none: nobody waits any more, or there was a problem
+    Fd fd; // empty: no client is waiting any more, or there was a problem
     Endpoint peer;
-    int problem = 0; // errno (too many open files, no memory): the same will happen again at once
+    int problem = 0; // errno (too many open files, no memory): the next call would fail in the same way
 };
 
 Accepted accept_from(int listening_fd);

@@ -24,7 +24,7 @@ struct Free {
     }
 };
 
-// The list as ALPN writes it: each name with its length before it.
+// The list in ALPN's format: each name with its length before it.
 constexpr std::array<unsigned char, 9> alpn_list = {8, 'w', 'a', 'g', 'g', 'l', 'e', '/', '1'};
 
 [[noreturn]] void fail(std::string_view what) {
@@ -38,7 +38,7 @@ void require(bool ok, const char* what) {
         fail(what);
 }
 
-// Nobody looks at names or dates: only the key counts (RFC 5280 section 4.1.2.5 has the date for "no end").
+// Names and dates are not checked, only the key counts (RFC 5280 section 4.1.2.5 has the date for "no end").
 std::unique_ptr<X509, Free<X509_free>> make_certificate(const ssh::PrivateKey& key) {
     std::unique_ptr<X509, Free<X509_free>> certificate(X509_new());
     require(certificate != nullptr, "making a certificate");
@@ -82,7 +82,7 @@ TlsContext make_context(const SSL_METHOD* method) {
     SSL_CTX* tls = context.get();
     SSL_CTX_set_options(tls, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS); // 34 KiB less for each connection that waits
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS); // saves 34 KiB for each waiting connection
     bool ok = SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_max_proto_version(tls, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set1_sigalgs_list(tls, "ed25519") == 1 && SSL_CTX_set_num_tickets(tls, 0) == 1 &&

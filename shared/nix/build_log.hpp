@@ -9,24 +9,23 @@
 
 namespace waggle::nix {
 
-// What a daemon tells of while it builds, made into lines for a person: "building '/nix/store/….drv'", and what
-// builders print, each with the name of its derivation before it ("hello> checking for gcc"). Texts are plain
+// Turns the messages that a daemon sends while it builds into lines for a person: "building '/nix/store/….drv'", and
+// the builders' output, each line prefixed with the name of its derivation ("hello> checking for gcc"). Texts are plain
 // (plain_text).
 class BuildLog {
 public:
     using OnLine = std::function<void(std::string_view)>;
     explicit BuildLog(OnLine on_line) : on_line_(std::move(on_line)) {}
 
-    // A message. Nix's errors are kept for errors(), for they are told at the end, too.
+    // Handles a message. Keeps Nix's errors for errors(), because they are also reported at the end.
     void said(std::string_view text);
-    // An activity; its fields, a number as "".
+    // Handles an activity. Its fields hold a number as "".
     void begins(std::uint64_t id, std::uint64_t level, std::uint64_t type, std::string_view text,
                 const std::vector<std::string>& fields);
     void ends(std::uint64_t id) { builders_.erase(id); }
     void result(std::uint64_t id, std::uint64_t type, const std::vector<std::string>& fields);
 
-    // "error: …" as often as there was one, each with its own line feed at its end; the first of them when they are
-    // many.
+    // All "error: …" messages so far, each with its own line feed at its end; only the first ones if there are many.
     const std::string& errors() const { return errors_; }
 
 private:

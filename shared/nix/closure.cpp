@@ -39,7 +39,7 @@ std::map<StorePath, PathInfo> query_reachable(Daemon& daemon, const StorePath& r
 std::vector<PathInfo> query_closure(Daemon& daemon, const StorePath& root) {
     std::map<StorePath, PathInfo> reachable = query_reachable(daemon, root);
 
-    // Kahn's algorithm; the smallest of the paths whose references are all placed comes next.
+    // Kahn's algorithm. The smallest path whose references are all placed comes next.
     std::map<StorePath, size_t> missing_references;
     std::map<StorePath, std::vector<StorePath>> referrers;
     std::priority_queue<StorePath, std::vector<StorePath>, std::greater<>> ready;

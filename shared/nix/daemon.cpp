@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* default_socket = "/nix/var/nix/daemon-socket/socket";
 constexpr size_t frame_bytes = 64 << 10;       // larger ones are not faster (measured)
-constexpr size_t max_missing = 1 << 20;        // paths; of a system with all its tools some 10 000
+constexpr size_t max_missing = 1 << 20;        // paths; a system with all its tools has some 10 000
 constexpr size_t max_requests_in_flight = 128; // small ones: 128 of them fit any pipe
 constexpr std::string_view nar_end("\1\0\0\0\0\0\0\0)\0\0\0\0\0\0\0", 16);
 
@@ -50,8 +50,8 @@ void send_frame(WorkerConnection& connection, std::span<const std::byte> bytes) 
     connection.flush_before_answer();
 }
 
-// Sends the NAR but for its last bytes, which it returns once the source has ended without an error and the size is
-// right: a daemon that has all bytes registers the path, whatever comes or does not come after them.
+// Sends the NAR except for its last bytes, and returns these once the source has ended without an error and the size is
+// right. A daemon that has received all bytes registers the path, whatever follows or fails to follow them.
 std::vector<std::byte> send_all_but_last(WorkerConnection& connection, const PathInfo& info, const NarSource& nar) {
     std::vector<std::byte> held(frame_bytes), next(frame_bytes);
     held.resize(fill(nar, held));
@@ -91,7 +91,7 @@ public:
         connection_.channel().set_watch(std::move(watch));
     }
 
-    // Runs one operation. `what` names it in errors; after any error the connection is closed, because the rest of an
+    // Runs one operation. `what` names it in errors. After any error it closes the connection, because the rest of an
     // answer or of a request may still be under way.
     template <typename Operation>
     auto run(const std::string& what, Operation operation) {
@@ -114,7 +114,7 @@ public:
         }
     }
 
-    // `request(i, writer)` and `answer(i, reader)` for 0 ≤ i < count, many requests ahead of their answers.
+    // Calls `request(i, writer)` and `answer(i, reader)` for 0 ≤ i < count, with many requests ahead of their answers.
     template <typename Request, typename Answer>
     void pipeline(const std::string& what, size_t count, Request request, Answer answer) {
         run(what, [&](WorkerConnection& connection) {
@@ -175,7 +175,7 @@ Daemon Daemon::open_default(std::chrono::milliseconds stall_timeout) {
     Fd fd;
     if (!remote || !*remote)
         fd = connect_if_listening(socket, stall_timeout);
-    if (!fd) // then Nix opens the store itself, or says why it cannot
+    if (!fd) // then Nix opens the store itself, or reports why it cannot
         return spawn({.argv = {"nix-daemon", "--stdio"}, .extra_environment = {}}, stall_timeout);
     return over(std::move(fd), socket, stall_timeout);
 }
@@ -260,7 +260,7 @@ void Daemon::add_to_store_nar(const PathInfo& info, const NarSource& nar, bool r
 
 void Daemon::nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink) {
     impl_->run(fmt::format("reading {} from the store", path.absolute()), [&](WorkerConnection& connection) {
-        // A daemon that fails in the middle of a NAR writes its error into it, so first ask whether the path is there.
+        // A daemon that fails in the middle of a NAR writes its error into it, so first ask whether the path is valid.
         WireWriter request;
         request.op(WorkerOp::is_valid_path);
         request.path(path);
@@ -282,7 +282,8 @@ void Daemon::nar_from_path(const StorePath& path, std::uint64_t nar_size, const 
             tail.erase(0, tail.size() - std::min(tail.size(), nar_end.size()));
             sink(bytes);
         }
-        // A NAR has no length of its own on the wire: what would be read as the next answer if this were not its end?
+        // The wire carries no length of a NAR. If this were not its end, its remaining bytes would be read as the next
+        // answer.
         if (tail != nar_end || connection.channel().has_input())
             throw DaemonError(fmt::format("its NAR does not end after {} bytes", nar_size));
     });
@@ -300,9 +301,9 @@ std::set<StorePath> Daemon::query_will_build(std::span<const StorePath> derivati
         WireReader& reader = connection.reader();
         std::vector<StorePath> to_build = reader.paths(max_missing);
         reader.paths(max_missing); // to be substituted
-        reader.paths(max_missing); // of which nothing is known
-        reader.number();           // bytes to be fetched
-        reader.number();           // and what they unpack to
+        reader.paths(max_missing); // unknown
+        reader.number();           // bytes to download
+        reader.number();           // their size when unpacked
         return std::set<StorePath>(to_build.begin(), to_build.end());
     });
 }

@@ -19,62 +19,63 @@
 namespace waggle::nix {
 
 struct BuildOptions {
-    Deadline deadline;          // builders may be silent for as long
-    const Interrupt& interrupt; // asked for: the build is given up, and the daemon kills its builders
+    Deadline deadline;          // of the build; builders may be silent until then
+    const Interrupt& interrupt; // a request cancels the build, and the daemon kills its builders
     std::function<void(std::string_view)> on_line;
 };
 
-// Fills the buffer with the next bytes of a NAR and says how many; 0 at its end. May throw: nothing is then registered.
+// Fills the buffer with the next bytes of a NAR and returns their number, 0 at its end. May throw; then nothing is
+// registered.
 using NarSource = std::function<size_t(std::span<std::byte>)>;
 using NarSink = std::function<void(std::span<const std::byte>)>;
 
-// Waits for the daemon, which says nothing while it waits itself: for a lock that another process holds, for a disk.
+// How to wait for the daemon, which sends nothing while it waits itself: for a lock of another process, or for a disk.
 struct WaitOptions {
-    const Interrupt* interrupt = nullptr;            // asked for: what waits throws Interrupted
+    const Interrupt* interrupt = nullptr;            // when requested, the wait throws Interrupted
     std::chrono::milliseconds report_after{0};       // without progress
-    std::function<void(const std::string&)> on_wait; // called once for each wait that lasts so long, with what is done
+    std::function<void(const std::string&)> on_wait; // called once for each wait of this length, with the operation
 };
 
-// One connection to a Nix store by the worker protocol (offered as 1.35, negotiated down to 1.32).
-// Temporary roots last as long as the connection. After an exception it is of no more use.
+// A connection to a Nix store over the worker protocol (offers 1.35, negotiates down to 1.32). Temporary roots last as
+// long as the connection. After an exception the connection is unusable.
 class Daemon {
 public:
-    // The daemon's socket, usually /nix/var/nix/daemon-socket/socket. A call that makes no progress
-    // for `stall_timeout` throws DaemonError.
+    // Connects to the daemon's socket, usually /nix/var/nix/daemon-socket/socket. A call that makes no progress for
+    // `stall_timeout` throws DaemonError.
     static Daemon connect(const std::filesystem::path& socket, std::chrono::milliseconds stall_timeout);
-    // A child that speaks the protocol on its standard streams: {"nix-daemon", "--stdio"}.
+    // Starts a child that speaks the protocol on its standard streams: {"nix-daemon", "--stdio"}.
     static Daemon spawn(const Command& command, std::chrono::milliseconds stall_timeout);
-    // The default store of this machine: the socket when it is there, else `nix-daemon --stdio`.
+    // Opens this machine's default store: the socket if a daemon listens on it, otherwise `nix-daemon --stdio`.
     static Daemon open_default(std::chrono::milliseconds stall_timeout);
 
     Daemon(Daemon&&) noexcept;
     Daemon& operator=(Daemon&&) noexcept;
     ~Daemon();
 
-    // For every wait from now on; builds have a deadline and an interrupt of their own.
+    // Applies to every later wait, except that builds have a deadline and an interrupt of their own.
     void set_wait_options(WaitOptions options);
 
     unsigned protocol_minor() const;        // 35 for 1.35
     const std::string& nix_version() const; // "" before protocol 1.33
 
-    // Which of the paths are valid; substitutes nothing.
+    // Returns the valid ones of the paths. Substitutes nothing.
     std::set<StorePath> query_valid_paths(std::span<const StorePath> paths);
-    // The derivations that building all outputs of these would build: those that are neither valid nor to be had from a
-    // substituter.
+    // Returns the derivations that must be built for all outputs of these: those that are neither valid nor available
+    // from a substituter.
     std::set<StorePath> query_will_build(std::span<const StorePath> derivations);
-    // In the order asked for, nullopt for a path that is not valid. Requests are pipelined.
+    // Returns the infos in the order of the paths, nullopt for a path that is not valid. Requests are pipelined.
     std::vector<std::optional<PathInfo>> query_path_infos(std::span<const StorePath> paths);
-    // Keeps the paths (valid or not) from the garbage collector while this connection lives. Pipelined.
+    // Protects the paths (valid or not) from the garbage collector while this connection is open. Pipelined.
     void add_temp_roots(std::span<const StorePath> paths);
     // Registers the symbolic link (absolute path, outside the store) as an indirect GC root.
     void add_indirect_root(const std::filesystem::path& link);
-    // Streams a NAR into the store under the given info. The daemon checks hash and size, too; when the source throws
-    // or ends early the connection is dropped before the daemon can register anything. A path that is valid stays as it
-    // is, but with `replace`, for one whose files are not what its info says.
+    // Streams a NAR into the store under the given info. The daemon also checks hash and size. If the source throws or
+    // ends early, the connection is dropped before the daemon can register anything. A valid path stays unchanged,
+    // unless `replace` is set, for a path whose files differ from its info.
     void add_to_store_nar(const PathInfo& info, const NarSource& nar, bool replace = false);
     // Writes the path's NAR (info.nar_size bytes) to the sink.
     void nar_from_path(const StorePath& path, std::uint64_t nar_size, const NarSink& sink);
-    // Builds all outputs of the derivation, or has them substituted; they are temporary roots. Throws BuildFailed, and
+    // Builds or substitutes all outputs of the derivation; they become temporary roots. Throws BuildFailed and
     // Interrupted.
     void build(const StorePath& derivation, const BuildOptions& options);
 
@@ -85,8 +86,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-// The closure of `root`, references before referrers, ties in the order of the paths. Level by level, pipelined.
-// Throws Error when a path is not valid.
+// Returns the closure of `root`, references before referrers, ties in the order of the paths. Queries level by level,
+// pipelined. Throws Error if a path is not valid.
 std::vector<PathInfo> query_closure(Daemon& daemon, const StorePath& root);
 
 } // namespace waggle::nix

@@ -4,13 +4,13 @@
 
 namespace waggle::nix {
 
-// The daemon answered with an error, or broke the protocol, or went away. Its text has no terminal escapes.
+// The daemon returned an error, broke the protocol or went away. The text has no terminal escapes.
 class DaemonError : public Error {
 public:
     using Error::Error;
 };
 
-// It answered with an error.
+// The daemon returned an error.
 class OperationFailed : public DaemonError {
 public:
     using DaemonError::DaemonError;

@@ -20,7 +20,7 @@ namespace waggle::nix {
 namespace {
 
 constexpr size_t read_bytes = 64 << 10;
-constexpr size_t max_unread_bytes = 4 << 20; // while we send: a peer that says more than this was not asked for it
+constexpr size_t max_unread_bytes = 4 << 20; // while we send; a peer that sends more was not asked for it
 constexpr size_t max_err_tail_bytes = 4 << 10;
 constexpr std::chrono::milliseconds exit_grace{1000};
 
@@ -95,7 +95,7 @@ void DuplexChannel::write(std::string_view bytes) {
 void DuplexChannel::flush() {
     while (output_start_ < output_.size() && peer_reads_)
         pump(false);
-    if (!peer_reads_ && !has_input()) // its last words, or their end
+    if (!peer_reads_ && !has_input()) // its last output, or the end of it
         pump(true);
 }
 
@@ -113,8 +113,8 @@ size_t DuplexChannel::read_some(std::span<std::byte> buffer) {
     return count;
 }
 
-// Waits for one step of progress in either direction and makes it. `until_input`: the caller needs input, so an end of
-// the stream is an error.
+// Waits for one step of progress in either direction and makes it. If `until_input`, the caller needs input, so the end
+// of the stream is an error.
 void DuplexChannel::pump(bool until_input) {
     if (in_ < 0)
         throw DaemonError("the connection to the nix daemon is closed");
@@ -129,7 +129,7 @@ void DuplexChannel::pump(bool until_input) {
                                       pollfd{interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0}};
         wait_for(entries, interrupt, deadline);
         if (patience_ && std::chrono::steady_clock::now() >= patience_->deadline)
-            fail_stalled(); // however much it says
+            fail_stalled(); // however much it sends
         if (entries[2].revents)
             drain_stderr();
         if (entries[0].revents)
@@ -190,7 +190,7 @@ void DuplexChannel::send() {
     if (count > 0)
         output_start_ += static_cast<size_t>(count);
     else if (count < 0 && (errno == EPIPE || errno == ECONNRESET))
-        peer_reads_ = false; // but it may have said why
+        peer_reads_ = false; // but it may have sent the reason
     else if (count < 0 && errno != EAGAIN && errno != EINTR)
         throw DaemonError(SystemError("writing to the nix daemon").what());
 }
@@ -199,7 +199,7 @@ void DuplexChannel::drain_stderr() {
     std::array<char, 4096> buffer;
     ssize_t count = ::read(err_, buffer.data(), buffer.size());
     if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
-        err_ = -1; // the pipe itself is the child's to close
+        err_ = -1; // the child owns the pipe and closes it
         return;
     }
     if (count > 0)
@@ -210,7 +210,7 @@ void DuplexChannel::drain_stderr() {
 
 void DuplexChannel::fail_stalled() {
     if (patience_)
-        throw Stalled("it has taken longer than it may");
+        throw Stalled("it exceeded its time limit");
     auto seconds = std::chrono::duration<double>(stall_timeout_).count();
     throw Stalled(fmt::format("the nix daemon has made no progress for {:g} s", seconds));
 }
@@ -218,7 +218,7 @@ void DuplexChannel::fail_stalled() {
 void DuplexChannel::fail_closed() {
     if (!child_)
         throw DaemonError("the nix daemon has closed the connection");
-    // It has closed its output, so it is about to end: its last words say why.
+    // The child has closed its output, so it is about to end, and its last output gives the reason.
     Deadline deadline = deadline_in(exit_grace);
     while (err_ >= 0) {
         pollfd entry{err_, POLLIN, 0};

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t buffer_bytes = 64 << 10;
 
-// Writes the archive into the hash.
+// Feeds the archive to the hash.
 class Sum {
 public:
     NarSum of(const fs::path& path) {
@@ -55,7 +55,7 @@ private:
     void node(const fs::path& path) {
         struct stat info{};
         if (::lstat(path.c_str(), &info) != 0)
-            throw SystemError(fmt::format("looking at {}", path.string()));
+            throw SystemError(fmt::format("inspecting {}", path.string()));
         text("(");
         text("type");
         if (S_ISREG(info.st_mode))

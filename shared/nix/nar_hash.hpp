@@ -12,8 +12,9 @@ struct NarSum {
     std::uint64_t size = 0; // bytes
 };
 
-// Hash and size of the NAR of what is on this disk (Nix manual, "Nix Archive (NAR) format"); the daemon is not asked,
-// which sends fewer bytes than it said for a file that a power cut has emptied. Throws Error when it cannot be read.
+// Computes hash and size of the NAR of a path on this disk (Nix manual, "Nix Archive (NAR) format"). It does not ask
+// the daemon, which sends fewer bytes than it announced for a file that a power cut has emptied. Throws Error if the
+// path cannot be read.
 NarSum nar_sum(const std::filesystem::path& path);
 
 } // namespace waggle::nix

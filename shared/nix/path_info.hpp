@@ -10,12 +10,12 @@
 
 namespace waggle::nix {
 
-// What a store's database says of a path.
+// The information about a path in a store's database.
 struct PathInfo {
     StorePath path;
     Sha256Digest nar_hash;
     std::uint64_t nar_size = 0;        // bytes
-    std::vector<StorePath> references; // sorted; may hold the path itself
+    std::vector<StorePath> references; // sorted; may include the path itself
     std::optional<StorePath> deriver;
 };
 

@@ -11,9 +11,9 @@ namespace {
 constexpr std::string_view store_prefix = "/nix/store/";
 constexpr std::string_view base32_alphabet = "0123456789abcdfghijklmnpqrsvwxyz"; // no e, o, u, t
 constexpr size_t hash_length = 32;
-constexpr size_t max_name_length = 211; // with hash, "-" and ".lock" it fits a file name of 255 bytes
+constexpr size_t max_name_length = 211; // with hash, "-" and ".lock" it fits into a file name of 255 bytes
 
-// What a person may see of a text from elsewhere: printable ASCII, at most 100 characters.
+// The part of an untrusted text that may be shown to a person: printable ASCII, at most 100 characters.
 std::string shown(std::string_view text) {
     std::string result;
     for (char c : text.substr(0, 100)) {
@@ -34,7 +34,7 @@ bool is_name_character(char c) {
            std::string_view("+-._?=").find(c) != std::string_view::npos;
 }
 
-// ".", ".." and what looks like them to tools that split at dashes; names may start with a dot otherwise.
+// ".", ".." and names that look like them to tools that split at dashes. Other names may start with a dot.
 bool is_dotted(std::string_view name) {
     return name == "." || name == ".." || name.starts_with(".-") || name.starts_with("..-");
 }

@@ -13,13 +13,14 @@ public:
     using Error::Error;
 };
 
-// A Nix store object's name, "<32 base32 characters>-<name>", valid by construction. The store is always /nix/store.
-// Format: Nix manual, "Store Path"; alphabet and limits as in libstore/path.cc.
+// The name of a Nix store object, "<32 base32 characters>-<name>", valid by construction. The store is always
+// /nix/store. Format: Nix manual, "Store Path"; alphabet and limits as in libstore/path.cc.
 class StorePath {
 public:
-    // Throws BadStorePath, naming the input (escaped and cut), unless it is "/nix/store/<base name>" or a base name.
+    // Accepts "/nix/store/<base name>" and a base name. Throws BadStorePath, naming the input (escaped and cut), for
+    // anything else.
     static StorePath parse(std::string_view text);
-    // Only the absolute form.
+    // Accepts only the absolute form.
     static StorePath parse_absolute(std::string_view text);
 
     const std::string& base_name() const { return base_name_; }

@@ -17,7 +17,7 @@ constexpr std::uint64_t server_magic = 0x6478696f;
 constexpr std::uint64_t version(unsigned minor) {
     return 1 << 8 | minor;
 }
-// 1.35 is what Lix has at least; the later minors only add what we do not use.
+// 1.35 is the lowest version that Lix supports. The later minor versions only add what we do not use.
 constexpr unsigned newest_minor = 35;
 constexpr unsigned oldest_minor = 32; // Nix 2.4
 constexpr unsigned nix_version_since = 33;
@@ -41,7 +41,7 @@ constexpr size_t max_shown_error_bytes = 16 << 10;
 constexpr size_t max_shown_log_bytes = 512;
 constexpr size_t max_message_bytes = 16 << 10; // for a listener
 
-// Nix puts the word before its messages; ours have their own context.
+// Nix puts this word before its messages. Our messages have their own context.
 std::string_view without_error_prefix(std::string_view message) {
     while (message.starts_with("error: "))
         message.remove_prefix(7);
@@ -81,8 +81,7 @@ void WorkerConnection::shake_hands() {
     if (minor_ >= nix_version_since)
         nix_version_ = plain_text(reader_.string(max_version_bytes), max_version_bytes);
     if (minor_ >= trust_since)
-        reader_.number(2,
-                       "trust"); // 0 unknown, 1 trusted, 2 not trusted; each operation says by itself if it is refused
+        reader_.number(2, "trust"); // 0 unknown, 1 trusted, 2 not trusted; each operation reports a refusal itself
     await_answer();
 }
 
@@ -98,7 +97,7 @@ void WorkerConnection::flush_before_answer() {
             throw DaemonError("the nix daemon answered before it had everything");
 }
 
-// True for the one that ends them.
+// Returns true for the message that ends them.
 bool WorkerConnection::take_message() {
     switch (std::uint64_t kind = reader_.number()) {
     case stderr_last: return true;

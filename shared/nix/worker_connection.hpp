@@ -9,11 +9,11 @@
 
 namespace waggle::nix {
 
-// A worker protocol connection after its handshake: the part that all operations share. While an operation runs the
-// daemon sends log messages, ended by "last" (the answer follows) or an error.
+// A worker protocol connection after its handshake: the part that all operations share. While an operation runs, the
+// daemon sends log messages, which end with "last" (the answer follows) or an error.
 class WorkerConnection {
 public:
-    // Shakes hands as a client that speaks 1.35. Throws DaemonError for a daemon older than 1.32.
+    // Performs the handshake as a client of version 1.35. Throws DaemonError for a daemon older than 1.32.
     template <typename Stream>
     WorkerConnection(Stream stream, std::chrono::milliseconds stall_timeout)
         : channel_(std::move(stream), stall_timeout), reader_(channel_) {
@@ -23,19 +23,19 @@ public:
     unsigned protocol_minor() const { return minor_; }
     const std::string& nix_version() const { return nix_version_; }
 
-    // Queues bytes; they are sent while answers are read.
+    // Queues bytes, which are sent while answers are read.
     void send(std::string_view bytes) { channel_.write(bytes); }
-    // Reads log messages up to the answer, which is then to be read from reader(). Throws OperationFailed with the
-    // daemon's own words when it answers with an error.
+    // Reads log messages up to the answer, which the caller then reads from reader(). Throws OperationFailed with the
+    // daemon's own text if the daemon returns an error.
     void await_answer();
-    // Sends what is queued. Throws DaemonError when the daemon answers before it has everything.
+    // Sends everything that is queued. Throws DaemonError if the daemon answers before it has received everything.
     void flush_before_answer();
 
     WireReader& reader() { return reader_; }
     DuplexChannel& channel() { return channel_; }
-    // What the daemon has last logged, "" if nothing: it says what it waits for.
+    // The daemon's latest log line, which names what it waits for, or "" if there is none.
     const std::string& last_log_line() const { return last_log_line_; }
-    // Who is told what the daemon logs from now on; null: nobody.
+    // Sets the receiver of later log messages of the daemon; null: none.
     void set_listener(BuildLog* listener) { listener_ = listener; }
 
 private:

@@ -12,7 +12,7 @@
 
 namespace waggle::nix {
 
-// The numbers by which the worker protocol names its operations (libstore/worker-protocol.hh).
+// The numbers of the worker protocol's operations (libstore/worker-protocol.hh).
 enum class WorkerOp : std::uint64_t {
     is_valid_path = 1,
     build_paths = 9,
@@ -25,8 +25,8 @@ enum class WorkerOp : std::uint64_t {
     query_missing = 40,
 };
 
-// How the worker protocol writes values: numbers as 64-bit little endian; strings as length, bytes, zeros up to the
-// next multiple of 8; lists as count and items; no path as "". Source: libstore/worker-protocol.cc,
+// Writes values in the worker protocol's encoding: numbers as 64-bit little endian; strings as length, bytes, zeros up
+// to the next multiple of 8; lists as count and items; an absent path as "". Source: libstore/worker-protocol.cc,
 // libutil/serialise.cc.
 class WireWriter {
 public:
@@ -36,8 +36,8 @@ public:
     void string(std::string_view text);
     void path(const StorePath& path) { string(path.absolute()); }
     void paths(std::span<const StorePath> paths);
-    // Path, deriver, NAR hash, references, registration time, NAR size, ultimate, signatures, content address: as for a
-    // path that was built elsewhere and carries no signature.
+    // Writes path, deriver, NAR hash, references, registration time, NAR size, ultimate, signatures and content
+    // address, as for a path that was built elsewhere and carries no signature.
     void path_info(const PathInfo& info);
 
     const std::string& bytes() const { return bytes_; }
@@ -46,7 +46,7 @@ private:
     std::string bytes_;
 };
 
-// Reads the same from a channel. Everything that does not fit its cap or its form throws DaemonError.
+// Reads the same encoding from a channel. Throws DaemonError for everything that exceeds its cap or violates its form.
 class WireReader {
 public:
     explicit WireReader(DuplexChannel& channel) : channel_(channel) {}
@@ -57,7 +57,7 @@ public:
     std::string string(size_t max_bytes);
     StorePath path();
     std::vector<StorePath> paths(size_t max_paths);
-    // The fields after the path, as QueryPathInfo answers them.
+    // Reads the fields after the path, as QueryPathInfo returns them.
     PathInfo path_info(const StorePath& path);
 
 private:

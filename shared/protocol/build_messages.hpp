@@ -8,12 +8,12 @@
 
 namespace waggle::protocol {
 
-// Messages about a system that its node builds itself (shared/protocol/build_request.hpp). `from` reads one from its
-// JSON; it throws BadDocument.
+// Messages about a system that its node builds itself (shared/protocol/build_request.hpp). `from` reads a message from
+// its JSON and throws BadDocument.
 
-// trigger → agent: a signed build request; the list of its derivations follows in 'L' messages. Answered by Admitted or
-// Refused, in the end by Built or NotBuilt; Want and NARs as in a deployment; Cancel gives it up. It ends with its
-// session.
+// trigger → agent: a signed build request; the list of its derivations follows in 'L' messages. The agent answers with
+// Admitted or Refused, and in the end with Built or NotBuilt. Want and NARs work as in a deployment. Cancel cancels the
+// build. The build ends with its session.
 struct Build {
     SignedDocument document;
 
@@ -21,7 +21,7 @@ struct Build {
 };
 Json to_json(const Build& build);
 
-// agent → trigger: how much of the derivations has arrived. All of it: the build has begun.
+// agent → trigger: how much of the derivations has arrived. Once all of it has, the build has begun.
 struct BuildProgress {
     std::uint64_t paths_done = 0;
     std::uint64_t paths_total = 0;
@@ -32,7 +32,7 @@ struct BuildProgress {
 };
 Json to_json(const BuildProgress& progress);
 
-// agent → trigger: a line of what Nix and the builders say.
+// agent → trigger: a line of output of Nix and the builders.
 struct BuildLine {
     std::string text;
 
@@ -40,7 +40,7 @@ struct BuildLine {
 };
 Json to_json(const BuildLine& line);
 
-// agent → trigger: the system is there. Its closure list follows in 'L' messages.
+// agent → trigger: the system is built. Its closure list follows in 'L' messages.
 struct Built {
     DeploymentId id; // of the build request
     ClosureSummary closure;
@@ -49,7 +49,7 @@ struct Built {
 };
 Json to_json(const Built& built);
 
-// agent → trigger: why not. With the code "build-failed" the message is Nix's.
+// agent → trigger: why the system was not built. With the code "build-failed" the message is Nix's.
 struct NotBuilt {
     DeploymentId id;
     std::string code;

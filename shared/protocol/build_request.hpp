@@ -13,8 +13,8 @@ namespace waggle::protocol {
 inline constexpr std::string_view build_namespace = "waggle-build"; // SSHSIG namespace
 inline constexpr std::chrono::seconds max_build_timeout = std::chrono::hours{24};
 
-// An operator asks a node to build its own system. It changes nothing there but the store, and it counts in one session
-// only: whoever holds a copy of it has nothing. Field by field in docs/protocol.md.
+// An operator's request that a node build its own system. It changes only the node's store, and it is valid in one
+// session only, so a copy of it is useless elsewhere. docs/protocol.md describes each field.
 struct BuildRequest {
     std::string hive;
     std::string node;
@@ -29,7 +29,7 @@ struct BuildRequest {
     bool operator==(const BuildRequest&) const = default;
 };
 
-// The payload: JSON text. These exact bytes are signed; its id is their SHA-256, as with a deployment.
+// The payload: JSON text. These exact bytes are signed. The request's ID is their SHA-256, as with a deployment.
 std::string to_payload(const BuildRequest& request);
 // Throws BadDocument, naming the field.
 BuildRequest parse_build_request(std::string_view payload);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view no_references = "-";
 
-// Decimal, without sign or leading zeros, so that a list has one text only.
+// Decimal, without sign or leading zeros, so that each list has only one text.
 std::optional<std::uint64_t> parse_number(std::string_view text) {
     std::uint64_t number = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -34,7 +34,7 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
     throw BadDocument(fmt::format("closure list, line {}: {}", number, problem));
 }
 
-// The part up to the separator, which is taken away with it.
+// Removes the part up to the separator, and the separator, and returns the part.
 std::string_view take(std::string_view& rest, char separator) {
     auto end = std::min(rest.find(separator), rest.size());
     auto part = rest.substr(0, end);
@@ -131,7 +131,7 @@ void ClosureListReader::read_line(std::string_view line) {
     auto references = line;
 
     auto path = [&] {
-        // A base name and nothing else: a path outside the store has a slash.
+        // Only a base name is valid: a path outside the store has a slash.
         if (name.find('/') != name.npos)
             fail_line(number, fmt::format("{} is not in the store", in_quotes(name)));
         try {
@@ -179,7 +179,7 @@ ClosureList ClosureListReader::finish() {
     if (list_.size() != expected_.paths)
         fail(fmt::format("it has {} paths, {} were signed", list_.size(), expected_.paths));
 
-    // Positions in the order of the paths: equal ones are then neighbours, the earlier first.
+    // Sorts positions in the order of the paths. Equal paths are then neighbours, the earlier one first.
     std::vector<std::uint32_t> order(list_.size());
     std::iota(order.begin(), order.end(), 0U);
     auto path_at = [this](std::uint32_t index) -> const nix::StorePath& { return list_[index].path; };

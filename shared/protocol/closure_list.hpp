@@ -10,7 +10,7 @@
 
 namespace waggle::protocol {
 
-// A path of a closure with what its NAR must be.
+// A path of a closure, with the properties that its NAR must have.
 struct ClosureEntry {
     nix::StorePath path;
     Sha256Digest nar_hash{};
@@ -19,7 +19,7 @@ struct ClosureEntry {
     bool operator==(const ClosureEntry&) const = default;
 };
 
-// Every path of a closure, references before referrers, the toplevel among them. As text one line per path:
+// Every path of a closure, references before referrers, including the toplevel. The text has one line per path:
 // "<base name> <NAR SHA-256, 64 hex digits> <NAR bytes> <reference indices, comma separated, or ->\n".
 using ClosureList = std::vector<ClosureEntry>;
 
@@ -29,8 +29,8 @@ std::string to_text(const ClosureList& list);
 ClosureSummary summarize(std::string_view text, const ClosureList& list);
 nix::PathInfo path_info(const ClosureList& list, std::uint32_t index);
 
-// Reads a closure list piece by piece and holds it to a signed summary: length, hash, number of paths, closed under
-// references (which come first, so there is no cycle), no path twice, the toplevel contained. Throws BadDocument
+// Reads a closure list piece by piece and verifies it against a signed summary: length, hash, number of paths, closed
+// under references (which come first, so there is no cycle), no path twice, the toplevel contained. Throws BadDocument
 // with the line's number.
 class ClosureListReader {
 public:

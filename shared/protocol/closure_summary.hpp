@@ -11,7 +11,7 @@ namespace waggle::protocol {
 inline constexpr std::uint64_t max_closure_paths = 1'000'000;
 inline constexpr std::uint64_t max_closure_list_bytes = 256 << 20;
 
-// Names a closure list without holding it.
+// Identifies a closure list without containing it.
 struct ClosureSummary {
     Sha256Digest sha256{};   // of the list's text
     std::uint64_t bytes = 0; // of the list's text

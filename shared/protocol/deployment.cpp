@@ -2,6 +2,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/protocol/document_fields.hpp"
+#include "shared/protocol/enum_field.hpp"
 #include "shared/protocol/json.hpp"
 #include "shared/protocol/name.hpp"
 
@@ -14,47 +15,29 @@ namespace waggle::protocol {
 
 namespace {
 
-template <class T>
-struct Word {
-    T value;
-    std::string_view text;
-};
-
-constexpr std::array goals = {
-    Word{Goal::build, "build"},
-    Word{Goal::push, "push"},
-    Word{Goal::switch_, "switch"},
-    Word{Goal::boot, "boot"},
-    Word{Goal::test, "test"},
-    Word{Goal::dry_activate, "dry-activate"},
-    Word{Goal::upload_keys, "upload-keys"},
-};
-constexpr std::array deliveries = {Word{Delivery::session, "session"}, Word{Delivery::channel, "channel"}};
-constexpr std::array reboots = {Word{Reboot::never, "never"}, Word{Reboot::always, "always"},
-                                Word{Reboot::if_needed, "ifNeeded"}};
-constexpr std::array local_contents = {Word{LocalContent::trust_node, "trust-node"},
-                                       Word{LocalContent::exact, "exact"}};
-constexpr std::array failed_units_policies = {Word{false, "rollback"}, Word{true, "keep"}}; // keep_on_failed_units
-
-template <class T, size_t N>
-std::string_view text_of(const std::array<Word<T>, N>& words, T value) {
-    return std::ranges::find(words, value, &Word<T>::value)->text;
-}
-
-template <class T, size_t N>
-std::optional<T> value_of(const std::array<Word<T>, N>& words, std::string_view text) {
-    auto found = std::ranges::find(words, text, &Word<T>::text);
-    return found == words.end() ? std::nullopt : std::optional(found->value);
-}
-
-template <class T, size_t N>
-T one_of(Fields& fields, std::string_view key, const std::array<Word<T>, N>& words) {
-    auto text = fields.string(key);
-    auto value = value_of(words, text);
-    if (!value)
-        fields.fail(key, fmt::format("has the unknown value {}", in_quotes(text)));
-    return *value;
-}
+constexpr EnumText<Goal, Goal::upload_keys> goals({{
+    {Goal::build, "build"},
+    {Goal::push, "push"},
+    {Goal::switch_, "switch"},
+    {Goal::boot, "boot"},
+    {Goal::test, "test"},
+    {Goal::dry_activate, "dry-activate"},
+    {Goal::upload_keys, "upload-keys"},
+}});
+constexpr EnumText<Delivery, Delivery::channel> deliveries({{
+    {Delivery::session, "session"},
+    {Delivery::channel, "channel"},
+}});
+constexpr EnumText<Reboot, Reboot::if_needed> reboots({{
+    {Reboot::never, "never"},
+    {Reboot::always, "always"},
+    {Reboot::if_needed, "ifNeeded"},
+}});
+constexpr EnumText<LocalContent, LocalContent::exact> local_contents({{
+    {LocalContent::trust_node, "trust-node"},
+    {LocalContent::exact, "exact"},
+}});
+constexpr EnumText<bool, true> failed_units_policies({{{false, "rollback"}, {true, "keep"}}}); // keep_on_failed_units
 
 Json to_json(const Secrets& secrets) {
     if (secrets.keep)
@@ -66,7 +49,7 @@ Json to_json(const Rollback& rollback) {
     return {{"enable", rollback.enable},
             {"confirmTimeout", rollback.confirm_timeout.count()},
             {"activationTimeout", rollback.activation_timeout.count()},
-            {"onFailedUnits", text_of(failed_units_policies, rollback.keep_on_failed_units)}};
+            {"onFailedUnits", failed_units_policies.to_string(rollback.keep_on_failed_units)}};
 }
 
 Secrets read_secrets(Fields& fields) {
@@ -91,7 +74,7 @@ Rollback read_rollback(Fields& fields) {
     rollback.confirm_timeout = std::chrono::seconds{inner.integer("confirmTimeout", 1, max_confirm_timeout.count())};
     rollback.activation_timeout =
         std::chrono::seconds{inner.integer("activationTimeout", 1, max_activation_timeout.count())};
-    rollback.keep_on_failed_units = one_of(inner, "onFailedUnits", failed_units_policies);
+    rollback.keep_on_failed_units = read_enum(inner, "onFailedUnits", failed_units_policies);
     inner.end();
     return rollback;
 }
@@ -128,7 +111,7 @@ std::vector<BootFile> read_boot_files(Fields& fields) {
     return files;
 }
 
-// What no field can say alone.
+// Checks rules that involve more than one field.
 void check_consistency(const Deployment& deployment, const Fields& fields) {
     if (deployment.goal == Goal::build)
         fields.fail("goal", "is \"build\", which a node has no part in");
@@ -151,19 +134,19 @@ void check_consistency(const Deployment& deployment, const Fields& fields) {
 } // namespace
 
 std::string_view to_string(Goal goal) {
-    return text_of(goals, goal);
+    return goals.to_string(goal);
 }
 
 std::string_view to_string(Reboot reboot) {
-    return text_of(reboots, reboot);
+    return reboots.to_string(reboot);
 }
 
 std::optional<Reboot> parse_reboot(std::string_view text) {
-    return value_of(reboots, text);
+    return reboots.parse(text);
 }
 
 std::optional<Goal> parse_goal(std::string_view text) {
-    return value_of(goals, text);
+    return goals.parse(text);
 }
 
 bool activates(Goal goal) {
@@ -217,11 +200,11 @@ std::string to_payload(const Deployment& deployment) {
         {"created", to_rfc3339(deployment.created)},
         {"notBefore", to_rfc3339(deployment.not_before)},
         {"expires", to_rfc3339(deployment.expires)},
-        {"delivery", text_of(deliveries, deployment.delivery)},
+        {"delivery", deliveries.to_string(deployment.delivery)},
         {"rollback", to_json(deployment.rollback)},
-        {"reboot", text_of(reboots, deployment.reboot)},
+        {"reboot", reboots.to_string(deployment.reboot)},
         {"removeAgent", deployment.remove_agent},
-        {"localContent", text_of(local_contents, deployment.local_content)},
+        {"localContent", local_contents.to_string(deployment.local_content)},
         {"retry", deployment.retry},
         {"git", nullptr},
         {"specialisation", nullptr},
@@ -237,7 +220,7 @@ std::string to_payload(const Deployment& deployment) {
         json["closure"] = to_json(*deployment.closure);
     if (deployment.parent)
         json["parent"] = deployment.parent->to_string();
-    if (deployment.reset_state) // agents of the version before do not know it
+    if (deployment.reset_state) // agents of the previous version do not know this field
         json["resetState"] = true;
     if (deployment.install_boot_loader) // the same
         json["installBootLoader"] = true;
@@ -257,7 +240,7 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.node = fields.name("node");
     deployment.node_keys = read_node_keys(fields);
     deployment.system = read_system(fields);
-    deployment.goal = one_of(fields, "goal", goals);
+    deployment.goal = read_enum(fields, "goal", goals);
     if (!fields.is_null("toplevel"))
         deployment.toplevel = read_store_path(fields, "toplevel");
     if (!fields.is_null("closure"))
@@ -269,11 +252,11 @@ Deployment parse_deployment(std::string_view payload) {
     deployment.created = fields.time("created");
     deployment.not_before = fields.time("notBefore");
     deployment.expires = fields.time("expires");
-    deployment.delivery = one_of(fields, "delivery", deliveries);
+    deployment.delivery = read_enum(fields, "delivery", deliveries);
     deployment.rollback = read_rollback(fields);
-    deployment.reboot = one_of(fields, "reboot", reboots);
+    deployment.reboot = read_enum(fields, "reboot", reboots);
     deployment.remove_agent = fields.boolean("removeAgent");
-    deployment.local_content = one_of(fields, "localContent", local_contents);
+    deployment.local_content = read_enum(fields, "localContent", local_contents);
     deployment.retry = fields.boolean("retry");
     if (fields.has("resetState"))
         deployment.reset_state = fields.boolean("resetState");

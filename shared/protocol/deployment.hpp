@@ -16,8 +16,8 @@
 
 namespace waggle::protocol {
 
-// What a node is to do with a toplevel. `build` never leaves the trigger; `upload_keys` has no toplevel: it is the
-// secrets alone.
+// What a node must do with a toplevel. `build` never leaves the trigger. `upload_keys` has no toplevel: it delivers
+// only the secrets.
 enum class Goal { build, push, switch_, boot, test, dry_activate, upload_keys };
 std::string_view to_string(Goal goal); // "switch", "dry-activate", …
 std::optional<Goal> parse_goal(std::string_view text);
@@ -37,7 +37,7 @@ struct DeploymentId {
 };
 
 struct Secrets {
-    bool keep = true; // false: exactly the bundle below
+    bool keep = true; // false: exactly the bundle described below
     Sha256Digest sha256{};
     std::uint64_t bytes = 0;
     bool operator==(const Secrets&) const = default;
@@ -45,7 +45,7 @@ struct Secrets {
 
 struct Rollback {
     bool enable = true;
-    std::chrono::seconds confirm_timeout{60};      // from the end of the activation to the proof of contact
+    std::chrono::seconds confirm_timeout{60};      // from the end of the activation to the confirmation
     std::chrono::seconds activation_timeout{1800}; // for switch-to-configuration and the health checks
     bool keep_on_failed_units = false;             // onFailedUnits: "keep", else "rollback"
     bool operator==(const Rollback&) const = default;
@@ -65,12 +65,12 @@ enum class LocalContent { trust_node, exact };
 
 // A file or folder of the system that a boot loader copies to /boot: kernel, initrd, device trees.
 struct BootFile {
-    std::string name; // below /nix/store, '/' as '-': "4f1…-linux-6.1.0-bzImage", as boot loaders of NixOS name it
+    std::string name; // below /nix/store, '/' as '-': "4f1…-linux-6.1.0-bzImage", as NixOS's boot loaders name it
     std::uint64_t bytes = 0;
     bool operator==(const BootFile&) const = default;
 };
 
-// One signed intent for one node. Field by field in docs/protocol.md.
+// A signed document that tells one node what to do. docs/protocol.md describes each field.
 struct Deployment {
     std::string hive;
     std::string node;
@@ -80,7 +80,7 @@ struct Deployment {
     std::optional<nix::StorePath> toplevel;
     std::optional<ClosureSummary> closure;
     Secrets secrets;
-    std::int64_t sequence = 0; // ms since 1970, greater than the last the agent reported
+    std::int64_t sequence = 0; // ms since 1970, greater than the last one that the agent reported
     std::optional<DeploymentId> parent;
     Time created;
     Time not_before;
@@ -91,10 +91,10 @@ struct Deployment {
     bool remove_agent = false;
     LocalContent local_content = LocalContent::trust_node;
     bool retry = false;
-    bool reset_state = false;         // forget a record of earlier deployments that the node cannot read
-    bool install_boot_loader = false; // itself, as well as its menu
+    bool reset_state = false;         // discard a state file that the node cannot read
+    bool install_boot_loader = false; // the boot loader itself, in addition to its menu
     std::optional<GitRevision> git;
-    // Of the system, to be switched to: nullopt: the one that runs now, if the new system has it; "": none.
+    // The system's specialisation to switch to. nullopt: the running one, if the new system has it; "": none.
     std::optional<std::string> specialisation;
     std::vector<BootFile> boot_files; // as far as the operator's machine knows them
 

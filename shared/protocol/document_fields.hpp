@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-// Fields that signed documents have in common. Readers throw BadDocument; `what` names the document.
+// Fields that signed documents have in common. The readers throw BadDocument; `what` names the document.
 namespace waggle::protocol {
 
 std::uint64_t count(Fields& fields, std::string_view key, std::uint64_t max);
@@ -22,10 +22,10 @@ inline constexpr size_t max_node_keys = 8;
 Json to_json(const std::vector<ssh::PublicKey>& node_keys);
 std::vector<ssh::PublicKey> read_node_keys(Fields& fields);
 
-// Nix's: "x86_64-linux", "aarch64-linux".
+// Nix's name of a system: "x86_64-linux", "aarch64-linux".
 std::string read_system(Fields& fields);
 
-// Exactly N of them, in base64.
+// Exactly N bytes, in base64.
 template <size_t N>
 std::array<std::uint8_t, N> read_bytes(Fields& fields, std::string_view key) {
     auto bytes = fields.base64(key, N);

@@ -91,7 +91,7 @@ VerifiedHello verify_hello(std::string_view message) {
     Fields fields(json, "hello");
     fields.header("hello", 1);
     if (auto role = fields.string("role"); role != operator_role)
-        fields.fail("role", fmt::format("is {}, and the only one there is, is \"{}\"", in_quotes(role), operator_role));
+        fields.fail("role", fmt::format("is {}, but must be \"{}\"", in_quotes(role), operator_role));
     Hello hello{
         .exporter = read_bytes<std::tuple_size_v<Exporter>>(fields, "exporter"),
         .nonce = read_bytes<std::tuple_size_v<Nonce>>(fields, "nonce"),
@@ -107,7 +107,7 @@ VerifiedHello verify_hello(std::string_view message) {
 
 HelloVerdict admit_hello(const VerifiedHello& verified, const SessionExpectation& expected) {
     const auto& hello = verified.hello;
-    // The operator first: a stranger learns nothing else about the node.
+    // The operator is checked first, so that a client with any other key learns nothing else about the node.
     if (std::ranges::find(expected.operators, verified.operator_key) == expected.operators.end())
         return refuse("unknown-operator",
                       fmt::format("the key {} is not an operator of this node", verified.operator_key.fingerprint()));

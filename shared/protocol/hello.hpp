@@ -14,17 +14,19 @@ namespace waggle::protocol {
 
 inline constexpr std::string_view session_namespace = "waggle-session"; // SSHSIG namespace
 inline constexpr size_t max_hello_bytes = 4096;
-// Versions of the session protocol that this program speaks, greatest last. This release and the one before.
+// The versions of the session protocol that this program supports, greatest last: those of this release and the
+// previous one.
 inline constexpr std::array<int, 1> protocol_versions = {1};
 
 using Exporter = std::array<std::uint8_t, 32>; // RFC 9266 channel binding of the TLS session
 using Nonce = std::array<std::uint8_t, 32>;
 
-// The agent's first and only word to a stranger: {"v":1,"type":"challenge","nonce":base64}.
+// The agent's first message, and the only one that it sends before a hello: {"v":1,"type":"challenge","nonce":base64}.
 std::string to_message(const Nonce& nonce);
 Nonce parse_challenge(std::string_view message);
 
-// The operator's proof, bound to this TLS session, this nonce, this node and the key it showed.
+// The operator's proof of identity, bound to this TLS session, this nonce, this node and the key that the node
+// presented.
 struct Hello {
     Exporter exporter{};
     Nonce nonce{};
@@ -40,12 +42,12 @@ std::string sign_hello(const Hello& hello, const ssh::Signer& key);
 
 struct VerifiedHello {
     Hello hello;
-    ssh::PublicKey operator_key; // made the signature; whether it is an operator is checked by admit_hello
+    ssh::PublicKey operator_key; // made the signature; admit_hello checks whether it is an operator
 };
 // Throws BadDocument or ssh::BadSignature.
 VerifiedHello verify_hello(std::string_view message);
 
-// What an agent holds a hello against.
+// What an agent verifies a hello against.
 struct SessionExpectation {
     Exporter exporter{};
     Nonce nonce{};
@@ -59,7 +61,7 @@ struct HelloVerdict {
     bool admitted = false;
     std::string code;    // of the refusal: "unknown-operator", "other-session", "other-node", "other-hive", "version"
     std::string message; // of the refusal, one sentence
-    int version = 0;     // the greatest both sides speak
+    int version = 0;     // the greatest that both sides support
 };
 HelloVerdict admit_hello(const VerifiedHello& verified, const SessionExpectation& expected);
 

@@ -48,7 +48,7 @@ HistoryEntry history_entry_from_json(const Json& json) {
         fields.fail("outcome", fmt::format("has the unknown value {}", in_quotes(outcome)));
     entry.outcome = *known_outcome;
     entry.code = fields.string("code", max_word_bytes);
-    entry.message = fields.string("message", 3 * max_history_message_bytes); // U+FFFD for each byte that is no text
+    entry.message = fields.string("message", 3 * max_history_message_bytes); // U+FFFD for each byte that is not UTF-8
     if (!fields.is_null("generation"))
         entry.generation = static_cast<std::uint64_t>(fields.integer("generation", 1));
     fields.end();

@@ -12,7 +12,7 @@
 
 namespace waggle::protocol {
 
-// One deployment that has come to its end, as a node remembers it.
+// One deployment that has ended, as a node records it.
 struct HistoryEntry {
     DeploymentId id;
     Goal goal = Goal::switch_;
@@ -29,7 +29,7 @@ struct HistoryEntry {
 inline constexpr size_t max_history_entries = 500; // in one message: all that a node keeps
 inline constexpr size_t max_history_message_bytes = 500;
 
-// Longer messages are cut.
+// Cuts longer messages.
 Json to_json(const HistoryEntry& entry);
 // Throws BadDocument.
 HistoryEntry history_entry_from_json(const Json& json);

@@ -13,7 +13,7 @@ namespace waggle::protocol {
 
 namespace {
 
-constexpr int max_depth = 16; // the deepest document of ours has 4
+constexpr int max_depth = 16; // our deepest document has 4
 constexpr size_t max_quoted_bytes = 64;
 
 bool holds(const std::vector<std::string>& list, std::string_view text) {
@@ -35,7 +35,7 @@ std::string dump_json(const Json& json) {
 }
 
 Json parse_json(std::string_view text, std::string_view what) {
-    // nlohmann takes a NUL for the end of the text, whatever comes after it, and skips a byte order mark.
+    // nlohmann takes a NUL for the end of the text, whatever follows it, and skips a byte order mark.
     if (text.find('\0') != text.npos)
         throw BadDocument(fmt::format("{}: not JSON: there is a NUL byte in it", what));
     if (text.starts_with("\xef\xbb\xbf"))
@@ -100,7 +100,7 @@ std::int64_t Fields::integer(std::string_view key, std::int64_t min, std::int64_
     const auto& value = at(key);
     if (!value.is_number_integer())
         fail(key, "is not an integer");
-    // An unsigned one may not fit a signed one.
+    // An unsigned value may not fit into a signed one.
     bool too_large = value.is_number_unsigned() &&
                      value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     if (too_large || value.get<std::int64_t>() < min || value.get<std::int64_t>() > max)

@@ -14,7 +14,7 @@
 
 namespace waggle::protocol {
 
-// A document or message that is not what it must be; the message names the field.
+// A document or message that is not valid. The message names the field.
 class BadDocument : public Error {
 public:
     using Error::Error;
@@ -27,17 +27,17 @@ inline constexpr std::int64_t max_safe_integer = (std::int64_t{1} << 53) - 1; //
 // Parses one JSON value: UTF-8, no duplicate keys, at most 16 levels deep, nothing after it.
 Json parse_json(std::string_view text, std::string_view what);
 
-// The text as a JSON string in ASCII, cut to a length that fits a sentence: for messages that show what came from
-// elsewhere.
+// Returns the text as a JSON string in ASCII, cut to a length that fits into a sentence, for messages that show
+// untrusted text.
 std::string in_quotes(std::string_view text);
 
-// The JSON text on one line. Bytes that are not UTF-8 (a unit's log may hold any) become U+FFFD.
+// Returns the JSON text on one line. Bytes that are not UTF-8 (a unit's log may hold any) become U+FFFD.
 std::string dump_json(const Json& json);
 
-// Reads the fields of a JSON object and refuses what is missing, of another type, or left over.
+// Reads the fields of a JSON object and rejects missing fields, fields of another type, and unknown ones.
 //     Fields f(json, "deployment");
 //     d.node = f.string("node");
-//     f.end();   // throws for a key nobody asked for
+//     f.end();   // throws for a key that was not read
 class Fields {
 public:
     Fields(const Json& object, std::string_view what);
@@ -51,7 +51,7 @@ public:
     const Json& array(std::string_view key, size_t max_items);
     const Json& object(std::string_view key);
     std::string name(std::string_view key);                     // of a hive or node
-    std::string base64(std::string_view key, size_t max_bytes); // the bytes it stands for
+    std::string base64(std::string_view key, size_t max_bytes); // the decoded bytes
     Sha256Digest digest(std::string_view key);                  // 64 hexadecimal digits
     Time time(std::string_view key);                            // RFC 3339
     void header(std::string_view type, std::int64_t version);   // "type" and "v" must be these

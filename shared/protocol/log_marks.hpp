@@ -4,8 +4,8 @@
 
 namespace waggle::protocol {
 
-// How the line of a deployment's log ends that says why it is rolled back; what follows it is of the rollback. Lines
-// come in order; the state's events may come before or after them.
+// The end of the log line that gives the reason for a deployment's rollback. The lines after it belong to the rollback.
+// Lines arrive in order, but state events may come before or after them.
 inline constexpr std::string_view rolls_back_mark = "; rolling back";
 
 } // namespace waggle::protocol

@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
-// What the messages' JSON is written and read with.
+// Helpers that write and read the messages' JSON.
 namespace waggle::protocol {
 
-// Cuts what may be long, so that the other side's caps never refuse it. What is not UTF-8 takes three times the room
-// when it is sent (U+FFFD for each byte): text() allows for that.
+// Cuts text that may be long, so that it never exceeds the other side's caps. When sent, bytes that are not UTF-8 take
+// three times the space (U+FFFD for each byte), which text() allows for.
 inline std::string_view cut(std::string_view text, size_t max_bytes = max_text_bytes) {
     return text.substr(0, max_bytes);
 }

@@ -8,7 +8,7 @@ inline constexpr size_t max_message_bytes = 1 << 20;
 inline constexpr size_t data_piece_bytes = 256 << 10;
 inline constexpr size_t max_want_indices = 4096; // in one message
 
-// Of the fields of a JSON message.
+// Limits on the fields of a JSON message.
 inline constexpr size_t max_text_bytes = 16 << 10; // of a log line or sentence; encode cuts longer ones
 inline constexpr size_t max_code_bytes = 64;
 inline constexpr size_t max_word_bytes = 256; // a version, a system, a fingerprint

@@ -1,5 +1,6 @@
 #include "shared/protocol/messages.hpp"
 
+#include "shared/protocol/enum_field.hpp"
 #include "shared/protocol/json.hpp"
 #include "shared/protocol/message_fields.hpp"
 
@@ -18,34 +19,26 @@ constexpr char secret_bundle_message = 'S';
 constexpr char nar_message = 'N';
 constexpr size_t index_bytes = 4;
 
-struct StateWord {
-    DeploymentState state;
-    std::string_view text;
-};
-constexpr std::array states = {
-    StateWord{DeploymentState::received, "received"},
-    StateWord{DeploymentState::fetching, "fetching"},
-    StateWord{DeploymentState::staged, "staged"},
-    StateWord{DeploymentState::activating, "activating"},
-    StateWord{DeploymentState::awaiting_reboot, "awaiting-reboot"},
-    StateWord{DeploymentState::activated, "activated"},
-    StateWord{DeploymentState::committing, "committing"},
-    StateWord{DeploymentState::committed, "committed"},
-    StateWord{DeploymentState::rolling_back, "rolling-back"},
-    StateWord{DeploymentState::rolled_back, "rolled-back"},
-    StateWord{DeploymentState::failed, "failed"},
-};
+constexpr EnumText<DeploymentState, DeploymentState::failed> states({{
+    {DeploymentState::received, "received"},
+    {DeploymentState::fetching, "fetching"},
+    {DeploymentState::staged, "staged"},
+    {DeploymentState::activating, "activating"},
+    {DeploymentState::awaiting_reboot, "awaiting-reboot"},
+    {DeploymentState::activated, "activated"},
+    {DeploymentState::committing, "committing"},
+    {DeploymentState::committed, "committed"},
+    {DeploymentState::rolling_back, "rolling-back"},
+    {DeploymentState::rolled_back, "rolled-back"},
+    {DeploymentState::failed, "failed"},
+}});
 
-struct KindWord {
-    Event::Kind kind;
-    std::string_view text;
-};
-constexpr std::array kinds = {
-    KindWord{Event::Kind::state, "state"},
-    KindWord{Event::Kind::progress, "progress"},
-    KindWord{Event::Kind::log, "log"},
-    KindWord{Event::Kind::note, "note"},
-};
+constexpr EnumText<Event::Kind, Event::Kind::note> kinds({{
+    {Event::Kind::state, "state"},
+    {Event::Kind::progress, "progress"},
+    {Event::Kind::log, "log"},
+    {Event::Kind::note, "note"},
+}});
 
 Json or_null(const std::optional<std::string>& value) {
     return value ? Json(cut(*value, max_path_bytes)) : Json();
@@ -60,11 +53,7 @@ DeploymentId id(Fields& fields, std::string_view key = "id") {
 }
 
 DeploymentState state(Fields& fields) {
-    auto word = fields.string("state", max_code_bytes);
-    auto value = parse_state(word);
-    if (!value)
-        fields.fail("state", fmt::format("has the unknown value {}", in_quotes(word)));
-    return *value;
+    return read_enum(fields, "state", states, max_code_bytes);
 }
 
 Json to_json(const Facts& facts) {
@@ -176,7 +165,7 @@ Json to_json(const Event& event) {
         {"type", "event"},
         {"number", event.number},
         {"time", to_rfc3339(event.time)},
-        {"kind", std::ranges::find(kinds, event.kind, &KindWord::kind)->text},
+        {"kind", kinds.to_string(event.kind)},
         {"state", to_string(event.state)},
         {"text", cut(event.text)},
         {"pathsDone", event.paths_done},
@@ -190,11 +179,7 @@ Message read_event(Fields& fields) {
     Event event;
     event.number = number(fields, "number", 1);
     event.time = fields.time("time");
-    auto word = fields.string("kind", max_code_bytes);
-    auto kind = std::ranges::find(kinds, word, &KindWord::text);
-    if (kind == kinds.end())
-        fields.fail("kind", fmt::format("has the unknown value {}", in_quotes(word)));
-    event.kind = kind->kind;
+    event.kind = read_enum(fields, "kind", kinds, max_code_bytes);
     event.state = state(fields);
     event.text = text(fields, "text");
     event.paths_done = number(fields, "pathsDone");
@@ -321,12 +306,11 @@ NarPiece decode_nar(std::string_view bytes) {
 } // namespace
 
 std::string_view to_string(DeploymentState state) {
-    return std::ranges::find(states, state, &StateWord::state)->text;
+    return states.to_string(state);
 }
 
 std::optional<DeploymentState> parse_state(std::string_view text) {
-    auto found = std::ranges::find(states, text, &StateWord::text);
-    return found == states.end() ? std::nullopt : std::optional(found->state);
+    return states.parse(text);
 }
 
 std::string encode(const Message& message) {

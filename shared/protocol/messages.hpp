@@ -15,13 +15,13 @@
 #include <variant>
 #include <vector>
 
-// A session is a sequence of binary WebSocket messages. The first byte says what follows:
+// A session is a sequence of binary WebSocket messages. The first byte defines what follows:
 //   'J' a JSON object with a "type";
 //   'S' the next piece of the sealed secret bundle (trigger to agent, right after deploy, if it replaces secrets);
 //   'L' the next piece of the closure list's text (trigger to agent, after those, if the goal has a closure, and after
 //       build; agent to trigger after recalled and built);
 //   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
-//       the list's narSize bytes have arrived; NARs come one after another in the order they were wanted.
+//       the list's narSize bytes have arrived; NARs follow one another in the order of the requests.
 namespace waggle::protocol {
 
 enum class DeploymentState {
@@ -29,7 +29,7 @@ enum class DeploymentState {
     fetching,
     staged,
     activating,
-    awaiting_reboot, // the boot loader has the new system for the next boot
+    awaiting_reboot, // the boot loader boots the new system next
     activated,       // runs, and waits for its confirmation
     committing,      // confirmed: the profile and the boot loader are being set
     committed,
@@ -44,43 +44,43 @@ struct Running {
     DeploymentId id;
     DeploymentState state = DeploymentState::received;
     Time since;
-    std::string operator_key; // fingerprint of who holds the node
+    std::string operator_key; // fingerprint of the operator whose deployment it is
 };
 
-// agent → trigger, right after hello: what the node is.
+// agent → trigger, right after hello: the state of the node.
 struct Facts {
     int version = 0;                           // of the session protocol, chosen by the agent
     std::string agent_version;                 // "0.1.0"
     std::string system;                        // "x86_64-linux"
-    std::string nix_version;                   // "" when the nix daemon is away
+    std::string nix_version;                   // "" if the nix daemon is unavailable
     std::optional<std::string> current_system; // store paths
     std::optional<std::string> booted_system;
     std::optional<std::string> profile;
     std::int64_t last_sequence = 0;
     std::optional<DeploymentId> last_admitted;
     std::optional<Running> running;
-    // The deployment that this agent, started by the system that was activated, commits when it is told to (Confirm).
+    // The deployment that this agent, which the activated system has started, commits on Confirm.
     std::optional<DeploymentId> awaits_confirmation;
     std::string boot_id;        // of the node's current boot
-    bool holds_secrets = false; // a bundle with at least one secret is installed: a hive without any has to remove it
-    std::vector<std::string> failed_units; // of the running system, the first of them
+    bool holds_secrets = false; // a bundle with at least one secret is installed, which a hive without any must remove
+    std::vector<std::string> failed_units; // of the running system, the first ones
     Time time;
 };
 inline constexpr size_t max_failed_units = 32;
 
-// agent → trigger: this session or this deployment is refused, with its code and a sentence.
+// agent → trigger: this session or this deployment is refused, with a code and a sentence.
 struct Refused {
     std::string code;
     std::string message;
 };
 
-// trigger → agent: the document; then the sealed bundle follows in 'S' messages, if it replaces secrets, and the
+// trigger → agent: the document. Then the sealed bundle follows in 'S' messages, if it replaces secrets, and the
 // closure list in 'L' messages, if the goal has one.
 struct Deploy {
     SignedDocument document;
 };
 
-// agent → trigger: admitted; `attached` when it was running or had ended already (same id).
+// agent → trigger: the deployment is admitted. `attached` if it was running or had ended already (same ID).
 struct Admitted {
     DeploymentId id;
     bool attached = false;
@@ -91,8 +91,8 @@ struct Want {
     std::vector<std::uint32_t> indices;
 };
 
-// agent → trigger: something happened in a deployment's life. Numbers count from 1 without gaps, so that a
-// trigger that comes back can say what it has seen (Attach.after).
+// agent → trigger: an event of a deployment. Numbers count from 1 without gaps, so that a trigger that reconnects can
+// name the last one that it has seen (Attach.after).
 struct Event {
     enum class Kind { state, progress, log, note };
     std::uint64_t number = 0;
@@ -117,19 +117,19 @@ struct Result {
     std::uint64_t fetched_bytes = 0; // NAR bytes over the session
 };
 
-// trigger → agent: goes on with the events of a deployment after the given number (0: all that are kept).
+// trigger → agent: continue with the events of a deployment after the given number (0: all that are kept).
 struct Attach {
     DeploymentId id;
     std::uint64_t after = 0;
 };
 
-// trigger → agent: give the deployment up, if its activation has not begun.
+// trigger → agent: cancel the deployment, if its activation has not begun.
 struct Cancel {
     DeploymentId id;
 };
 
-// trigger → agent: the node was reached after the activation; keep the new system. Only an agent that was started by it
-// takes this (Facts.awaits_confirmation); others answer refused "not-awaited".
+// trigger → agent: the node was reached after the activation; keep the new system. Only an agent that the new system
+// has started accepts this (Facts.awaits_confirmation). Others answer with Refused "not-awaited".
 struct Confirm {
     DeploymentId id;
 };

@@ -6,7 +6,7 @@ namespace waggle::protocol {
 
 namespace {
 
-constexpr size_t max_name_bytes = 64; // a host name's label has 63; a file name takes it with any ending
+constexpr size_t max_name_bytes = 64; // a host name's label has 63; a file name holds it with any extension
 
 } // namespace
 

@@ -1,5 +1,7 @@
 #include "shared/protocol/outcome.hpp"
 
+#include "shared/base/enum_text.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -13,8 +15,8 @@ struct Row {
     int exit_code;
 };
 
-// From the best to the worst: nodes that are as wanted, nodes that were left as they were, nodes that were touched.
-// The worst of all nodes decides a run's exit code.
+// From the best to the worst: nodes in the desired state, nodes that were left unchanged, nodes that were changed. The
+// worst outcome of all nodes decides a run's exit code.
 constexpr std::array rows = {
     Row{Outcome::unchanged, "unchanged", 0},
     Row{Outcome::ok, "ok", 0},
@@ -26,19 +28,21 @@ constexpr std::array rows = {
     Row{Outcome::refused, "refused", 5},
     Row{Outcome::unreachable, "unreachable", 8},
     Row{Outcome::failed_before_activation, "failed-before-activation", 7},
-    Row{Outcome::interrupted, "interrupted", 130}, // as a shell reports SIGINT; scripts look for it
+    Row{Outcome::interrupted, "interrupted", 130}, // as a shell reports SIGINT; scripts check for it
     Row{Outcome::rolled_back, "rolled-back", 6},
     Row{Outcome::unknown, "unknown", 8},
 };
 
-const Row* row(Outcome outcome) {
-    return std::ranges::find(rows, outcome, &Row::outcome);
+static_assert(has_each_once(rows, &Row::outcome, Outcome::interrupted));
+
+const Row& row(Outcome outcome) {
+    return row_of(rows, &Row::outcome, outcome);
 }
 
 } // namespace
 
 std::string_view to_string(Outcome outcome) {
-    return row(outcome)->word;
+    return row(outcome).word;
 }
 
 std::optional<Outcome> parse_outcome(std::string_view text) {
@@ -47,11 +51,11 @@ std::optional<Outcome> parse_outcome(std::string_view text) {
 }
 
 int exit_code(Outcome outcome) {
-    return row(outcome)->exit_code;
+    return row(outcome).exit_code;
 }
 
 Outcome worse(Outcome a, Outcome b) {
-    return row(a) < row(b) ? b : a;
+    return &row(a) < &row(b) ? b : a;
 }
 
 } // namespace waggle::protocol

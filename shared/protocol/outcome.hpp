@@ -5,16 +5,17 @@
 
 namespace waggle::protocol {
 
-// How a deployment ended for one node (DESIGN section 5.6); in events, tables, JSON and the exit code.
+// How a deployment ended for one node (docs/getting-started.md lists the exit codes), in events, tables, JSON and the
+// exit code.
 enum class Outcome {
     ok,
     unchanged,
     ok_units_failed, // with onFailedUnits = "keep"
     refused,         // admission, pre-switch check, busy, superseded
     rolled_back,
-    failed_before_activation, // nothing was changed but verified paths in the store
+    failed_before_activation, // nothing changed except verified paths in the store
     unreachable,
-    unknown,         // lost after activation began
+    unknown,         // the connection was lost after the activation began
     hive_error,      // the node could not be evaluated
     build_failed,    // its system could not be built
     secret_not_read, // on the operator's machine

@@ -53,7 +53,7 @@ GetHistory GetHistory::from(Fields& fields) {
 Json to_json(const History& history) {
     if (history.entries.size() > max_history_entries)
         throw Error(fmt::format("a history message takes {} entries at most", max_history_entries));
-    // What is in a message's text may take six bytes for one. The oldest do without a place then.
+    // One byte of a message's text may take six in JSON. If there is not enough space, the oldest entries are left out.
     constexpr size_t most_bytes = max_message_bytes - (64 << 10);
     Json entries = Json::array();
     size_t bytes = 0;

@@ -11,23 +11,23 @@
 
 namespace waggle::protocol {
 
-// Messages of a session (shared/protocol/messages.hpp) besides those of a deployment: what a trigger asks a node for,
-// and the answers. `from` reads one from its JSON; it throws BadDocument.
+// The messages of a session (shared/protocol/messages.hpp) outside of a deployment: a trigger's requests to a node, and
+// the answers. `from` reads a message from its JSON and throws BadDocument.
 
-// trigger → agent: run the health checks of the system that runs. Answered by HealthReport.
+// trigger → agent: run the running system's health checks. Answered by HealthReport.
 struct CheckHealth {
     static CheckHealth from(Fields& fields);
 };
 Json to_json(const CheckHealth&);
 struct HealthReport {
     bool healthy = true;
-    std::string text; // what the checks said, line by line
+    std::string text; // the output of the checks, line by line
 
     static HealthReport from(Fields& fields);
 };
 Json to_json(const HealthReport& report);
 
-// trigger → agent: reboot the node, if nothing is under way. Answered by Rebooting, or refused "busy".
+// trigger → agent: reboot the node, if nothing is under way. Answered by Rebooting, or Refused "busy".
 struct RebootNode {
     static RebootNode from(Fields& fields);
 };
@@ -39,7 +39,7 @@ struct Rebooting {
 };
 Json to_json(const Rebooting& rebooting);
 
-// trigger → agent: what has been deployed? Answered by History, the newest first.
+// trigger → agent: list the past deployments. Answered by History, newest first.
 struct GetHistory {
     std::uint64_t limit = 20;
 
@@ -53,8 +53,8 @@ struct History {
 };
 Json to_json(const History& history);
 
-// trigger → agent: give me back what made a generation (nullopt: the one before the one that runs). Answered by
-// Recalled, then by its closure list in 'L' messages; or refused "unknown-generation".
+// trigger → agent: return the document that made a generation (nullopt: the one before the running one). Answered by
+// Recalled and then its closure list in 'L' messages, or by Refused "unknown-generation".
 struct Recall {
     std::optional<std::uint64_t> generation;
 

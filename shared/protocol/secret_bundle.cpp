@@ -109,7 +109,7 @@ void require_valid(const SecretBundle& bundle) {
         throw BadDocument(fmt::format("{}: the secrets have {} bytes together, more than {}; the largest is {} with {}",
                                       what, total, max_secret_content_bytes, in_quotes(largest->file.name),
                                       largest->content.size()));
-    // Neither the same file twice nor one below another.
+    // No two secrets may share a path, and none may be below another.
     std::ranges::sort(paths);
     for (size_t i = 0; i < paths.size(); ++i) {
         const auto below = std::string(paths[i]) + "/";
@@ -137,7 +137,7 @@ age::SecretBytes to_plaintext(const SecretBundle& bundle) {
                                    {"secrets", secrets}});
     if (header.size() > max_secret_header_bytes)
         throw BadDocument(
-            fmt::format("{}: what it says of its secrets is longer than {} bytes", what, max_secret_header_bytes));
+            fmt::format("{}: its list of secrets is longer than {} bytes", what, max_secret_header_bytes));
     age::SecretBytes plaintext;
     plaintext.reserve(padded_size(header.size() + 1 + content_bytes));
     plaintext.insert(plaintext.end(), header.begin(), header.end());

@@ -1,5 +1,6 @@
 #include "shared/protocol/secret_file.hpp"
 
+#include "shared/base/enum_text.hpp"
 #include "shared/protocol/json.hpp"
 #include "shared/protocol/name.hpp"
 
@@ -12,13 +13,15 @@ namespace waggle::protocol {
 
 namespace {
 
-constexpr size_t max_account_bytes = 31; // utmp has room for no more (systemd, valid_user_group_name)
+constexpr size_t max_account_bytes = 31; // utmp holds no more (systemd, valid_user_group_name)
 constexpr size_t max_secret_name_bytes = 128;
 constexpr size_t max_unit_bytes = 255; // systemd, UNIT_NAME_MAX
 constexpr std::uint32_t max_permissions = 0777;
 
-constexpr std::string_view pre_activation = "pre-activation";
-constexpr std::string_view post_activation = "post-activation";
+constexpr EnumText<UploadAt, UploadAt::post_activation> upload_times({{
+    {UploadAt::pre_activation, "pre-activation"},
+    {UploadAt::post_activation, "post-activation"},
+}});
 
 bool consists_of(std::string_view text, std::string_view others) {
     return std::ranges::all_of(text, [&](char c) { return is_letter_or_digit(c) || others.find(c) != others.npos; });
@@ -31,15 +34,11 @@ bool is_below(std::string_view path, std::string_view folder) {
 } // namespace
 
 std::string_view to_string(UploadAt upload_at) {
-    return upload_at == UploadAt::pre_activation ? pre_activation : post_activation;
+    return upload_times.to_string(upload_at);
 }
 
 std::optional<UploadAt> parse_upload_at(std::string_view text) {
-    if (text == pre_activation)
-        return UploadAt::pre_activation;
-    if (text == post_activation)
-        return UploadAt::post_activation;
-    return std::nullopt;
+    return upload_times.parse(text);
 }
 
 bool is_account_name(std::string_view text) {
@@ -97,7 +96,7 @@ std::optional<std::string> problem_with(const SecretFile& file) {
     if (!is_secret_name(file.name))
         return fmt::format("its name {} cannot be part of a unit's name", in_quotes(file.name));
     if (!is_secret_path(file.path))
-        return fmt::format("its path {} is not absolute, not in its shortest form, or in a place for other things",
+        return fmt::format("its path {} is not absolute, not in its shortest form, or in a reserved place",
                            in_quotes(file.path));
     if (!is_account_name(file.user))
         return fmt::format("its user {} is not a user's name", in_quotes(file.user));

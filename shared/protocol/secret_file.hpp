@@ -13,7 +13,7 @@ enum class UploadAt { pre_activation, post_activation };
 std::string_view to_string(UploadAt upload_at); // "pre-activation", …
 std::optional<UploadAt> parse_upload_at(std::string_view text);
 
-// What a hive says of a secret: all but its content.
+// A hive's description of a secret: everything but its content.
 struct SecretFile {
     std::string name; // deployment.keys.<name>; the unit is <name>-key.service
     std::string path; // absolute; is_secret_path
@@ -23,7 +23,7 @@ struct SecretFile {
     UploadAt upload_at = UploadAt::pre_activation;
     std::vector<std::string> restart_units = {};
     std::vector<std::string> reload_units = {};
-    bool needed_for_users = false; // in place before users are made; then owned by root
+    bool needed_for_users = false; // installed before users are created; then owned by root
 
     bool operator==(const SecretFile&) const = default;
 };
@@ -31,17 +31,16 @@ struct SecretFile {
 inline constexpr size_t max_secret_path_bytes = 512;
 inline constexpr size_t max_secret_units = 64; // in restartUnits or reloadUnits
 
-// nullopt, or what is wrong with it ("its path … is not …"). nixos-module/keys-options.nix has the same rules.
+// Returns nullopt, or the problem with it ("its path … is not …"). nixos-module/keys-options.nix has the same rules.
 std::optional<std::string> problem_with(const SecretFile& file);
 
-// User and group names as POSIX and systemd take them: up to 31 of A-Z a-z 0-9 _ . -, neither a number nor beginning
-// with
-// "-" or ".".
+// User and group names as POSIX and systemd accept them: up to 31 of A-Z a-z 0-9 _ . -, neither a number nor beginning
+// with "-" or ".".
 bool is_account_name(std::string_view text);
-// deployment.keys.<name>: [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}, what a unit's name can hold.
+// deployment.keys.<name>: [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}, which a unit's name can hold.
 bool is_secret_name(std::string_view text);
 // An absolute path in its shortest form (no "//", "." or ".."), of A-Z a-z 0-9 / . _ @ : + , = ~ -, at least one folder
-// deep, not in the store nor in /proc, /sys or /dev.
+// deep, and neither in the store nor in /proc, /sys or /dev.
 bool is_secret_path(std::string_view text);
 // A unit's name with its type: "nginx.service".
 bool is_unit_name(std::string_view text);

@@ -1,30 +1,26 @@
 #include "shared/protocol/secrets_report.hpp"
 
+#include "shared/protocol/enum_field.hpp"
 #include "shared/protocol/message_fields.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <array>
 
 namespace waggle::protocol {
 
 namespace {
 
-constexpr size_t max_note_bytes = 512; // of max_reported_secrets
+constexpr size_t max_note_bytes = 512; // of each of max_reported_secrets
 
-struct SecretStateWord {
-    SecretStatus::State state;
-    std::string_view text;
-};
-constexpr std::array secret_states = {
-    SecretStateWord{SecretStatus::State::in_place, "in-place"},
-    SecretStateWord{SecretStatus::State::missing, "missing"},
-    SecretStateWord{SecretStatus::State::differs, "differs"},
-    SecretStateWord{SecretStatus::State::waits, "waits"},
-    SecretStateWord{SecretStatus::State::unreadable, "unreadable"},
-};
+constexpr EnumText<SecretStatus::State, SecretStatus::State::unreadable> secret_states({{
+    {SecretStatus::State::in_place, "in-place"},
+    {SecretStatus::State::missing, "missing"},
+    {SecretStatus::State::differs, "differs"},
+    {SecretStatus::State::waits, "waits"},
+    {SecretStatus::State::unreadable, "unreadable"},
+}});
 
 Json time_or_null(const std::optional<Time>& time) {
     return time ? Json(to_rfc3339(*time)) : Json();
@@ -34,25 +30,12 @@ std::optional<Time> optional_time(Fields& fields, std::string_view key) {
     return fields.is_null(key) ? std::nullopt : std::optional(fields.time(key));
 }
 
-Json to_json(const SecretStatus& secret) {
-    return {
-        {"name", cut(secret.name, max_word_bytes)}, {"path", cut(secret.path, max_path_bytes)},
-        {"state", to_string(secret.state)},         {"owner", cut(secret.owner, max_word_bytes)},
-        {"mode", cut(secret.mode, max_code_bytes)}, {"written", time_or_null(secret.written)},
-        {"changed", time_or_null(secret.changed)},  {"note", cut(secret.note, max_note_bytes)},
-    };
-}
-
 SecretStatus read_secret_status(const Json& json) {
     Fields fields(json, "secrets message, field \"secrets\"");
     SecretStatus secret;
     secret.name = text(fields, "name", max_word_bytes);
     secret.path = text(fields, "path", max_path_bytes);
-    auto word = fields.string("state", max_code_bytes);
-    auto state = std::ranges::find(secret_states, word, &SecretStateWord::text);
-    if (state == secret_states.end())
-        fields.fail("state", fmt::format("has the unknown value {}", in_quotes(word)));
-    secret.state = state->state;
+    secret.state = read_enum(fields, "state", secret_states, max_code_bytes);
     secret.owner = text(fields, "owner", max_word_bytes);
     secret.mode = text(fields, "mode", max_code_bytes);
     secret.written = optional_time(fields, "written");
@@ -64,8 +47,17 @@ SecretStatus read_secret_status(const Json& json) {
 
 } // namespace
 
+Json to_json(const SecretStatus& secret) {
+    return {
+        {"name", cut(secret.name, max_word_bytes)}, {"path", cut(secret.path, max_path_bytes)},
+        {"state", to_string(secret.state)},         {"owner", cut(secret.owner, max_word_bytes)},
+        {"mode", cut(secret.mode, max_code_bytes)}, {"written", time_or_null(secret.written)},
+        {"changed", time_or_null(secret.changed)},  {"note", cut(secret.note, max_note_bytes)},
+    };
+}
+
 std::string_view to_string(SecretStatus::State state) {
-    return std::ranges::find(secret_states, state, &SecretStateWord::state)->text;
+    return secret_states.to_string(state);
 }
 
 Json to_json(const GetSecrets&) {

@@ -12,7 +12,7 @@ namespace waggle::protocol {
 
 inline constexpr std::string_view deployment_namespace = "waggle-deployment"; // SSHSIG namespace
 
-// Exact payload bytes and SSHSIG blobs over them. As JSON: {"payload": base64, "signatures": [base64, …]}.
+// The exact payload bytes and SSHSIG blobs over them. As JSON: {"payload": base64, "signatures": [base64, …]}.
 struct SignedDocument {
     std::string payload;
     std::vector<std::string> signatures;
@@ -27,8 +27,8 @@ Json to_json(const SignedDocument& document);
 // Throws BadDocument; at most 8 signatures.
 SignedDocument signed_document_from_json(const Json& json);
 
-// The keys whose signatures over the payload hold. A signature that does not hold is not an error here:
-// it is simply not in the answer.
+// Returns the keys that have made a valid signature over the payload. An invalid signature is not an error here; its
+// key is left out.
 std::vector<ssh::PublicKey> valid_signers(const SignedDocument& document,
                                           std::string_view name_space = deployment_namespace);
 

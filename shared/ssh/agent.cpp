@@ -21,7 +21,7 @@ constexpr char sign_response = 14;
 constexpr size_t max_answer_bytes = 256 << 10; // as OpenSSH's own client
 constexpr std::uint32_t max_keys = 2048;       // as OpenSSH's own client
 
-// The node waits 5 s for the whole proof of identity, in which this is one step.
+// The node waits 5 s for the whole proof of identity, of which this is one step.
 constexpr auto sign_time = std::chrono::seconds(3);
 
 std::string_view body_of(std::string_view answer, char type) {
@@ -36,7 +36,7 @@ AgentKeys parse_agent_keys(std::string_view answer) {
     WireReader reader(answer);
     const std::uint32_t count = reader.u32();
     if (count > max_keys)
-        throw BadWire(fmt::format("it says that it holds {} keys", count));
+        throw BadWire(fmt::format("it reports {} keys", count));
     AgentKeys keys;
     for (std::uint32_t i = 0; i < count; ++i) {
         const std::string_view blob = reader.string();
@@ -92,7 +92,7 @@ std::array<std::uint8_t, 64> Agent::sign(const PublicKey& key, std::string_view 
                             key.fingerprint()));
         const auto signature = parse_agent_signature(body_of(answer, sign_response));
         if (!key.verify(message, signature))
-            throw AgentError(fmt::format("the ssh-agent's signature does not fit the key {}", key.fingerprint()));
+            throw AgentError(fmt::format("the ssh-agent's signature does not match the key {}", key.fingerprint()));
         return signature;
     } catch (const BadWire& error) {
         throw AgentError(fmt::format("the ssh-agent's signature cannot be read: {}", error.what()));

@@ -22,7 +22,8 @@ const unsigned char* to_unsigned(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-// OpenSSL's error queue belongs to the thread; what stays in it would be taken for a failure of the next TLS call.
+// OpenSSL's error queue belongs to the thread. An error that stays in it would be taken for a failure of the next TLS
+// call.
 [[noreturn]] void throw_openssl(const char* what) {
     ERR_clear_error();
     throw Error(fmt::format("OpenSSL cannot {}", what));

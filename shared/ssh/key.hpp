@@ -16,22 +16,22 @@ using EVP_PKEY = struct evp_pkey_st;
 
 namespace waggle::ssh {
 
-// A key, key file or key line that cannot be used; the message says why in one sentence.
+// A key, key file or key line that cannot be used. The message gives the reason in one sentence.
 class BadKey : public Error {
 public:
     using Error::Error;
 };
 
-// "an RSA key (ssh-rsa)" and the like for a key type of OpenSSH that Waggle does not take, else "".
+// Returns "an RSA key (ssh-rsa)" or the like for a key type of OpenSSH that Waggle does not support, otherwise "".
 std::string describe_other_type(std::string_view type);
 
-// An Ed25519 public key as OpenSSH knows it.
+// An Ed25519 public key in OpenSSH's forms.
 class PublicKey {
 public:
     explicit PublicKey(std::span<const std::uint8_t, 32> raw);
 
-    // "ssh-ed25519 AAAA… [comment]". Throws BadKey, naming the type where it is another one
-    // (RSA, ECDSA, sk-, certificates, lines with options).
+    // "ssh-ed25519 AAAA… [comment]". Throws BadKey, which names the type if it is another one (RSA, ECDSA, sk-,
+    // certificates, lines with options).
     static PublicKey parse(std::string_view line);
     // The wire form: string "ssh-ed25519", string key (RFC 8709).
     static PublicKey from_wire(std::string_view blob);
@@ -49,7 +49,7 @@ private:
     std::array<std::uint8_t, 32> raw_;
 };
 
-// Signs as one Ed25519 key, wherever its private part is. For any thread.
+// Signs with one Ed25519 key, wherever its private part is. Safe to use from any thread.
 class Signer {
 public:
     virtual ~Signer() = default;
@@ -64,7 +64,7 @@ protected:
     Signer& operator=(Signer&&) = default;
 };
 
-// A private key file that a passphrase protects; its public key is readable all the same.
+// A private key file that a passphrase protects. Its public key is readable nevertheless.
 class PassphraseNeeded : public BadKey {
 public:
     PassphraseNeeded(const std::string& message, const PublicKey& key) : BadKey(message), key_(key) {}
@@ -74,16 +74,16 @@ private:
     PublicKey key_;
 };
 
-// An Ed25519 private key; its bytes are wiped at the end of its life.
+// An Ed25519 private key. Its bytes are wiped on destruction.
 class PrivateKey : public Signer {
 public:
-    // An unencrypted "openssh-key-v1" file. Throws BadKey, naming the file: no file, another type, a passphrase
-    // (PassphraseNeeded), parts that contradict each other, bytes after the end.
+    // Reads an unencrypted "openssh-key-v1" file. Throws BadKey, naming the file: it does not exist, has another type,
+    // a passphrase (PassphraseNeeded), parts that contradict each other, or bytes after the end.
     static PrivateKey load(const std::filesystem::path& path);
     static PrivateKey parse(std::string_view text, std::string_view name_for_errors);
     static PrivateKey generate();
 
-    // What `load` reads, for the one case in which an agent makes a key.
+    // Returns what `load` reads, for the one case in which an agent makes a key.
     std::string to_openssh(std::string_view comment) const;
 
     PublicKey public_key() const override { return public_key_; }

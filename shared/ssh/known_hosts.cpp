@@ -24,8 +24,8 @@ std::string lower_case(std::string_view text) {
     return out;
 }
 
-// Shell-like: `*` is any run of characters, `?` any one. Going back to the last `*` only is enough, and keeps the
-// time proportional to the product of the lengths.
+// Shell-like: `*` matches any run of characters, `?` any single one. Returning to the last `*` only is enough, and
+// keeps the time proportional to the product of the lengths.
 bool matches_pattern(std::string_view text, std::string_view pattern) {
     size_t t = 0, p = 0, star = pattern.npos, star_text = 0;
     while (t < text.size()) {
@@ -45,7 +45,7 @@ bool matches_pattern(std::string_view text, std::string_view pattern) {
     return pattern.find_first_not_of('*', p) == pattern.npos;
 }
 
-// "|1|<salt>|<HMAC-SHA1 of the name with the salt as key>", both base64: HashKnownHosts in ssh_config(5).
+// "|1|<salt>|<HMAC-SHA1 of the name with the salt as key>", both in base64: HashKnownHosts in ssh_config(5).
 bool matches_hashed(std::string_view name, std::string_view hashed) {
     constexpr std::string_view prefix = "|1|";
     constexpr size_t sha1_bytes = 20;
@@ -66,8 +66,7 @@ bool matches_hashed(std::string_view name, std::string_view hashed) {
     return done != nullptr && size == sha1_bytes && std::equal(hash->begin(), hash->end(), digest.begin());
 }
 
-// The first field of a line: one hashed name, or patterns separated by commas, of which none that matches may be
-// negated.
+// The first field of a line: one hashed name, or patterns separated by commas, of which no matching one may be negated.
 bool names_host(std::string_view field, std::string_view name) {
     if (field.starts_with('|'))
         return matches_hashed(name, field);
@@ -147,7 +146,8 @@ KnownHost find_known_host(std::string_view known_hosts_text, std::string_view ho
     KnownHost found;
     add_lines_for(found, known_hosts_text, known_hosts_name(host, port));
     if (port != ssh_port) {
-        // As OpenSSH: the name without the port counts where the one with it has no key; revoked is revoked either way.
+        // As in OpenSSH, the name without the port counts if the one with it has no key. A revoked key is revoked
+        // either way.
         KnownHost plain;
         add_lines_for(plain, known_hosts_text, known_hosts_name(host, ssh_port));
         for (const auto& key : plain.revoked)

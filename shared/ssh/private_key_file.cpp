@@ -1,4 +1,4 @@
-// OpenSSH's private key files (OpenSSH PROTOCOL.key), as far as Waggle takes them: one Ed25519 key, not encrypted.
+// OpenSSH's private key files (OpenSSH PROTOCOL.key), as far as Waggle supports them: one Ed25519 key, not encrypted.
 
 #include "shared/base/fd.hpp"
 #include "shared/ssh/key.hpp"
@@ -21,8 +21,8 @@ namespace {
 constexpr std::string_view begin_mark = "-----BEGIN OPENSSH PRIVATE KEY-----";
 constexpr std::string_view end_mark = "-----END OPENSSH PRIVATE KEY-----";
 constexpr std::string_view key_file_magic{"openssh-key-v1\0", 15};
-constexpr size_t max_file_bytes = 64 << 10; // an RSA key of 16384 bits, which we want to name, takes 13 KiB
-constexpr size_t cipher_block_bytes = 8;    // of the cipher "none": what the private part is padded to
+constexpr size_t max_file_bytes = 64 << 10; // an RSA key of 16384 bits, which the error must name, takes 13 KiB
+constexpr size_t cipher_block_bytes = 8;    // of the cipher "none": the private part is padded to a multiple
 constexpr size_t line_columns = 70;         // as ssh-keygen writes
 constexpr size_t seed_bytes = 32;
 
@@ -36,7 +36,7 @@ std::string_view trim_end(std::string_view text) {
     return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
-// Says what a file without OpenSSH's marks is, as far as its first line tells.
+// Reports what a file without OpenSSH's marks is, as far as its first line shows.
 [[noreturn]] void fail_other_file(std::string_view text, std::string_view name) {
     constexpr std::string_view pem = "-----BEGIN ";
     auto line = trim_end(text.substr(0, text.find('\n')));
@@ -51,7 +51,7 @@ std::string_view trim_end(std::string_view text) {
     fail(name, "this is not an OpenSSH private key");
 }
 
-// The binary form between the marks.
+// Returns the binary form between the marks.
 Bytes unarmor(std::string_view text, std::string_view name) {
     if (text.size() > max_file_bytes)
         fail(name, fmt::format("this is longer than {} bytes, so it is not an Ed25519 key", max_file_bytes));
@@ -83,7 +83,7 @@ PublicKey read_public_part(std::string_view blob, std::string_view name) {
     }
 }
 
-// The part that a passphrase would protect. The public key is in it twice, and the seed determines it: all agree.
+// The part that a passphrase would protect. It holds the public key twice, and the seed determines it: all must agree.
 std::string_view read_seed(std::string_view section, const PublicKey& public_key, std::string_view name) {
     WireReader reader(section);
     auto check = reader.u32();
@@ -92,7 +92,7 @@ std::string_view read_seed(std::string_view section, const PublicKey& public_key
     if (reader.string() != "ssh-ed25519")
         fail(name, "the private key's type is not that of its public key");
     auto public_again = reader.string();
-    auto secret = reader.string(); // the seed and once more the public key
+    auto secret = reader.string(); // the seed, followed by the public key again
     if (public_again != as_text(public_key.raw()) || secret.size() != 2 * seed_bytes ||
         secret.substr(seed_bytes) != public_again)
         fail(name, "the private key does not belong to the public key in the same file");
@@ -109,7 +109,7 @@ std::string_view read_seed(std::string_view section, const PublicKey& public_key
 } // namespace
 
 PrivateKey PrivateKey::load(const std::filesystem::path& path) {
-    // Read here and not by read_file, whose buffer is not wiped.
+    // Not read_file, whose buffer is not wiped.
     std::string text(max_file_bytes + 1, '\0');
     Wipe wipe(text);
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
@@ -135,7 +135,7 @@ PrivateKey PrivateKey::parse(std::string_view text, std::string_view name_for_er
         auto derivation = reader.string();
         auto derivation_options = reader.string();
         if (auto keys = reader.u32(); keys != 1)
-            fail(name_for_errors, fmt::format("one private key is expected in the file, it says {}", keys));
+            fail(name_for_errors, fmt::format("one private key is expected in the file, but it holds {}", keys));
         auto public_key = read_public_part(reader.string(), name_for_errors);
         if (cipher != "none" || derivation != "none" || !derivation_options.empty())
             throw PassphraseNeeded(

@@ -16,7 +16,7 @@ constexpr std::string_view hash_name = "sha512";
 constexpr std::string_view signature_type = "ssh-ed25519";
 constexpr size_t armor_columns = 70; // as ssh-keygen writes
 
-// What the key signs: the message's hash and what it is for.
+// The bytes that the key signs: the message's hash and its namespace.
 std::string signed_bytes(std::string_view name_space, std::string_view message) {
     std::string out{signature_magic};
     put_string(out, name_space);
@@ -67,7 +67,7 @@ PublicKey sshsig_verify(std::string_view blob, std::string_view name_space, std:
         signature.end();
         if (!key.verify(signed_bytes(name_space, message),
                         {reinterpret_cast<const std::uint8_t*>(raw.data()), raw.size()}))
-            throw BadSignature("the SSH signature does not fit what it is said to sign");
+            throw BadSignature("the SSH signature does not match the signed data");
         return key;
     } catch (const BadWire& error) {
         throw BadSignature(fmt::format("the SSH signature is malformed: {}", error.what()));

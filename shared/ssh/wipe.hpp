@@ -6,7 +6,7 @@
 
 namespace waggle::ssh {
 
-// Overwrites a buffer at the end of the scope. The buffer (an array, string or vector) must not grow meanwhile:
+// Overwrites a buffer at the end of the scope. The buffer (an array, string or vector) must not grow meanwhile, because
 // growing leaves a copy behind.
 template <class Buffer>
 class Wipe {

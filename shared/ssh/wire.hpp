@@ -8,14 +8,14 @@
 
 namespace waggle::ssh {
 
-// Bytes that are not SSH's wire encoding. Callers turn it into BadKey or BadSignature, which say of what.
+// Bytes that are not in SSH's wire encoding. Callers turn it into BadKey or BadSignature, which name the object.
 class BadWire : public Error {
 public:
     using Error::Error;
 };
 
-// Reads SSH's wire encoding (RFC 4251, section 5) from front to back. What it gives points into the bytes;
-// a length is believed only as far as bytes are there.
+// Reads SSH's wire encoding (RFC 4251, section 5) from front to back. The results point into the bytes. A length is
+// never trusted beyond the bytes that are present.
 class WireReader {
 public:
     explicit WireReader(std::string_view bytes) : rest_(bytes) {}
@@ -24,7 +24,7 @@ public:
     std::string_view string();
     std::string_view raw(size_t size);
     std::string_view rest() const { return rest_; }
-    void end() const; // throws when bytes are left
+    void end() const; // throws if bytes are left
 
 private:
     std::string_view rest_;

@@ -1,4 +1,4 @@
-// An age file of somebody else: its header has one form only, and nothing but the right one opens.
+// An age file from an untrusted source: its header has only one form, and only the right one opens.
 
 #include "shared/age/age_header.hpp"
 
@@ -13,7 +13,7 @@ namespace age = waggle::age;
 
 namespace {
 
-// Of nobody. The seeds are sealed to them.
+// Keys for these tests only. The seeds are encrypted to them.
 constexpr std::string_view age_key = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 constexpr std::string_view ssh_key = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
                                      "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"

@@ -1,4 +1,4 @@
-// A payload that was changed, cut, or put together anew from its own chunks is never opened, not even in part.
+// A payload that was changed, cut, or reassembled from its own chunks is never opened, not even in part.
 
 #include "shared/age/age.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t sealed_chunk_bytes = (64 << 10) + 16;
 
-// What the first bytes of the input ask for.
+// Reads from the first bytes of the input how to change the payload.
 class Plan {
 public:
     explicit Plan(std::string_view& input) : input_(input) {}

@@ -1,4 +1,4 @@
-// Where libFuzzer comes in.
+// libFuzzer's entry point.
 
 #include "tests/fuzz/fuzz.hpp"
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// What every fuzzer in this folder is made of. A fuzzer is one file with a function
+// Helpers of every fuzzer in this folder. A fuzzer is one file with a function
 //
 //     void try_input(std::string_view input);
 //
-// that hands the input to a parser. What the parser refuses by one of our errors is fine. Another exception, a crash, a
-// finding of a sanitizer, or a `require` that does not hold ends the program: it is a finding.
+// that passes the input to a parser. The parser may refuse the input with one of our errors. Another exception, a
+// crash, a finding of a sanitizer, or a `require` that does not hold ends the program: it is a finding.
 
 #include "shared/base/error.hpp"
 
@@ -17,14 +17,14 @@ void try_input(std::string_view input);
 
 namespace waggle::fuzz {
 
-inline size_t times_taken = 0; // what tests/fuzz/replay.cpp looks at
+inline size_t times_taken = 0; // checked by tests/fuzz/replay.cpp
 
-// For a fuzzer that does without `accepted`: the parser took the input.
+// For a fuzzer that does not use `accepted`: records that the parser accepted the input.
 inline void note_taken() {
     ++times_taken;
 }
 
-// True when the parser took it.
+// Returns true if the parser accepted the input.
 template <class Call>
 bool accepted(Call call) {
     try {

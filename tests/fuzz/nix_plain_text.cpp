@@ -1,4 +1,4 @@
-// What the nix daemon says goes into logs and to operators: no escapes, no control characters, within its cap.
+// Output of the nix daemon goes into logs and to operators: no escapes, no control characters, within its cap.
 
 #include "shared/nix/plain_text.hpp"
 #include "tests/fuzz/fuzz.hpp"

@@ -1,4 +1,4 @@
-// What a daemon says: handshake, log messages, then each of the answers that we read.
+// Output of a nix daemon: handshake, log messages, then each of the answers that we read.
 
 #include "shared/nix/worker_connection.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -14,7 +14,7 @@ using waggle::Fd;
 
 namespace {
 
-constexpr size_t max_input_bytes = 64 << 10; // what a socket takes without a reader
+constexpr size_t max_input_bytes = 64 << 10; // which a socket holds without a reader
 constexpr size_t max_paths = 1000;
 
 void read_answers(Fd ours) {
@@ -46,5 +46,5 @@ void try_input(std::string_view input) {
     fuzz::require(write(theirs.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size()));
     shutdown(theirs.get(), SHUT_WR);
     const bool ended = fuzz::accepted([&] { read_answers(std::move(ours)); });
-    fuzz::require(!ended); // the stream's end, if nothing else
+    fuzz::require(!ended); // it ends with the end of the stream, if nothing else
 }

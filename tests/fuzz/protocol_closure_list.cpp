@@ -1,4 +1,4 @@
-// A list that its summary fits, in pieces: what is taken must say the same when it is written again.
+// A list that matches its summary, in pieces. Writing an accepted list again must yield the same text.
 
 #include "shared/base/hash.hpp"
 #include "shared/protocol/closure_list.hpp"

@@ -1,4 +1,5 @@
-// A stranger's first message, and one whose signature holds: the parser behind it reads what an operator's key signed.
+// The first message of an unknown client, and one with a valid signature: the parser behind it reads what an operator's
+// key signed.
 
 #include "shared/base/bytes.hpp"
 #include "shared/protocol/hello.hpp"

@@ -1,4 +1,4 @@
-// What either side may be sent within a session.
+// The messages that either side may receive within a session.
 
 #include "shared/protocol/messages.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -11,7 +11,7 @@ void try_input(std::string_view input) {
         const protocol::Incoming incoming = protocol::decode(input);
         if (const auto* message = std::get_if<protocol::Message>(&incoming)) {
             const std::string once = protocol::encode(*message);
-            const protocol::Incoming again = protocol::decode(once); // the parser must take what we would send
+            const protocol::Incoming again = protocol::decode(once); // the parser must accept what we would send
             fuzz::require(protocol::encode(std::get<protocol::Message>(again)) == once);
         }
     });

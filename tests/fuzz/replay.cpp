@@ -1,9 +1,9 @@
-// Gives a fuzzer its seeds, and each of them cut and changed in a few ways: what a test run without libFuzzer does.
+// Passes a fuzzer its seeds, and each of them cut and changed in a few ways. A test run without libFuzzer does this.
 //
 //     fuzz_NAME FOLDER
 //
-// A seed must be one that the parser takes, or a fuzzer that begins with it would have to guess the format first; one
-// that is to be refused is named "bad-…".
+// The parser must accept each seed, or a fuzzer that begins with it would have to guess the format first. A seed that
+// must be refused is named "bad-…".
 
 #include "shared/base/file.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -19,7 +19,7 @@ namespace {
 constexpr size_t max_seed_bytes = 4 << 20;
 constexpr size_t changes_per_seed = 400;
 
-// A small generator with the same numbers in every run (xorshift64, Marsaglia 2003).
+// A small generator that yields the same numbers in every run (xorshift64, Marsaglia 2003).
 class Numbers {
 public:
     size_t below(size_t limit) {

@@ -1,4 +1,4 @@
-// What an ssh-agent answers.
+// The answers of an ssh-agent.
 
 #include "shared/ssh/agent.hpp"
 #include "tests/fuzz/fuzz.hpp"

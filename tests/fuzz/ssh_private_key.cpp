@@ -1,4 +1,4 @@
-// A key file as it is, and the bytes between its marks.
+// The input as a key file, and as the bytes between the marks of one.
 
 #include "shared/base/bytes.hpp"
 #include "shared/ssh/key.hpp"

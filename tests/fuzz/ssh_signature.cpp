@@ -1,4 +1,4 @@
-// An SSHSIG of somebody who does not have the key must not hold.
+// An SSHSIG that was made without the key must not be valid.
 
 #include "shared/ssh/sshsig.hpp"
 #include "tests/fuzz/fuzz.hpp"

@@ -1,16 +1,14 @@
-// Peers that mean harm; nodes listen on 127.0.0.1.
+// Hostile peers. Their nodes listen on 127.0.0.1.
 //
-//   hostile_peer ways                                 prints a JSON object, {name: {"port": …, "hostKey": …}, …}, of
-//   nodes
-//                                                     each of which says what nobody should see in another way; serves
-//                                                     them until it is killed
-//   hostile_peer relay KEY_FILE HOST PORT HOST_KEY    prints its port; passes what one operator says, who takes it for
-//   the
-//                                                     node with the private key, on to the agent at HOST; prints its
-//                                                     answer
-//   hostile_peer handshakes HOST PORT                 makes TLS handshakes, as many as it can, and says no hello after
-//   any,
-//                                                     until it is killed; prints every second how many it has made
+//   hostile_peer ways
+//       Prints a JSON object, {name: {"port": …, "hostKey": …}, …}, of nodes. Each of them sends output that must not
+//       be shown, in a way of its own. Serves them until it is killed.
+//   hostile_peer relay KEY_FILE HOST PORT HOST_KEY
+//       Prints its port. Relays the messages of one operator, who takes it for the node with the private key, to the
+//       agent at HOST. Prints the agent's answer.
+//   hostile_peer handshakes HOST PORT
+//       Makes as many TLS handshakes as it can, and sends no hello after any of them, until it is killed. Prints every
+//       second how many it has made.
 #include "shared/net/client.hpp"
 #include "shared/net/socket.hpp"
 #include "shared/protocol/json.hpp"
@@ -49,7 +47,7 @@ struct Node {
                 HostileNode::serve(
                     listener.fd.get(), key, [this](HostileNode::Guest& guest) { talk(guest, way); }, patience);
             } catch (const Error&) {
-                continue; // the guest has left
+                continue; // the client has disconnected
             }
         }
     }
@@ -67,7 +65,7 @@ int serve_all_ways() {
     std::list<std::jthread> threads;
     for (const Node& node : nodes)
         threads.emplace_back([&node] { node.serve(); });
-    return 0; // never: the threads serve on
+    return 0; // never: the threads continue to serve
 }
 
 int relay(char** arguments) {
@@ -103,10 +101,10 @@ int make_handshakes(const std::string& host, std::uint16_t port) {
             for (;;) {
                 try {
                     client.connect(host, port, {}, soon());
-                } catch (const net::WrongHostKey&) { // no key is the right one, once the handshake is over
+                } catch (const net::WrongHostKey&) { // no key is pinned, so each finished handshake ends here
                     ++made;
                 } catch (const Error&) {
-                    continue; // it was turned away
+                    continue; // the node turned it away
                 }
             }
         });

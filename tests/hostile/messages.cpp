@@ -20,7 +20,8 @@ using protocol::Message;
 
 namespace {
 
-// What stands in a message for a word and for a text until they are put in: encode() would cut and escape them.
+// Placeholders in a message for a word and for a text. They are replaced after encode(), which would cut and escape
+// these.
 constexpr std::string_view word_mark = "@word@";
 constexpr std::string_view text_mark = "@text@";
 
@@ -31,8 +32,8 @@ constexpr std::string_view treacherous = "\x1b[2J\x1b]0;title\a\x1b[41m\x1b[8m\x
                                          "2J \xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\xe2\x80\xa8\xf3\xa0\x81\x81 ";
 constexpr std::string_view not_utf8 = "\xff\xfe\xc0\xaf\xed\xa0\x80\x80 ";
 
-constexpr size_t word_bytes = 190;    // what any word may have (a secret's mode)
-constexpr size_t huge_bytes = 80'000; // of ten or so in a message, which may have a megabyte
+constexpr size_t word_bytes = 190;    // the limit that holds for every word (a secret's mode)
+constexpr size_t huge_bytes = 80'000; // for about ten in a message, which may have a megabyte
 
 struct Words {
     std::string word;
@@ -46,7 +47,7 @@ std::string repeated(std::string_view text, size_t bytes) {
     return all;
 }
 
-// As they stand in JSON, between its quotes.
+// Returns the text as it appears between the quotes of a JSON string.
 std::string escaped(const std::string& text) {
     const std::string json = protocol::dump_json(text);
     return json.substr(1, json.size() - 2);
@@ -120,7 +121,7 @@ protocol::Event event(std::uint64_t number, protocol::Event::Kind kind) {
     return event;
 }
 
-// A deployment whose every step speaks.
+// A deployment with hostile text in every step.
 void deploy(Speaker& speaker, const protocol::Deploy& deploy) {
     const protocol::DeploymentId id = deploy.document.id();
     speaker.say(protocol::Admitted{id, false});
@@ -159,13 +160,13 @@ void answer(Speaker& speaker, const Message& question) {
     }
 }
 
-// Throws Error when the guest leaves without a question.
+// Throws Error if the client disconnects without a question.
 Message hear_question(net::HostileNode::Guest& guest) {
     const std::string bytes = guest.hear();
     return std::get<Message>(protocol::decode(bytes));
 }
 
-// A session ends when the guest has read all of it and leaves: an end from this side could cut it off.
+// A session ends when the client has read all of it and disconnects. Closing from this side could cut it off.
 [[noreturn]] void listen_on(net::HostileNode::Guest& guest) {
     for (;;)
         guest.hear();
@@ -189,7 +190,7 @@ std::vector<Way> all_ways() {
 void talk(net::HostileNode::Guest& guest, const Way& way) {
     Speaker speaker(guest, way);
     guest.say(protocol::to_message(protocol::Nonce{}));
-    guest.hear(); // the proof, which nobody here looks at
+    guest.hear(); // the proof, which is not checked here
     if (way.place == Place::hello) {
         speaker.say(refusal());
         listen_on(guest);

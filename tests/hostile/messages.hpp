@@ -7,19 +7,19 @@
 
 namespace waggle::hostile {
 
-// Where in a session a node puts what nobody should see, and what that is.
+// Where in a session a node puts output that must not be shown, and which output.
 enum class Place {
     facts,   // every text in the facts
     hello,   // a refusal instead of facts
-    refusal, // good facts; a refusal of whatever is asked
-    answer,  // good facts; every text in the answer to what is asked
-    type,    // good facts; a message of a type, and with a field, that nobody knows
-    noise,   // good facts; then what is no message at all
+    refusal, // good facts; a refusal of every request
+    answer,  // good facts; every text in the answer to a request
+    type,    // good facts; a message with an unknown type and an unknown field
+    noise,   // good facts; then bytes that are not a message
 };
 enum class Payload {
-    escapes, // terminal escapes, control and bidi characters, in good JSON
+    escapes, // terminal escapes, control and bidi characters, in valid JSON
     wide,    // the same, as long as a text may be
-    raw,     // the same as raw bytes, and such that are not UTF-8
+    raw,     // the same as raw bytes, and bytes that are not UTF-8
     huge,    // far longer than a text may be, in a message that is not too long
 };
 
@@ -28,10 +28,10 @@ struct Way {
     Place place;
     Payload poison;
 };
-// Every place with every poison.
+// Returns every place with every payload.
 std::vector<Way> all_ways();
 
-// One session of a node that behaves so, to its end. All that it says has "owned-by-NAME" in it.
+// Runs one session of a node that behaves in this way, to its end. Everything that it sends contains "owned-by-NAME".
 void talk(net::HostileNode::Guest& guest, const Way& way);
 
 } // namespace waggle::hostile

@@ -125,9 +125,10 @@ TEST_F(Build, EndsAtItsDeadlineAlsoWhenTheBuilderTalks) {
         while (::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) > 0) {
         }
     });
-    EXPECT_THAT(failure<DaemonError>(fake, 100ms), AllOf(HasSubstr("longer than it may"), Not(HasSubstr("progress"))));
+    EXPECT_THAT(failure<DaemonError>(fake, 100ms),
+                AllOf(HasSubstr("exceeded its time limit"), Not(HasSubstr("progress"))));
     FakeDaemon silent(handshake(35), "");
-    EXPECT_THAT(failure<DaemonError>(silent, 100ms), HasSubstr("longer than it may"));
+    EXPECT_THAT(failure<DaemonError>(silent, 100ms), HasSubstr("exceeded its time limit"));
 }
 
 TEST_F(Build, ADaemonThatGoesAwayIsNoFailureOfTheBuild) {

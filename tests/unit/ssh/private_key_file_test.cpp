@@ -181,8 +181,8 @@ TEST(PrivateKeyFile, ThatContradictsItselfIsRefused) {
     const Case cases[] = {
         {"nothing changed", [](FileParts&, const FileParts&) {}, ""},
         {"magic", [](FileParts& p, const FileParts&) { p.magic[0] = 'O'; }, "not an OpenSSH private key"},
-        {"two keys", [](FileParts& p, const FileParts&) { p.keys = 2; }, "it says 2"},
-        {"no key", [](FileParts& p, const FileParts&) { p.keys = 0; }, "it says 0"},
+        {"two keys", [](FileParts& p, const FileParts&) { p.keys = 2; }, "it holds 2"},
+        {"no key", [](FileParts& p, const FileParts&) { p.keys = 0; }, "it holds 0"},
         {"cipher", [](FileParts& p, const FileParts&) { p.cipher = "aes256-ctr"; }, "passphrase"},
         {"derivation", [](FileParts& p, const FileParts&) { p.derivation = "bcrypt"; }, "passphrase"},
         {"derivation options", [](FileParts& p, const FileParts&) { p.derivation_options = "x"; }, "passphrase"},

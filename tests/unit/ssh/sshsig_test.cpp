@@ -91,8 +91,8 @@ TEST(Sshsig, NamesTheKeyThatMadeIt) {
 
 TEST(Sshsig, IsRefusedForAnotherMessageOrPurpose) {
     auto blob = sshsig_sign(PrivateKey::generate(), name_space, "dance");
-    EXPECT_THAT(signature_complaint(blob, name_space, "Dance"), HasSubstr("does not fit"));
-    EXPECT_THAT(signature_complaint(blob, name_space, ""), HasSubstr("does not fit"));
+    EXPECT_THAT(signature_complaint(blob, name_space, "Dance"), HasSubstr("does not match"));
+    EXPECT_THAT(signature_complaint(blob, name_space, ""), HasSubstr("does not match"));
     EXPECT_THAT(signature_complaint(blob, "waggle-session", "dance"), HasSubstr("another purpose"));
     EXPECT_THAT(signature_complaint(blob, "", "dance"), HasSubstr("another purpose"));
 }

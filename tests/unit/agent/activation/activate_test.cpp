@@ -205,7 +205,7 @@ TEST(Activation, SecretsThatCannotBePutBackKeepNobodyFromGoingBack) {
     actions.secrets_fail_at = SecretsStep::back_before;
     activate(actions);
     EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
-    EXPECT_THAT(actions.said, Contains(HasSubstr("were not put back")));
+    EXPECT_THAT(actions.said, Contains(HasSubstr("were not restored")));
 }
 
 TEST(Activation, OfSecretsAloneActivatesNothing) {
@@ -354,7 +354,7 @@ TEST(Activation, SaysSoWhenThereIsNothingToGoBackTo) {
     actions.exit_codes = {{"new test", 1}};
     activate(actions);
     EXPECT_EQ(actions.record_.outcome, Outcome::unknown);
-    EXPECT_THAT(actions.record_.message, HasSubstr("no system that ran before"));
+    EXPECT_THAT(actions.record_.message, HasSubstr("no previous system is known"));
 }
 
 TEST(Activation, RebootsWhenTheOldSystemCannotBeSwitchedTo) {

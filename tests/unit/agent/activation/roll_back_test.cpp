@@ -49,7 +49,7 @@ TEST(Recover, OfSecretsAloneOnlyTheSecretsGoBack) {
     EXPECT_EQ(actions.done, Steps{});
     EXPECT_EQ(actions.secret_steps, std::vector{SecretsStep::back_after});
     EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
-    EXPECT_THAT(actions.record_.message, HasSubstr("secrets of before are in place"));
+    EXPECT_THAT(actions.record_.message, HasSubstr("previous secrets are in place"));
 }
 
 TEST(Commit, OfATestKeepsTheProfile) {

@@ -161,7 +161,7 @@ TEST_F(SessionSecrets, SomethingElseInTheirPlaceEndsTheDeployment) {
     trigger.send_list(closure.text);
     const auto result = trigger.next<protocol::Result>();
     EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
-    EXPECT_THAT(result.message, HasSubstr("something else than the secrets"));
+    EXPECT_THAT(result.message, HasSubstr("something other than the secrets"));
 }
 
 TEST_F(SessionSecrets, LargerOnesThanTheCapAreRefusedBeforeTheyCome) {

@@ -340,7 +340,8 @@ TEST_F(InstallSecrets, AMissingFolderOfAUserThatTheActivationMakesWaitsForIt) {
     file.file.user = "web";
     const auto before = install({file}, SecretStage::before_activation);
     EXPECT_FALSE(fs::exists(keys));
-    EXPECT_THAT(before.waiting, ElementsAre(HasSubstr("no user web; it and its folder are made when there is")));
+    EXPECT_THAT(before.waiting,
+                ElementsAre(HasSubstr("no user web; the secret and its folder are created once the account exists")));
     accounts.known.insert("web");
     same_bundle(SecretStage::owners);
     EXPECT_EQ(read(keys / ".ssh" / "id"), "first");
@@ -397,7 +398,7 @@ TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
     std::ofstream(InstalledList::file_in(state)) << "garbage";
     const auto outcome = install({secret("one", keys, "second")});
     EXPECT_EQ(read(keys / "one"), "second");
-    EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("begun anew")));
+    EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("starting a new list")));
     EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1));
 }
 
@@ -408,7 +409,7 @@ TEST_F(InstallSecrets, AListThatNamesWhatIsNoPlaceForSecretsIsNotFollowed) {
     text.replace(text.find((keys / "one").string()), (keys / "one").string().size(), "/nix/store/one");
     EXPECT_THROW(InstalledList::parse(text, "a list"), protocol::BadDocument);
     std::ofstream(InstalledList::file_in(state)) << text;
-    EXPECT_THAT(install({}).problems, ElementsAre(HasSubstr("begun anew")));
+    EXPECT_THAT(install({}).problems, ElementsAre(HasSubstr("starting a new list")));
 }
 
 TEST_F(InstallSecrets, TheListNamesNoContent) {

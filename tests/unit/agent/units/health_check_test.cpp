@@ -68,7 +68,7 @@ TEST(HealthCheck, ACommandIsTriedUntilItSucceeds) {
                  .http = {}});
     EXPECT_TRUE(verdict.healthy) << verdict.problem;
     ASSERT_EQ(checked.said.size(), 2u);
-    EXPECT_NE(checked.said[0].find("does not hold yet: exit code 3"), std::string::npos) << checked.said[0];
+    EXPECT_NE(checked.said[0].find("has not passed yet: exit code 3"), std::string::npos) << checked.said[0];
     EXPECT_NE(checked.said[1].find("holds"), std::string::npos);
 }
 
