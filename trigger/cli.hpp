@@ -1,8 +1,10 @@
 #pragma once
 
+#include "shared/base/interrupt.hpp"
 #include "trigger/command/options.hpp"
 
-#include <optional>
+#include <any>
+#include <functional>
 #include <string>
 #include <variant>
 
@@ -11,16 +13,14 @@ namespace waggle::trigger {
 // Parses the command line and runs the subcommand. Returns the exit code.
 int run_command_line(int argc, char** argv);
 
-// What a command line asks for.
+// A parsed command line.
 struct CommandLine {
     GlobalOptions global;
-    std::variant<ApplyOptions, BuildCommandOptions, StatusOptions, CheckHealthOptions, ConfirmOptions, HistoryOptions,
-                 RebootOptions, RollbackOptions, WhoamiOptions, EvalOptions, ReplOptions, NodesOptions,
-                 UploadKeysOptions, KeysOptions>
-        command;
+    std::any options; // a std::shared_ptr to the options of the subcommand
+    std::function<int(const GlobalOptions&, const Interrupt&)> run;
 };
 
-// A command line that cannot be run; `exit_code` is 0 where it only asks for help or the version.
+// A command line that is not run. `exit_code` is 0 if it only requests help or the version.
 struct Usage {
     int exit_code = 2;
     std::string text;

@@ -16,7 +16,7 @@ namespace {
 constexpr size_t page_width = 100;
 constexpr size_t name_width = 28;
 
-// Two columns: names, and what they mean, wrapped.
+// Formats two columns: names, and their meaning, wrapped.
 std::string entry(const std::string& name, const std::string& meaning) {
     const std::string indentation(name_width, ' ');
     std::string text = fmt::format("  {:<{}}", name, name_width - 2);

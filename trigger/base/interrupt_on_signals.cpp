@@ -14,7 +14,7 @@ namespace {
 
 constexpr int interrupted_exit_code = 130; // as a shell reports SIGINT
 
-// A signal handler gets no argument of ours.
+// These are global, because a signal handler gets no argument of ours.
 std::atomic<Interrupt*> target = nullptr;
 std::atomic<int> finishing = 0;
 std::atomic<bool> leave = false;
@@ -29,7 +29,8 @@ extern "C" void on_signal(int) {
         ::_exit(interrupted_exit_code);
 }
 
-// Only what a signal handler may call. The shell and the kernel may both send it: a second one insists on nothing.
+// Calls only functions that a signal handler may call. The shell and the kernel may both send SIGHUP, so a second one
+// has no further meaning.
 extern "C" void on_hangup(int) {
     const int saved_errno = errno;
     Interrupt* interrupt = target.load();

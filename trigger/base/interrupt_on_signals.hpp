@@ -4,9 +4,9 @@
 
 namespace waggle::trigger {
 
-// While it lives, SIGINT, SIGTERM and SIGHUP request the interrupt; the second SIGINT or SIGTERM ends the program at
-// once, with 130, or asks those that finish to leave. After SIGHUP there is no terminal any more: what was written to
-// it goes nowhere. A SIGHUP that is ignored (`nohup`) stays ignored. At most one at a time.
+// During its lifetime, SIGINT, SIGTERM and SIGHUP request the interrupt. The second SIGINT or SIGTERM ends the program
+// at once with exit code 130, or asks work that is Finishing to leave. After SIGHUP the terminal is gone, so output to
+// it is discarded. An ignored SIGHUP (`nohup`) stays ignored. At most one object may exist at a time.
 class InterruptOnSignals {
 public:
     explicit InterruptOnSignals(Interrupt& interrupt);
@@ -15,8 +15,8 @@ public:
     ~InterruptOnSignals();
 };
 
-// Work that goes on after the first request, because to stop it would do harm: a node that activates is confirmed by
-// who stays. While there is any, the second request asks it to leave, and the third ends the program.
+// Work that continues after the first request, because stopping it would do harm: only a trigger that stays can confirm
+// a node in activation. While such work exists, the second request asks it to leave, and the third ends the program.
 class Finishing {
 public:
     Finishing();
@@ -24,9 +24,9 @@ public:
     Finishing& operator=(const Finishing&) = delete;
     ~Finishing();
 
-    static int count();           // of those that live, in the whole program
+    static int count();           // of the existing objects, in the whole program
     static bool asked_to_leave(); // from any thread
-    static void ask_to_leave();   // as the second signal does
+    static void ask_to_leave();   // like the second signal
 };
 
 } // namespace waggle::trigger

@@ -10,7 +10,7 @@ namespace waggle::trigger {
 
 namespace {
 
-// Edits that turn a into b; exchanging two neighbours counts as one.
+// Returns the number of edits that turn a into b. Swapping two neighbours counts as one.
 size_t distance(std::string_view a, std::string_view b) {
     std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
     for (size_t i = 0; i <= a.size(); ++i)
@@ -34,7 +34,7 @@ size_t distance(std::string_view a, std::string_view b) {
 } // namespace
 
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates) {
-    constexpr size_t longest = 100; // nothing that a person types by hand
+    constexpr size_t longest = 100; // longer than anything that a person types by hand
     if (word.size() > longest)
         return {};
     std::string nearest;

@@ -6,10 +6,10 @@
 
 namespace waggle::trigger {
 
-// The candidate that `word` is probably a slip of the finger for; "" when none is near.
+// Returns the candidate that `word` is probably a misspelling of; "" if none is similar.
 std::string nearest_word(std::string_view word, std::span<const std::string> candidates);
 
-// ", did you mean “x”?" for the nearest candidate, or "".
+// Returns "; did you mean “x”?" for the nearest candidate, or "".
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
 
 } // namespace waggle::trigger

@@ -62,7 +62,7 @@ void require_private_key_file(const fs::path& path) {
     if (::stat(path.c_str(), &status) != 0 || status.st_uid != ::getuid() || !(status.st_mode & others_all))
         return;
     throw Error(fmt::format("the private key {} can be read by other users (mode {:04o}), so it is not used: "
-                            "`chmod 600 {}`, and replace the key if somebody may have read it",
+                            "`chmod 600 {}`, and replace the key if another user may have read it",
                             path.string(), status.st_mode & permissions, path.string()));
 }
 

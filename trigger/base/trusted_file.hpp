@@ -6,19 +6,20 @@
 
 namespace waggle::trigger {
 
-// Whether what is in a file or folder can be by somebody else than this user and root, who decide what runs here
-// anyway: nullopt, or why it is not to be trusted and what to do. Links are followed; a file that is not there is fine.
+// Returns why the content of a file or folder must not be trusted, and what to do: it belongs to a user other than this
+// one and root, who control this process anyway, or every user can write to it. Otherwise returns nullopt. Follows
+// links; a missing file is fine.
 std::optional<std::string> reason_to_distrust(const std::filesystem::path& path);
 
-// Makes the folder, mode 0700, with those above it. False unless it is this user's own, no symbolic link, and of that
-// mode; the mode of one that nobody else can write to is corrected.
+// Makes the folder with mode 0700, and the folders above it. Returns false unless it belongs to this user, is not a
+// symbolic link, and has that mode. Corrects the mode of a folder that only this user can write to.
 bool make_private_folder(const std::filesystem::path& folder);
 
-// The content of a file that is this user's own, no symbolic link, and not writable by others; nullopt for any other,
-// and where there is none. Throws as read_file.
+// Returns the content of a file that belongs to this user, is not a symbolic link, and is not writable by others.
+// Returns nullopt for any other file, or if there is none. Throws what read_all throws.
 std::optional<std::string> read_own_file(const std::filesystem::path& path, size_t cap_bytes);
 
-// Throws Error, as ssh does, when others can read this user's private key.
+// Throws Error, like ssh, if other users can read this user's private key.
 void require_private_key_file(const std::filesystem::path& path);
 
 } // namespace waggle::trigger

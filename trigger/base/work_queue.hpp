@@ -10,8 +10,8 @@
 
 namespace waggle::trigger {
 
-// Does work in the order in which it comes, from at most so many threads (0: as many as there is work). The work must
-// not throw, and may add more.
+// Runs work in the order in which it is added, on at most `parallel` threads (0: as many as there is work). The work
+// must not throw, and may add more work.
 class WorkQueue {
 public:
     explicit WorkQueue(size_t parallel) : parallel_(parallel) {}
@@ -20,7 +20,7 @@ public:
     ~WorkQueue() { finish(); }
 
     void add(std::function<void()> work);
-    // Returns when all is done.
+    // Returns when all work is done.
     void finish();
 
 private:

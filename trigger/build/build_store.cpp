@@ -15,11 +15,11 @@ namespace waggle::trigger {
 namespace {
 
 constexpr std::string_view ssh_scheme = "ssh-ng://";
-constexpr std::string_view gc_roots = "waggle-gcroots"; // in the home folder there
+constexpr std::string_view gc_roots = "waggle-gcroots"; // in the home folder on that host
 
 constexpr auto root_time = std::chrono::minutes(2);
 
-// Nobody is there to answer a question, and a builder that is gone must not hold up the run for hours.
+// ssh must not prompt, because there is no one to answer, and a dead builder must not delay the run for hours.
 constexpr std::string_view ssh_options = "-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30";
 
 bool is_one_of(std::string_view url, std::initializer_list<std::string_view> schemes) {
@@ -39,7 +39,7 @@ std::string parameter(std::string_view query, std::string_view name) {
     return {};
 }
 
-// As one word of the shell on the other side.
+// Quotes a word for the remote shell.
 std::string for_shell(std::string_view word) {
     std::string text = "'";
     for (const char c : word)
@@ -72,7 +72,7 @@ BuildStore BuildStore::parse(const std::string& url) {
             store.host_.resize(colon);
         }
         if (const size_t bracket = store.host_.find('['); bracket != std::string::npos && store.host_.ends_with(']')) {
-            store.host_.erase(bracket, 1); // for ssh an IPv6 address has none
+            store.host_.erase(bracket, 1); // ssh takes an IPv6 address without brackets
             store.host_.pop_back();
         }
         if (store.host_.empty() || store.host_.starts_with('-') ||
@@ -88,7 +88,7 @@ BuildStore BuildStore::parse(const std::string& url) {
 
 Command BuildStore::on_this_machine(std::vector<std::string> argv) const {
     Command command{.argv = std::move(argv), .extra_environment = {}};
-    if (is_by_ssh()) { // the first that is said of an option counts, so a person's own come first
+    if (is_by_ssh()) { // ssh uses the first value of an option, so the user's own options come first
         const char* own = std::getenv("NIX_SSHOPTS");
         command.extra_environment["NIX_SSHOPTS"] =
             fmt::format("{} {} {}", own ? own : "", fmt::join(ssh_configuration_option(), " "), ssh_options);
@@ -135,7 +135,7 @@ void add_root_by_ssh(const BuildStore& store, const std::string& hive, const std
     interrupt.check();
     if (!result.status.success())
         throw Error(
-            fmt::format("--keep-result: no GC root for {} could be made behind {}, which takes a shell there: {}", node,
+            fmt::format("--keep-result: no GC root for {} could be made in {}, which requires a shell there: {}", node,
                         store.url(), result.err_tail));
 }
 

@@ -11,8 +11,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// While a build waits for another, what is left to build is asked for again and again, but not all the time: on a large
-// system an answer takes a while.
+// A build that waits for another one asks repeatedly what is left to build, but not continuously, because the answer
+// takes a while on a large system.
 constexpr Clock::duration least_pause = std::chrono::milliseconds(50);
 constexpr Clock::duration longest_pause = std::chrono::seconds(1);
 constexpr int pause_for_each_question = 5;

@@ -16,17 +16,17 @@
 
 namespace waggle::trigger {
 
-// Keeps builds that run at the same time apart. Where two of them need the same new derivation, Nix lets the second
-// look every five seconds whether the first is done with it; so the second begins when nothing is left that both would
-// build. May be used from several threads.
+// Keeps concurrent builds from building the same derivations. If two builds need the same new derivation, Nix lets the
+// second one check only every five seconds whether the first has finished it. So the second begins when no derivation
+// is left that both would build. Safe to use from several threads.
 class BuildTurns {
 public:
-    // The derivations that a build would build now; nullopt: not known, so the build runs alone.
+    // Returns the derivations that a build would build now; nullopt: unknown, so the build runs alone.
     using WillBuild = std::function<std::optional<std::set<nix::StorePath>>()>;
 
     explicit BuildTurns(size_t most_at_a_time) : most_at_a_time_(most_at_a_time) {}
 
-    // One that may run as long as this lives.
+    // Lets one build run during its lifetime.
     class Turn {
     public:
         Turn(Turn&& other) noexcept : turns_(std::exchange(other.turns_, nullptr)), place_(other.place_) {}
@@ -42,7 +42,7 @@ public:
         Place place_;
     };
 
-    // Returns when the build may begin; asks again what it would build while it waits. Throws Interrupted, and what
+    // Waits until the build may begin, and meanwhile calls `will_build` repeatedly. Throws Interrupted, and what
     // `will_build` throws.
     [[nodiscard]] Turn take(const WillBuild& will_build, const Interrupt& interrupt);
 
@@ -55,15 +55,15 @@ private:
     std::list<std::optional<std::set<nix::StorePath>>> running_; // what each had to build when it began
 };
 
-// Lets one build at a time print, where lines of several would be mixed: those of the others are kept until it has
-// ended. May be used from several threads.
+// Lets one build at a time print, because the lines of several would be mixed. Keeps the lines of the others until it
+// has ended. Safe to use from several threads.
 class BuildOutputs {
     struct Kept;
 
 public:
     using Print = std::function<void(std::string_view)>; // may be called after the build has ended
 
-    // One build's.
+    // The output of one build.
     class Output {
     public:
         Output(BuildOutputs& outputs, Print print);

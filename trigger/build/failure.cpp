@@ -8,7 +8,7 @@ namespace waggle::trigger {
 
 namespace {
 
-// Every "/nix/store/….drv" in the text.
+// Adds every "/nix/store/….drv" in the text.
 void add_derivations(std::string_view text, std::set<std::string>& derivations) {
     constexpr std::string_view store = "/nix/store/";
     constexpr std::string_view suffix = ".drv";
@@ -58,7 +58,7 @@ std::vector<BuildError> build_errors(std::string_view standard_error) {
         if (!error.text.empty())
             error.text += '\n';
         error.text += line;
-        // The last lines of a builder's log are its words, not Nix's.
+        // The last lines of a builder's log are the builder's output, not Nix's.
         if (const size_t first = line.find_first_not_of(' '); first != std::string_view::npos && line[first] == '>')
             continue;
         add_derivations(line, error.derivations);
@@ -81,9 +81,9 @@ Explanation explain_failure(const std::vector<BuildError>& errors, const std::se
     if (found.text.empty())
         found = join(errors, [](const auto&) { return true; });
     if (found.text.empty())
-        found.text = "nix-store --realise failed without a word about this node";
+        found.text = "nix-store --realise failed without a message about this node";
     if (nix::says_disk_is_full(found.text))
-        found.text += "\nA disk is full where it is built: make room there, as with nix-collect-garbage.";
+        found.text += "\nA disk is full where it is built: free space there, for example with nix-collect-garbage.";
     return found;
 }
 

@@ -14,12 +14,11 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto build_time =
-    std::chrono::hours(24); // a kernel on a slow machine; builders have timeouts of their own in Nix
+constexpr auto build_time = std::chrono::hours(24); // a kernel on a slow machine; Nix has its own timeouts for builders
 constexpr auto query_time = std::chrono::minutes(5);
 constexpr auto copy_time = std::chrono::hours(2); // of sources that may be large, over a slow line
 
-// All derivations that a derivation needs, itself among them.
+// Returns all derivations that a derivation needs, including itself.
 std::set<std::string> needed_derivations(const nix::StorePath& drv, const Interrupt& interrupt) {
     const RunResult result =
         run({.argv = {"nix-store", "--query", "--requisites", drv.absolute()}, .extra_environment = {}},
@@ -53,9 +52,9 @@ void add_words(Command& command, const std::vector<std::string>& nix_arguments,
         command.argv.push_back(node->drv.absolute());
 }
 
-// Derivations and their sources, to where they are built. Nix 2.8 loses its thread where a path that it is sending
-// comes to be there by somebody else: so this run sends one chunk after the other, and after another's run tries again.
-// Throws Error.
+// Copies derivations and their sources to the store that builds them. Nix 2.8 fails if another process adds a path that
+// is being sent. So this run copies one chunk after the other, and retries in case another run was the cause. Throws
+// Error.
 void send_derivations(const std::vector<const EvaluatedNode*>& nodes, const std::vector<std::string>& nix_arguments,
                       Store& store, const Interrupt& interrupt, Reporter& reporter) {
     constexpr int tries = 2;
@@ -76,15 +75,15 @@ void send_derivations(const std::vector<const EvaluatedNode*>& nodes, const std:
     }
 }
 
-// Where a line that Nix prints for these nodes goes. Which of several it is for, the line does not say: it is shown
-// with the only one, else with the run.
+// Returns where to show a line that Nix prints for these nodes. The line does not say which node it is for. It is shown
+// with the node if there is only one, otherwise with the run.
 BuildOutputs::Print printer(const std::vector<const EvaluatedNode*>& nodes, Reporter& reporter) {
     if (nodes.size() == 1)
         return [&reporter, name = nodes.front()->name](std::string_view line) { reporter.line(name, line); };
     return [&reporter](std::string_view line) { reporter.activity(line); };
 }
 
-// Runs one nix-store for all of them, when no other build needs what they need.
+// Runs one nix-store for all nodes, as soon as no other build would build what they need.
 RunResult build(const std::vector<const EvaluatedNode*>& nodes, const std::vector<std::string>& nix_arguments,
                 Store& store, const Interrupt& interrupt, Reporter& reporter) {
     Command command = store.other() ? store.other()->nix_store() : Command{.argv = {"nix-store"}};
@@ -112,7 +111,7 @@ BuildFailure failure_of(const ExitStatus& status, const Explanation& why, const 
         return failure;
     }
     failure.message = why.text;
-    if (!store.other()) // others do not give their logs away; Nix's own words have the last lines
+    if (!store.other()) // other stores do not provide logs; Nix's message has the last lines
         for (const std::string& drv : why.failed)
             add_log(drv, failure.log, interrupt);
     return failure;
@@ -143,9 +142,9 @@ std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes
         send_derivations(to_build, nix_arguments, store, interrupt, reporter);
     }
 
-    // Nix may give up all of a process for one derivation: for one that no machine can build, or that comes from a
-    // builder which is down; and it does not tell a store behind SSH to keep going. So nodes that were given up for
-    // another's failure are tried again, and one by one where nobody can say whose failure it was.
+    // Nix may abort a whole process because of one derivation that no machine can build, or that is on a builder which
+    // is down. It also does not pass --keep-going to a store behind SSH. So nodes that were aborted by another's
+    // failure are tried again, one by one if it is unclear whose failure it was.
     std::map<std::string, BuildFailure> failures;
     std::deque<std::vector<const EvaluatedNode*>> parts;
     if (!to_build.empty())

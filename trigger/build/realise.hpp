@@ -18,8 +18,8 @@ struct BuildFailure {
     LogTail log; // of the builders that failed
 };
 
-// Builds the toplevels of all nodes with one nix-store, or more where some fail. Returns the failures by node. What was
-// built is kept for this run.
+// Builds the toplevels of all nodes with one nix-store, or with more if some fail. Returns the failures by node. Keeps
+// what was built during this run.
 std::map<std::string, BuildFailure> realise(std::span<const EvaluatedNode> nodes,
                                             const std::vector<std::string>& nix_arguments, Store& store,
                                             const Interrupt& interrupt, Reporter& reporter);

@@ -49,7 +49,7 @@ std::shared_ptr<const Closure> Store::closure(const nix::StorePath& toplevel) {
         closure->list = protocol::make_closure_list(nix::query_closure(daemon(), toplevel));
         closure->text = protocol::to_text(closure->list);
         closure->summary = protocol::summarize(closure->text, closure->list);
-        if (!other_) // whose files are here to be looked at
+        if (!other_) // only then are its files on this machine
             closure->boot_files = protocol::find_boot_files(toplevel.absolute(), protocol::DeviceTrees::left_out);
         known = std::move(closure);
     }
@@ -62,7 +62,7 @@ std::optional<std::set<nix::StorePath>> Store::will_build(std::span<const nix::S
         if (!questioner_)
             questioner_.emplace(open_store(other_));
         return questioner_->query_will_build(drvs);
-    } catch (const nix::DaemonError&) { // the build will say what is wrong
+    } catch (const nix::DaemonError&) { // the build will report the problem
         questioner_.reset();
         return std::nullopt;
     }
@@ -75,7 +75,7 @@ BuildTurns::Turn Store::turn_to_build(std::span<const nix::StorePath> drvs, cons
 void Store::add_root(const std::filesystem::path& link, const nix::StorePath& path) {
     namespace fs = std::filesystem;
     fs::create_directories(link.parent_path());
-    // A link is replaced in one step: the old system must not be without a root before the new one has it.
+    // Replace the link in one step: the old system must not lose its root before the new one has it.
     const fs::path fresh = fs::path(link).concat(".new");
     fs::remove(fresh);
     fs::create_symlink(path.absolute(), fresh);

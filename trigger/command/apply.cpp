@@ -1,7 +1,9 @@
 #include "trigger/command/apply.hpp"
 
+#include "trigger/base/nearest_word.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/command/upload_keys.hpp"
 #include "trigger/connect/identity.hpp"
 #include "trigger/deploy/rollout.hpp"
@@ -9,6 +11,7 @@
 #include "trigger/report/terminal.hpp"
 #include "trigger/secrets/secret_reader.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -22,8 +25,8 @@ using protocol::Outcome;
 
 namespace {
 
-// Leaves out the nodes that no agent is asked to deploy, says so, and adds them to `skipped`.
-// One that is asked for by its name has failed.
+// Removes the nodes that no agent can deploy, reports why, and adds them to `skipped`. A node that --on selects by its
+// name has failed.
 void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Preparation& preparation, Reporter& reporter,
                             std::set<std::string>& skipped) {
     std::erase_if(nodes, [&](const EvaluatedNode& node) {
@@ -49,7 +52,7 @@ std::vector<const NodeAddress*> addresses_of(const std::vector<EvaluatedNode>& n
     return addresses;
 }
 
-// Those that were meant to be deployed when somebody stopped the run, and never came so far.
+// Adds reports for the selected nodes that were not yet reached when the operator stopped the run.
 void add_untouched(const std::vector<std::string>& names, const std::set<std::string>& skipped,
                    std::vector<NodeReport>& reports) {
     std::set<std::string> known = skipped;
@@ -66,6 +69,51 @@ void add_untouched(const std::vector<std::string>& names, const std::set<std::st
     }
 }
 
+struct GoalHelp {
+    std::string_view goal;
+    std::string_view meaning;
+};
+constexpr std::array goals = {
+    GoalHelp{"switch", "activate now and make it the boot default (the default goal)"},
+    GoalHelp{"boot", "start it once at the next boot, and keep it if it is healthy"},
+    GoalHelp{"test", "activate now; the next boot is the previous system"},
+    GoalHelp{"dry-activate", "show what an activation would do"},
+    GoalHelp{"push", "copy the system to the nodes, and nothing else"},
+    GoalHelp{"build", "build the systems, and nothing else"},
+    GoalHelp{"upload-keys", "send the secrets, and nothing else"},
+};
+
+std::vector<std::string> goal_words() {
+    std::vector<std::string> words;
+    for (const GoalHelp& help : goals)
+        words.emplace_back(help.goal);
+    return words;
+}
+
+std::string goals_help() {
+    std::string text = "Goals:";
+    for (const GoalHelp& help : goals)
+        text += fmt::format("\n  {:<14} {}", help.goal, help.meaning);
+    return text;
+}
+
+// Sets the goal. Throws Error for an unknown goal, and for options that do not go with it.
+void check_apply_options(const CLI::App& app, const std::string& goal_word, ApplyOptions& options) {
+    const std::optional<protocol::Goal> goal = protocol::parse_goal(goal_word);
+    if (!goal) {
+        const std::string meant = did_you_mean(goal_word, goal_words());
+        throw Error(fmt::format("there is no goal “{}”{}\nThe goals are {}.", goal_word,
+                                meant.empty() ? suggest_on(app, goal_word) : meant, fmt::join(goal_words(), ", ")));
+    }
+    options.goal = *goal;
+    if (options.no_keys && options.goal == protocol::Goal::upload_keys)
+        throw Error("--no-keys leaves nothing to do for the goal upload-keys");
+    if ((options.reboot || options.reboot_if_needed) && !protocol::sets_profile(options.goal))
+        throw Error(fmt::format("--reboot goes with the goals switch and boot, not with {}", goal_word));
+    if (options.install_boot_loader && !protocol::sets_profile(options.goal))
+        throw Error(fmt::format("--install-bootloader goes with the goals switch and boot, not with {}", goal_word));
+}
+
 } // namespace
 
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt) {
@@ -74,11 +122,11 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     if (options.goal == protocol::Goal::upload_keys)
         return upload_keys(global, {options.build.select, options.connect, options.force}, interrupt);
 
-    // What is missing on this side is said before anything that takes time.
+    // Report what is missing on this machine before anything that takes time.
     const Identity identity = load_identity(options.connect.identity, IdentityPlaces::of_this_process());
     KnownHostsFiles known_hosts(options.connect.known_hosts);
 
-    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    std::unique_ptr<Reporter> reporter = make_reporter(global);
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, options.build.select, interrupt, *reporter);
@@ -104,7 +152,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                     known_hosts, preparation.store(), *identity.signer, interrupt, *reporter);
     std::set<std::string> skipped;
     bool stopped = false;
-    std::atomic<bool> began = false; // to deploy
+    std::atomic<bool> began = false; // to deploy; otherwise nothing was sent
     try {
         preparation.evaluate_and_build(
             names,
@@ -133,12 +181,41 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     sort_by_node(reports);
 
     reporter.reset(); // the last state stays on the screen, above the table
+    if (options.build.timings)
+        write_timings(*options.build.timings, preparation.timings, reports);
+    if (global.json)
+        return print_json_result("apply", reports, {}, {{"goal", protocol::to_string(options.goal)}});
     const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
     fmt::print("{}{}", stderr_is_terminal() ? "\n" : "", format_summary(reports, color));
     std::fflush(stdout);
-    if (options.build.timings)
-        write_timings(*options.build.timings, preparation.timings, reports);
     return protocol::exit_code(worst_outcome(reports));
+}
+
+Subcommand apply_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<ApplyOptions>();
+    const auto goal = std::make_shared<std::string>("switch");
+    CLI::App& app = add_subcommand(waggle, "apply", group::deploy, "Evaluate, build and deploy the hive's nodes");
+    app.add_option("goal", *goal)->type_name("GOAL");
+    app.footer(goals_help());
+    add_build_options(app, options->build);
+    add_connect_options(app, options->connect);
+    app.add_flag("--force", options->force, "Deploy even if another operator has deployed in the meantime");
+    app.add_flag("--remove-agent", options->remove_agent,
+                 "Allow a system without the agent (this node can then no longer be deployed to)");
+    app.add_flag("--no-keys", options->no_keys, "Send no secrets; the nodes keep the ones they have");
+    app.add_flag("--no-rollback", options->no_rollback, "Do not roll back, even if the new system fails");
+    app.add_flag("--force-replace-unknown-profiles", options->replace_unknown_profiles,
+                 "Ignore deployment.replaceUnknownProfiles = false");
+    app.add_flag("--reset-state", options->reset_state, "Let a node discard a state file that it cannot read");
+    app.add_flag("--install-bootloader", options->install_boot_loader,
+                 "Install the boot loader itself, not only its menu");
+    auto* always = app.add_flag("--reboot", options->reboot, "Reboot into the new system");
+    app.add_flag("--reboot-if-needed", options->reboot_if_needed,
+                 "Reboot only if the kernel, the initrd or kernel modules have changed")
+        ->excludes(always);
+    Subcommand subcommand = make_subcommand(app, options, apply);
+    subcommand.check = [&app, options, goal] { check_apply_options(app, *goal, *options); };
+    return subcommand;
 }
 
 } // namespace waggle::trigger

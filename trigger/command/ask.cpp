@@ -2,6 +2,7 @@
 
 #include "trigger/base/work_queue.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/connect/dialer.hpp"
 #include "trigger/connect/known_nodes.hpp"
 #include "trigger/deploy/rollout.hpp"
@@ -40,7 +41,7 @@ NodeReport ask_one(const NodeQuery& asked, const std::function<NodeReport(const 
     } catch (const net::WrongHostKey& error) {
         return ended(node, Outcome::refused, error.what());
     } catch (const Interrupted&) {
-        return ended(node, Outcome::interrupted, "not asked any more");
+        return ended(node, Outcome::interrupted, "interrupted before it answered");
     } catch (const std::exception& error) {
         return ended(node, Outcome::unreachable, error.what());
     }
@@ -59,7 +60,7 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                     const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find) {
     KnownHostsFiles known_hosts(connect.known_hosts);
-    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    std::unique_ptr<Reporter> reporter = make_reporter(global);
     if (identity.warning)
         reporter->note(*identity.warning);
     Preparation preparation(global, select, interrupt, *reporter);

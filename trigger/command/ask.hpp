@@ -13,7 +13,7 @@
 
 namespace waggle::trigger {
 
-// One node that is asked something.
+// A query to one node.
 struct NodeQuery {
     const NodeAddress& address;
     Connect connect;
@@ -22,24 +22,25 @@ struct NodeQuery {
     Reporter& reporter;
 };
 
-// Finds out what is asked of the selected nodes: by default their addresses, else what the caller needs besides.
+// Evaluates what a query needs of the selected nodes: their addresses by default, or what the caller needs in addition.
 using FindNodes = std::function<std::vector<NodeAddress>(Preparation&, const std::vector<std::string>& names)>;
 
-// Connects to the selected nodes side by side and has `ask` talk with each; what it throws becomes the node's outcome.
-// Nodes without an agent are left out, and it is said. In the order of the nodes.
+// Connects to the selected nodes in parallel and calls `ask` for each. An exception from `ask` becomes the node's
+// outcome. Skips nodes without an agent, with a note. Returns the reports in the order of the nodes, then those of
+// nodes whose evaluation failed.
 std::vector<NodeReport> ask_nodes(const GlobalOptions& global, const SelectOptions& select,
                                   const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                   const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find = {});
 
-// The same, as somebody who was asked for already.
+// The same with an identity that is already loaded.
 std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOptions& global, const SelectOptions& select,
                                     const ConnectOptions& connect, const Interrupt& interrupt, bool all_allowed,
                                     const std::function<NodeReport(const NodeQuery&)>& ask, const FindNodes& find = {});
 
-// How long an agent may take to answer a question.
+// The time limit for an agent's answer.
 inline constexpr std::chrono::seconds answer_time{60};
 
-// The next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
+// Receives the next message, which must be an Answer. Throws RefusedByNode, ConnectionLost, TimedOut, BadDocument.
 template <class Answer>
 Answer receive_answer(Session& session, Deadline deadline) {
     const std::optional<std::string> bytes = session.link.connection->receive(deadline);
@@ -55,7 +56,7 @@ Answer receive_answer(Session& session, Deadline deadline) {
     throw protocol::BadDocument("the agent answered with something that was not asked for");
 }
 
-// Prints the failures among the reports; the exit code for the worst of them.
+// Prints the failures among the reports. Returns the exit code for the worst of them.
 int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports);
 
 } // namespace waggle::trigger

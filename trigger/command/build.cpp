@@ -2,10 +2,12 @@
 
 #include "trigger/command/build_on_nodes.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +20,7 @@ namespace waggle::trigger {
 int build(const GlobalOptions& global, const BuildCommandOptions& command, const Interrupt& interrupt) {
     const BuildOptions& options = command.build;
     const bool color = use_color(global.color, stderr_is_terminal());
-    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, color);
+    std::unique_ptr<Reporter> reporter = make_reporter(global);
     Preparation preparation(global, options.select, interrupt, *reporter);
     const std::vector<std::string> names = preparation.select(true);
     std::vector<EvaluatedNode> nodes;
@@ -46,9 +48,18 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
     }
     sort_by_node(preparation.failed);
     for (const EvaluatedNode& node : nodes)
-        if (!node.deployment.build_on_target || options.dry_run) // else it was told
+        if (!node.deployment.build_on_target || options.dry_run) // the others were reported before
             reporter->ended(node.name, protocol::Outcome::ok, "");
     reporter.reset();
+
+    if (options.timings)
+        write_timings(*options.timings, preparation.timings, {});
+    if (global.json) {
+        NodeDetails details;
+        for (const EvaluatedNode& node : nodes)
+            details[node.name] = {{"drv", node.drv.absolute()}, {"toplevel", node.toplevel.absolute()}};
+        return print_json_result("build", preparation.failed, details);
+    }
 
     // Standard output is for scripts: one line per node, nothing else.
     size_t width = 0;
@@ -59,9 +70,16 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
     std::fflush(stdout);
     if (!preparation.failed.empty())
         fmt::print(stderr, "{}", format_failures(preparation.failed, color));
-    if (options.timings)
-        write_timings(*options.timings, preparation.timings, {});
     return protocol::exit_code(worst_outcome(preparation.failed));
+}
+
+Subcommand build_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<BuildCommandOptions>();
+    CLI::App& app = add_subcommand(waggle, "build", group::deploy, "Evaluate and build, then print each node's system");
+    add_build_options(app, options->build);
+    add_connect_options(app, options->connect);
+    app.add_flag("--dry-run", options->build.dry_run, "Stop after the evaluation and print the derivations");
+    return make_subcommand(app, options, build);
 }
 
 } // namespace waggle::trigger

@@ -13,16 +13,16 @@
 
 namespace waggle::trigger {
 
-// The nodes of `waggle build` that build their systems themselves. Key and known_hosts are looked for when there is
-// one: who builds here alone needs neither.
+// The nodes of `waggle build` that build their own systems. Loads the operator's key and known_hosts for the first such
+// node; builds on this machine need neither.
 class NodesThatBuild {
 public:
     NodesThatBuild(const ConnectOptions& connect, Store& store, const Interrupt& interrupt, Reporter& reporter)
         : connect_(connect), store_(store), interrupt_(interrupt), reporter_(reporter) {}
 
-    // Asks them; one thread at a time. Throws Error.
+    // Starts the builds on these nodes. Not for several threads at once. Throws Error.
     void add(std::vector<EvaluatedNode> nodes);
-    // Waits for them, and sorts them into those that are built and those that are not.
+    // Waits for the builds, and sorts the nodes into built and failed ones.
     void finish(std::vector<EvaluatedNode>& built, std::vector<NodeReport>& failed);
 
 private:
@@ -33,7 +33,7 @@ private:
     std::map<std::string, EvaluatedNode> nodes_;
     std::optional<Identity> identity_;
     std::optional<KnownHostsFiles> known_hosts_;
-    std::optional<Rollout> rollout_; // last: it uses the others
+    std::optional<Rollout> rollout_; // last, because it uses the members above
 };
 
 } // namespace waggle::trigger

@@ -1,7 +1,9 @@
 #include "trigger/command/check_health.hpp"
 
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <map>
@@ -44,6 +46,12 @@ int check_health(const GlobalOptions& global, const CheckHealthOptions& options,
         return report_of(answer);
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
+    if (global.json) {
+        NodeDetails details;
+        for (const auto& [node, report] : health)
+            details[node] = {{"healthy", report.healthy}, {"text", report.text}};
+        return print_json_result("check-health", reports, details);
+    }
     for (const auto& [node, report] : health) {
         fmt::print("{}: {}\n", node, report.healthy ? "healthy" : "unhealthy");
         std::istringstream lines(report.text);
@@ -51,6 +59,15 @@ int check_health(const GlobalOptions& global, const CheckHealthOptions& options,
             fmt::print("  {}\n", printable(line));
     }
     return conclude(global, reports);
+}
+
+Subcommand check_health_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<CheckHealthOptions>();
+    CLI::App& app = add_subcommand(waggle, "check-health", group::ask, "Run the health checks on the nodes");
+    add_select_options(app, options->select);
+    options->connect.parallel = asked_at_once;
+    add_connect_options(app, options->connect);
+    return make_subcommand(app, options, check_health);
 }
 
 } // namespace waggle::trigger

@@ -1,14 +1,16 @@
 #include "trigger/command/confirm.hpp"
 
 #include "trigger/command/ask.hpp"
+#include "trigger/command/result.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace waggle::trigger {
 
 namespace {
 
-constexpr auto commit_time = std::chrono::minutes(10); // boot loaders on slow disks take their time
+constexpr auto commit_time = std::chrono::minutes(10); // installing a boot loader on a slow disk takes a while
 constexpr auto check_interval = std::chrono::milliseconds(500);
 
 NodeReport confirm_node(const NodeQuery& asked) {
@@ -53,17 +55,28 @@ NodeReport confirm_node(const NodeQuery& asked) {
             return report;
         }
     }
-    throw Error("it was confirmed, but has not come to its end in time: `waggle status` shows what runs there");
+    throw Error("it was confirmed, but has not finished in time: `waggle status` shows what runs there");
 }
 
 } // namespace
 
 int confirm(const GlobalOptions& global, const ConfirmOptions& options, const Interrupt& interrupt) {
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, confirm_node);
+    if (global.json)
+        return print_json_result("confirm", reports);
     for (const NodeReport& report : reports)
         if (report.outcome == protocol::Outcome::ok)
             fmt::print("{} keeps its new system\n", report.node);
     return conclude(global, reports);
+}
+
+Subcommand confirm_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<ConfirmOptions>();
+    CLI::App& app = add_subcommand(waggle, "confirm", group::deploy, "Keep new systems that await confirmation");
+    add_select_options(app, options->select);
+    options->connect.parallel = asked_at_once;
+    add_connect_options(app, options->connect);
+    return make_subcommand(app, options, confirm);
 }
 
 } // namespace waggle::trigger

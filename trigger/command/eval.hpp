@@ -1,12 +1,20 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
-#include "trigger/command/options.hpp"
+#include "trigger/command/subcommand.hpp"
 
 namespace waggle::trigger {
 
-// Gives { pkgs, lib, nodes } of the hive to a function, and prints what it makes of them as JSON, or the derivations
-// that it instantiates.
+struct EvalOptions {
+    std::optional<std::string> expression;
+    std::optional<std::filesystem::path> file;
+    bool instantiate = false;
+};
+
+// Calls a function with { pkgs, lib, nodes } of the hive. Prints its result as JSON, or the derivations that it
+// instantiates.
 int eval(const GlobalOptions& global, const EvalOptions& options, const Interrupt& interrupt);
+
+Subcommand eval_subcommand(CLI::App& waggle);
 
 } // namespace waggle::trigger

@@ -1,8 +1,10 @@
 #include "trigger/command/history.hpp"
 
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -45,6 +47,15 @@ int history(const GlobalOptions& global, const HistoryOptions& options, const In
         return report;
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
+    if (global.json) {
+        NodeDetails details;
+        for (const auto& [node, list] : entries) {
+            protocol::Json& history = details[node]["history"] = protocol::Json::array();
+            for (const auto& entry : list)
+                history.push_back(protocol::to_json(entry));
+        }
+        return print_json_result("history", reports, details);
+    }
     std::vector<std::vector<std::string>> rows;
     for (const auto& [node, list] : entries)
         for (const auto& entry : list | std::views::reverse) // the newest last, above the prompt
@@ -55,6 +66,18 @@ int history(const GlobalOptions& global, const HistoryOptions& options, const In
             {{"NODE"}, {"ENDED"}, {"GOAL"}, {"OUTCOME"}, {"GENERATION"}, {"GIT"}, {"OPERATOR"}, {"SYSTEM"}, {"WHY"}},
             rows));
     return conclude(global, reports);
+}
+
+Subcommand history_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<HistoryOptions>();
+    CLI::App& app = add_subcommand(waggle, "history", group::ask, "Show what was deployed to the nodes");
+    add_select_options(app, options->select);
+    options->connect.parallel = asked_at_once;
+    add_connect_options(app, options->connect);
+    app.add_option("--limit", options->limit, "Deployments to show per node (default: 20)")
+        ->type_name("N")
+        ->check(CLI::Range(size_t{1}, protocol::max_history_entries));
+    return make_subcommand(app, options, history);
 }
 
 } // namespace waggle::trigger

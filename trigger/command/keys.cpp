@@ -1,10 +1,12 @@
 #include "trigger/command/keys.hpp"
 
 #include "trigger/command/ask.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/format.hpp"
 #include "trigger/report/summary.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <map>
@@ -36,7 +38,7 @@ std::vector<std::string> row(const std::string& node, const SecretStatus& secret
             printable(secret.note)};
 }
 
-// What the node has to say beyond the table: anything that is not in place.
+// Reports what is wrong beyond the table: the agent's problem, or the number of secrets that are not in place.
 NodeReport judge(const SecretsReport& answer) {
     NodeReport report;
     size_t wrong = 0;
@@ -68,6 +70,15 @@ int keys(const GlobalOptions& global, const KeysOptions& options, const Interrup
         return report;
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
+    if (global.json) {
+        NodeDetails details;
+        for (const auto& [node, answer] : answers) {
+            protocol::Json& secrets = details[node]["secrets"] = protocol::Json::array();
+            for (const SecretStatus& secret : answer.secrets)
+                secrets.push_back(protocol::to_json(secret));
+        }
+        return print_json_result("keys", reports, details);
+    }
     std::vector<std::vector<std::string>> rows;
     const Time time = now();
     for (const auto& [node, answer] : answers)
@@ -84,6 +95,16 @@ int keys(const GlobalOptions& global, const KeysOptions& options, const Interrup
                                    {"NOTE"}},
                                   rows));
     return conclude(global, reports);
+}
+
+Subcommand keys_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<KeysOptions>();
+    CLI::App& app =
+        add_subcommand(waggle, "keys", group::ask, "Show the status of each node's secrets (never their contents)");
+    add_select_options(app, options->select);
+    options->connect.parallel = asked_at_once;
+    add_connect_options(app, options->connect);
+    return make_subcommand(app, options, keys);
 }
 
 } // namespace waggle::trigger

@@ -1,10 +1,12 @@
 #include "trigger/command/nodes.hpp"
 
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -20,9 +22,11 @@ namespace {
 
 Json to_json(const NodeAddress& node) {
     const DeploymentOptions& deployment = node.deployment;
-    Json json = {
-        {"name", node.name}, {"tags", deployment.tags},       {"system", node.system},
-        {"host", nullptr},   {"port", deployment.agent_port}, {"via", deployment.agent_via_ssh ? "ssh" : "direct"}};
+    Json json = {{"tags", deployment.tags},
+                 {"system", node.system},
+                 {"host", nullptr},
+                 {"port", deployment.agent_port},
+                 {"via", deployment.agent_via_ssh ? "ssh" : "direct"}};
     if (deployment.target_host)
         json["host"] = *deployment.target_host;
     return json;
@@ -31,33 +35,39 @@ Json to_json(const NodeAddress& node) {
 } // namespace
 
 int nodes(const GlobalOptions& global, const NodesOptions& options, const Interrupt& interrupt) {
-    std::unique_ptr<Reporter> reporter = make_reporter(global.verbose, use_color(global.color, stderr_is_terminal()));
+    std::unique_ptr<Reporter> reporter = make_reporter(global);
     Preparation preparation(global, options.select, interrupt, *reporter);
     const std::vector<NodeAddress> found = preparation.addresses(preparation.select(true));
     reporter.reset();
     sort_by_node(preparation.failed);
 
-    if (options.json) {
-        Json list = Json::array();
+    if (global.json) {
+        NodeDetails details;
         for (const NodeAddress& node : found)
-            list.push_back(to_json(node));
-        fmt::print("{}\n", protocol::dump_json(list));
-    } else {
-        std::vector<std::vector<std::string>> rows;
-        for (const NodeAddress& node : found) {
-            const std::string tags =
-                node.deployment.tags.empty() ? "-" : fmt::format("{}", fmt::join(node.deployment.tags, " "));
-            std::string hosts = node.deployment.target_host.value_or("-");
-            for (const std::string& other : node.deployment.other_hosts)
-                hosts += ", " + other;
-            rows.push_back({printable(node.name), printable(tags), printable(hosts), printable(node.system)});
-        }
-        fmt::print("{}", format_table({{"NODE"}, {"TAGS"}, {"HOST"}, {"SYSTEM"}}, rows));
+            details[node.name] = to_json(node);
+        return print_json_result("nodes", preparation.failed, details);
     }
+    std::vector<std::vector<std::string>> rows;
+    for (const NodeAddress& node : found) {
+        const std::string tags =
+            node.deployment.tags.empty() ? "-" : fmt::format("{}", fmt::join(node.deployment.tags, " "));
+        std::string hosts = node.deployment.target_host.value_or("-");
+        for (const std::string& other : node.deployment.other_hosts)
+            hosts += ", " + other;
+        rows.push_back({printable(node.name), printable(tags), printable(hosts), printable(node.system)});
+    }
+    fmt::print("{}", format_table({{"NODE"}, {"TAGS"}, {"HOST"}, {"SYSTEM"}}, rows));
     std::fflush(stdout);
     if (!preparation.failed.empty())
         fmt::print(stderr, "{}", format_failures(preparation.failed, use_color(global.color, stderr_is_terminal())));
     return protocol::exit_code(worst_outcome(preparation.failed));
+}
+
+Subcommand nodes_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<NodesOptions>();
+    CLI::App& app = add_subcommand(waggle, "nodes", group::hive, "List the hive's nodes");
+    add_select_options(app, options->select);
+    return make_subcommand(app, options, nodes);
 }
 
 } // namespace waggle::trigger

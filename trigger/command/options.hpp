@@ -10,21 +10,26 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace waggle::trigger {
 
-// For every subcommand.
+// The options of every subcommand.
 struct GlobalOptions {
     std::optional<std::filesystem::path> config;
     NixOptions nix;
     ColorChoice color = ColorChoice::auto_;
     bool verbose = false;
+    bool json = false; // standard output is for programs
 };
 
 struct SelectOptions {
     std::optional<std::string> on;
     std::string eval_node_limit = "auto"; // or a number; 0: all nodes in one process
-    std::string eval_memory = "80%";      // of all evaluators together; of what is available
-    size_t eval_workers = 0;              // evaluators at a time; 0: as many as there are cores
+    std::string eval_memory = "80%";      // for all evaluators together; a percentage is of the available memory
+    size_t eval_workers = 0;              // evaluators at a time; 0: one per core
     bool eval_cache = true;
 };
 
@@ -32,7 +37,7 @@ struct BuildOptions {
     SelectOptions select;
     bool keep_result = false;
     bool dry_run = false;          // print derivations, build nothing
-    std::optional<bool> on_target; // instead of deployment.buildOnTarget
+    std::optional<bool> on_target; // overrides deployment.buildOnTarget
     std::optional<std::filesystem::path> timings;
 };
 
@@ -43,88 +48,12 @@ struct ConnectOptions {
     Reach reach;
 };
 
-// `waggle build`: connects where a node builds its system itself.
-struct BuildCommandOptions {
-    BuildOptions build;
-    ConnectOptions connect;
-};
+// A default for commands that only ask: nodes that do not answer then delay few others.
+inline constexpr size_t asked_at_once = 200;
 
-struct ApplyOptions {
-    protocol::Goal goal = protocol::Goal::switch_;
-    BuildOptions build;
-    ConnectOptions connect;
-    bool force = false;
-    bool remove_agent = false;
-    bool no_rollback = false;
-    bool reset_state = false;
-    bool install_boot_loader = false;
-    bool reboot = false;
-    bool reboot_if_needed = false;
-    bool replace_unknown_profiles = false;
-    bool no_keys = false; // nodes keep the secrets they have
-};
-
-struct EvalOptions {
-    std::optional<std::string> expression;
-    std::optional<std::filesystem::path> file;
-    bool instantiate = false;
-};
-
-struct ReplOptions {};
-
-struct NodesOptions {
-    SelectOptions select;
-    bool json = false;
-};
-
-struct UploadKeysOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-    bool force = false;
-};
-
-struct KeysOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-};
-
-struct StatusOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-};
-
-struct WhoamiOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-};
-
-struct CheckHealthOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-};
-
-struct ConfirmOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-};
-
-struct RebootOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-    size_t timeout = 600; // seconds, from the order to the answer of the rebooted node
-};
-
-struct HistoryOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-    size_t limit = 20; // entries of each node
-};
-
-struct RollbackOptions {
-    SelectOptions select;
-    ConnectOptions connect;
-    std::optional<size_t> generation; // default: the one before what runs
-    bool force = false;
-};
+// Add the options to a subcommand. The defaults are those that the structs have at the time of the call.
+void add_select_options(CLI::App& app, SelectOptions& select);
+void add_build_options(CLI::App& app, BuildOptions& build);
+void add_connect_options(CLI::App& app, ConnectOptions& connect);
 
 } // namespace waggle::trigger

@@ -110,15 +110,15 @@ std::optional<protocol::GitRevision> Preparation::git() const {
 }
 
 Preparation::~Preparation() {
-    cache_->save(); // also what was evaluated before something went wrong
+    cache_->save(); // including what was evaluated before an error
 }
 
 std::vector<std::string> Preparation::select(bool all_allowed) {
     const Stopwatch watch(timings.evaluate);
     if (!select_options_.on) {
         if (!all_allowed && !info_.allow_apply_all)
-            throw Error("this hive does not allow to deploy all nodes at once (meta.allowApplyAll = false): say which "
-                        "with --on");
+            throw Error("this hive forbids deploying all nodes at once (meta.allowApplyAll = false); select nodes with "
+                        "--on");
         return info_.nodes;
     }
     const Selector selector = Selector::parse(*select_options_.on);
@@ -126,7 +126,7 @@ std::vector<std::string> Preparation::select(bool all_allowed) {
         return selector.select(info_.nodes, {});
     const Evaluator::Deployments deployments = evaluator_.deployments(info_.nodes);
     for (const auto& [node, message] : deployments.failures)
-        fail(node, message); // whether it is meant nobody knows
+        fail(node, message); // we cannot tell whether the selector includes it
     std::vector<std::string> selected = selector.select(info_.nodes, deployments.nodes);
     std::erase_if(selected, [&](const std::string& name) { return deployments.failures.contains(name); });
     return selected;
@@ -208,8 +208,8 @@ Preparation::Nodes Preparation::evaluate(const std::vector<std::string>& names,
 void Preparation::evaluate_and_build(const std::vector<std::string>& names,
                                      const std::function<void(Nodes&)>& leave_out,
                                      const std::function<void(Nodes)>& built) {
-    builds_.open();               // or minutes of evaluating would be for nothing
-    constexpr size_t chunks = 16; // the store lets fewer build at a time; others wait for what those build as well
+    builds_.open();               // otherwise minutes of evaluation would be wasted
+    constexpr size_t chunks = 16; // the store allows fewer builds at a time; the other chunks wait for these
     const auto build_chunk = [&](Nodes chunk) {
         std::vector<std::string> at_stake = names_of(chunk);
         try {
@@ -218,7 +218,7 @@ void Preparation::evaluate_and_build(const std::vector<std::string>& names,
             if (!done.empty())
                 built(std::move(done));
         } catch (const Interrupted&) {
-            return; // who called will see it, too
+            return; // the caller notices the interrupt as well
         } catch (const std::exception& error) {
             for (const std::string& name : at_stake)
                 fail(name, error.what());

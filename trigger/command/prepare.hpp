@@ -19,11 +19,11 @@
 
 namespace waggle::trigger {
 
-// The steps that subcommands share, from the hive to built systems. Nodes that fail on the way are in `failed`; the
-// others go on.
+// The steps that subcommands share, from the hive to built systems. Nodes that fail in one of them are in `failed`; the
+// others continue.
 class Preparation {
 public:
-    // Finds the hive and evaluates what it says of itself. Throws Error.
+    // Finds the hive and evaluates its own properties. Throws Error.
     Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
                 Reporter& reporter);
     Preparation(const Preparation&) = delete;
@@ -31,37 +31,39 @@ public:
     ~Preparation();
 
     const HiveInfo& info() const { return info_; }
-    // What is checked out where the hive is.
+    // The revision that is checked out in the hive's folder, or that of a flake from elsewhere.
     std::optional<protocol::GitRevision> git() const;
-    // Whether --on names the node, and not only by a glob or a tag.
+    // Whether --on selects the node by its name, and not only by a glob or a tag.
     bool is_named(const std::string& node) const;
-    // The nodes that --on means; without --on all, unless that is refused (`all_allowed`).
+    // Returns the nodes that --on selects; without --on all nodes, unless the hive forbids that and `all_allowed` is
+    // false.
     std::vector<std::string> select(bool all_allowed);
 
     std::vector<NodeAddress> addresses(const std::vector<std::string>& names);
-    // With their deployment.keys.
+    // Evaluates the nodes with their deployment.keys.
     std::vector<DeployedNode> keys(const std::vector<std::string>& names);
-    // The secrets that are written in the hive; nothing is evaluated for nodes without any. From any thread.
+    // Evaluates the secrets that are written in the hive. Evaluates nothing for nodes without any. May be called from
+    // any thread.
     EvaluatedKeyTexts key_texts(std::span<const NodeAddress* const> nodes);
     std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
-    // Evaluates, and builds what is evaluated while the rest still is. Nodes that `leave_out` takes out of a chunk are
-    // not built, nor are those that build their systems themselves (deployment.build_on_target); what was built and
-    // these, each apart, go to `built`, from several threads. Returns when all is done.
+    // Evaluates, and meanwhile builds what is already evaluated. Nodes that `leave_out` removes from a chunk are not
+    // built, and neither are those that build their own systems (deployment.build_on_target). `built` receives the
+    // built nodes and those, separately, from several threads. Returns when everything is done.
     using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // GC roots beside the hive, .gcroots/node-NAME; of a build store on another machine, there. Not of systems that
-    // their nodes built.
+    // Makes GC roots in the hive's folder, .gcroots/node-NAME. For a build store on another machine, makes them there.
+    // Skips systems that their nodes built.
     void keep_results(std::span<const EvaluatedNode> nodes);
 
     // Reports the node as failed.
     void fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log = {});
 
-    // In which systems are built.
+    // The store in which systems are built.
     Store& store() { return builds_; }
     Evaluator& evaluator() { return evaluator_; }
     const HiveSource& source() const { return source_; }
-    std::vector<NodeReport> failed; // complete when the call that failed them has returned
+    std::vector<NodeReport> failed; // complete for a call when it has returned
     Timings timings;
 
 private:
@@ -79,18 +81,18 @@ private:
     const std::unique_ptr<EvalCache> cache_;
     Evaluator evaluator_;
     HiveInfo info_;
-    Store store_;      // with the hive's derivations
-    Store builds_;     // with the nodes' systems
-    std::mutex mutex_; // failed, timings.build
+    Store store_;      // has the hive's derivations
+    Store builds_;     // has the nodes' systems
+    std::mutex mutex_; // guards failed and timings.build
 };
 
-// --build-store. Throws Error.
+// Parses --build-store. Throws Error.
 std::optional<BuildStore> build_store(const NixOptions& nix);
-// Says of each node whether it builds its system itself: as `on_target` or else the hive has it, where there is an
-// agent to be asked.
+// Decides which nodes build their own systems: as `on_target` says, otherwise as the hive says, if the node has an
+// agent that can be reached.
 void choose_builders(std::vector<EvaluatedNode>& nodes, std::optional<bool> on_target);
 
-// What the command line says of evaluators. Throws Error.
+// Returns the limits from the command line. Throws Error.
 EvaluationLimits evaluation_limits(const SelectOptions& options);
 
 } // namespace waggle::trigger

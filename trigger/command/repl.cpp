@@ -2,9 +2,11 @@
 
 #include "shared/base/process.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/hive/module_folder.hpp"
 #include "trigger/report/terminal.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -12,10 +14,10 @@ namespace waggle::trigger {
 
 namespace {
 
-// As in nixos-module/repl.nix.
+// The same as in nixos-module/repl.nix.
 constexpr std::string_view introspection = "{}.introspect (arguments: arguments)";
 
-// `nix repl` takes only files until 2.9, expressions from then on.
+// `nix repl` takes only files before Nix 2.10, and expressions since then.
 bool takes_expressions(const Interrupt& interrupt) {
     const RunResult help =
         run({.argv = {"nix", "--version"}, .extra_environment = {}},
@@ -30,16 +32,20 @@ bool takes_expressions(const Interrupt& interrupt) {
 
 } // namespace
 
-int repl(const GlobalOptions& global, const Interrupt& interrupt) {
-    std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
+int repl(const GlobalOptions& global, const ReplOptions& /*options*/, const Interrupt& interrupt) {
+    if (global.json)
+        throw Error("`waggle repl` is interactive and has no --json");
+    GlobalOptions verbose = global;
+    verbose.verbose = true;
+    std::unique_ptr<Reporter> reporter = make_reporter(verbose);
     const SelectOptions no_selection;
     Command command{.argv = {"nix", "--extra-experimental-features", "nix-command flakes", "repl"},
                     .extra_environment = {}};
     {
-        // What is wrong with the hive is said here, not by a prompt without anything in it.
+        // Report errors of the hive here, instead of opening a prompt with nothing in scope.
         Preparation preparation(global, no_selection, interrupt, *reporter);
         const HiveSource& source = preparation.source();
-        // Newer Nix reads no file that lies outside the store when it evaluates purely.
+        // When newer Nix evaluates purely, it reads no file outside the store.
         if (takes_expressions(interrupt))
             command.argv.insert(command.argv.end(), {"--expr", fmt::format(introspection, source.expression)});
         else
@@ -58,6 +64,11 @@ int repl(const GlobalOptions& global, const Interrupt& interrupt) {
     argv.push_back(nullptr);
     ::execvp(argv[0], argv.data());
     throw SystemError("starting nix repl");
+}
+
+Subcommand repl_subcommand(CLI::App& waggle) {
+    CLI::App& app = add_subcommand(waggle, "repl", group::hive, "Open `nix repl` with pkgs, lib and nodes in scope");
+    return make_subcommand(app, std::make_shared<ReplOptions>(), repl);
 }
 
 } // namespace waggle::trigger

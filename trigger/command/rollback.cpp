@@ -3,9 +3,11 @@
 #include "shared/protocol/closure_list.hpp"
 #include "shared/protocol/signed_document.hpp"
 #include "trigger/build/store.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 #include "trigger/report/summary.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,9 +16,9 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr std::uint64_t newest_entries = 20; // of the history: among them is what runs
+constexpr std::uint64_t newest_entries = 20; // of the history; the running system is among them
 
-// What a node gave back, held to its signature.
+// What a node has returned, verified against its signature.
 struct Recollection {
     protocol::Deployment deployment;
     std::shared_ptr<const Closure> closure;
@@ -36,7 +38,7 @@ std::shared_ptr<const Closure> receive_closure(Session& session, const protocol:
         const protocol::Incoming incoming = protocol::decode(*message);
         const auto* piece = std::get_if<protocol::ClosureListPiece>(&incoming);
         if (!piece)
-            throw protocol::BadDocument("the agent sent something else than the closure list");
+            throw protocol::BadDocument("the agent sent something other than the closure list");
         reader.update(piece->text);
         closure->text += piece->text;
     }
@@ -46,26 +48,27 @@ std::shared_ptr<const Closure> receive_closure(Session& session, const protocol:
     return closure;
 }
 
-// A node could give back what somebody else has signed, or nobody: it must be one of those who may deploy there now.
+// A node could return a deployment that another person, or no one, has signed. The signer must be allowed to deploy
+// there now.
 std::string operator_who_signed(const protocol::SignedDocument& document, const NodeQuery& asked) {
     const auto signers = protocol::valid_signers(document);
     if (signers.empty())
         throw RefusedByNode(
-            {"bad-signature",
-             "the node gave back a deployment without a signature that holds: it is not deployed again"});
+            {"bad-signature", "the node returned a deployment without a valid signature: it is not deployed again"});
     std::vector<ssh::PublicKey> operators{asked.identity.public_key()};
     for (const std::string& line : asked.address.operators)
         operators.push_back(ssh::PublicKey::parse(line));
     for (const auto& signer : signers)
         if (std::ranges::find(operators, signer) != operators.end())
             return signer.fingerprint();
-    throw RefusedByNode({"unknown-operator",
-                         fmt::format("the node gave back a deployment that {} signed, who is no operator of {} in this "
-                                     "hive: it is not deployed again; if it should be, deploy its git revision",
-                                     signers.front().fingerprint(), asked.address.name)});
+    throw RefusedByNode(
+        {"unknown-operator",
+         fmt::format("the node returned a deployment signed by {}, which is not an operator key of {} in "
+                     "this hive: it is not deployed again; to deploy it, deploy its git revision",
+                     signers.front().fingerprint(), asked.address.name)});
 }
 
-// The generation as far as the node's history knows it: somebody else may have made it.
+// Describes the node's profile with its generation, if the node's history has it. It may have been set by other means.
 std::string describe_profile(Session& session) {
     auto system = session.facts.profile.value_or("no system");
     session.link.connection->send(protocol::encode(protocol::GetHistory{newest_entries}), deadline_in(answer_time));
@@ -86,11 +89,11 @@ Recollection recall(Session& session, const NodeQuery& asked, std::optional<size
     const auto& former = asked.address.former_names;
     if (of != session.name && of != AgentName{asked.address.hive, asked.address.node} &&
         std::ranges::find(former, of) == former.end())
-        throw RefusedByNode({"other-node", fmt::format("the node gave back a deployment for {} of {}: it is not "
+        throw RefusedByNode({"other-node", fmt::format("the node returned a deployment for {} of {}: it is not "
                                                        "deployed again",
                                                        found.deployment.node, found.deployment.hive)});
     if (!found.deployment.toplevel || !found.deployment.closure)
-        throw RefusedByNode({"bad-document", "the node gave back a deployment without a system"});
+        throw RefusedByNode({"bad-document", "the node returned a deployment without a system"});
     found.closure = receive_closure(session, found.deployment, recalled.list_bytes);
     return found;
 }
@@ -108,7 +111,7 @@ NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options
     const auto what = fmt::format("from {} back to generation {}, {}, which {} had signed", old.from, old.generation,
                                   old.deployment.toplevel->absolute(), old.signer);
     asked.reporter.line(asked.address.name, what);
-    // It had an agent, or it would not have been asked; there is no derivation to speak of.
+    // The node has an agent, or it could not have been asked. No derivation is needed.
     DeployedNode node{asked.address, true};
     node.system = old.deployment.system;
     node.deployment.rollback = old.deployment.rollback;
@@ -136,9 +139,23 @@ int rollback(const GlobalOptions& global, const RollbackOptions& options, const 
     const Store store(build_store(global.nix));
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
                                    [&](const NodeQuery& asked) { return roll_back_node(asked, options, store); });
+    if (global.json)
+        return print_json_result("rollback", reports);
     fmt::print("{}", format_summary(reports, false));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(reports));
+}
+
+Subcommand rollback_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<RollbackOptions>();
+    CLI::App& app = add_subcommand(waggle, "rollback", group::deploy, "Deploy the nodes' previous systems again");
+    add_select_options(app, options->select);
+    add_connect_options(app, options->connect);
+    app.add_option("--to", options->generation, "The generation (default: the one before the running system)")
+        ->type_name("GENERATION")
+        ->check(CLI::Range(1, 1'000'000'000));
+    app.add_flag("--force", options->force, "Proceed even if another operator has deployed in the meantime");
+    return make_subcommand(app, options, rollback);
 }
 
 } // namespace waggle::trigger

@@ -3,15 +3,24 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/ask.hpp"
-#include "trigger/command/options.hpp"
+#include "trigger/command/subcommand.hpp"
 
 namespace waggle::trigger {
 
-// Asks a node for what made a generation, holds it to the signature of one of its operators and deploys it there again.
-// What the node has lost of it is read from the store. Throws what open_session throws.
+struct RollbackOptions {
+    SelectOptions select;
+    ConnectOptions connect;
+    std::optional<size_t> generation; // default: the one before the running system
+    bool force = false;
+};
+
+// Gets from a node the deployment of an earlier generation, verifies that one of the node's operators has signed it,
+// and deploys it there again. Reads the paths that the node has lost from `store`. Throws what open_session throws.
 NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options, const Store& store = Store());
 
-// Deploys again what made an earlier generation of each node, signed anew.
+// Deploys the system of an earlier generation of each node again, with a new signature.
 int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt);
+
+Subcommand rollback_subcommand(CLI::App& waggle);
 
 } // namespace waggle::trigger

@@ -1,10 +1,12 @@
 #include "trigger/command/status.hpp"
 
 #include "trigger/command/ask.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -19,21 +21,26 @@ using protocol::Facts;
 
 namespace {
 
-// `confirm_timeout` as the hive has it: what the deployment was signed with, unless the hive has changed since.
+// How long an operator has left to confirm the running deployment; nullopt if none awaits it. `confirm_timeout` is the
+// hive's value. The deployment was signed with it, unless the hive has changed since.
+std::optional<std::chrono::seconds> seconds_to_confirm(const Facts& facts, std::chrono::seconds confirm_timeout) {
+    if (!facts.running || facts.running->state != protocol::DeploymentState::activated)
+        return std::nullopt;
+    const auto left = std::chrono::ceil<std::chrono::seconds>(facts.running->since + confirm_timeout - facts.time);
+    return std::clamp(left, std::chrono::seconds(0), confirm_timeout);
+}
+
 std::string running_text(const Facts& facts, std::chrono::seconds confirm_timeout) {
     if (!facts.running)
         return "-";
-    if (facts.running->state == protocol::DeploymentState::activated) {
-        const auto left = std::chrono::ceil<std::chrono::seconds>(facts.running->since + confirm_timeout - facts.time);
-        return fmt::format("{} unconfirmed, rolls back in {} s", facts.running->id.brief(),
-                           std::clamp<std::int64_t>(left.count(), 0, confirm_timeout.count()));
-    }
+    if (const auto left = seconds_to_confirm(facts, confirm_timeout))
+        return fmt::format("{} unconfirmed, rolls back in {} s", facts.running->id.brief(), left->count());
     return fmt::format("{} {} since {}", facts.running->id.brief(), protocol::to_string(facts.running->state),
                        to_rfc3339(facts.running->since));
 }
 
-// On a terminal "31pzpmwcfdnv… 24.05" of "/nix/store/31pzpmwcfdnv…-nixos-system-alpha-24.05", so that the row fits;
-// else the whole path.
+// Returns "31pzpmwcfdnv… 24.05" for "/nix/store/31pzpmwcfdnv…-nixos-system-alpha-24.05" on a terminal, so that the row
+// fits, and the whole path otherwise.
 std::string system_text(const std::string& node, const std::optional<std::string>& path, bool brief) {
     constexpr size_t brief_hash = 12;
     if (!path)
@@ -55,6 +62,24 @@ std::string booted_text(const std::string& node, const Facts& facts, bool brief)
     if (facts.booted_system && facts.booted_system == facts.current_system)
         return "the same";
     return system_text(node, facts.booted_system, brief);
+}
+
+protocol::Json to_json(const Facts& facts, std::chrono::seconds confirm_timeout) {
+    protocol::Json json = {
+        {"agentVersion", facts.agent_version},
+        {"currentSystem", facts.current_system ? protocol::Json(*facts.current_system) : protocol::Json()},
+        {"bootedSystem", facts.booted_system ? protocol::Json(*facts.booted_system) : protocol::Json()},
+        {"failedUnits", facts.failed_units},
+        {"running", nullptr},
+    };
+    if (facts.running)
+        json["running"] = {{"id", facts.running->id.to_string()},
+                           {"state", protocol::to_string(facts.running->state)},
+                           {"since", to_rfc3339(facts.running->since)},
+                           {"rollsBackInSeconds", nullptr}};
+    if (const auto left = seconds_to_confirm(facts, confirm_timeout))
+        json["running"]["rollsBackInSeconds"] = left->count();
+    return json;
 }
 
 struct Known {
@@ -93,6 +118,12 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, true, ask);
 
+    if (global.json) {
+        NodeDetails details;
+        for (const auto& [node, facts] : known)
+            details[node] = to_json(facts.facts, facts.confirm_timeout);
+        return print_json_result("status", reports, details);
+    }
     const bool brief = ::isatty(STDOUT_FILENO) == 1 && !global.verbose;
     std::vector<std::vector<std::string>> rows;
     for (const NodeReport& report : reports)
@@ -101,6 +132,15 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
                format_table({{"NODE"}, {"STATE"}, {"AGENT"}, {"CURRENT SYSTEM"}, {"BOOTED SYSTEM"}, {"RUNNING"}}, rows),
                format_answers(reports));
     return conclude(global, reports);
+}
+
+Subcommand status_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<StatusOptions>();
+    CLI::App& app = add_subcommand(waggle, "status", group::ask, "Show what the nodes run");
+    add_select_options(app, options->select);
+    options->connect.parallel = asked_at_once;
+    add_connect_options(app, options->connect);
+    return make_subcommand(app, options, status);
 }
 
 } // namespace waggle::trigger

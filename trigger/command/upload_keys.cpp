@@ -1,10 +1,12 @@
 #include "trigger/command/upload_keys.hpp"
 
 #include "trigger/command/ask.hpp"
+#include "trigger/command/result.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 #include "trigger/report/summary.hpp"
 #include "trigger/secrets/secret_reader.hpp"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -39,7 +41,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
                            {.connect = asked.connect,
                             .toplevel = std::nullopt,
                             .closure = {},
-                            .nar_reader = [] { return Store().nar_reader(); }, // of nothing
+                            .nar_reader = [] { return Store().nar_reader(); }, // nothing is read with it
                             .identity = asked.identity,
                             .interrupt = asked.interrupt,
                             .reporter = asked.reporter,
@@ -47,10 +49,23 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
                             .secrets = [&] { return (*reader)(node); }});
     };
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, upload, find);
+    if (global.json)
+        return print_json_result("upload-keys", reports);
     const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
     fmt::print("{}", format_summary(reports, color));
     std::fflush(stdout);
     return protocol::exit_code(worst_outcome(reports));
+}
+
+Subcommand upload_keys_subcommand(CLI::App& waggle) {
+    const auto options = std::make_shared<UploadKeysOptions>();
+    CLI::App& app =
+        add_subcommand(waggle, "upload-keys", group::deploy, "Send the nodes their secrets and nothing else");
+    options->connect.parallel = 0;
+    add_select_options(app, options->select);
+    add_connect_options(app, options->connect);
+    app.add_flag("--force", options->force, "Proceed even if another operator has deployed in the meantime");
+    return make_subcommand(app, options, upload_keys);
 }
 
 } // namespace waggle::trigger

@@ -15,9 +15,9 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto goodbye_time = std::chrono::seconds(6); // a little more than an agent is given to answer a cancel
+constexpr auto goodbye_time = std::chrono::seconds(6); // a cancel is answered within 3 s in each of two sessions
 
-constexpr auto look_time = std::chrono::seconds(10); // at a node that is refused in any case
+constexpr auto look_time = std::chrono::seconds(10); // for a node that is refused in any case
 
 // One host and port at which an agent may answer.
 struct Way {
@@ -48,7 +48,7 @@ std::string wrong_key_sentence(const std::string& host, const NodeAddress& addre
         expected.push_back(pin.fingerprint());
     return fmt::format("{} shows the host key {}, but {} is expected ({}); nothing was signed or sent. Either another "
                        "machine answers at "
-                       "that address, or the node was installed anew: compare with `ssh-keygen -lf "
+                       "that address, or the node was reinstalled: compare with `ssh-keygen -lf "
                        "/etc/ssh/ssh_host_ed25519_key.pub` at its "
                        "console before you change {}. Secrets on the node are sealed for its old key: `waggle "
                        "upload-keys --on {}` then seals them for the new one",
@@ -134,17 +134,17 @@ std::string Dialer::with_line_to_add(const std::string& refusal, const NodeAddre
         try_for_a_while(interrupt_, [&] {
             client_.connect(found->second.host, address.deployment.agent_port, {}, deadline_in(look_time));
         });
-    } catch (const net::WrongHostKey& error) { // no key is the right one
+    } catch (const net::WrongHostKey& error) { // expected, because it accepts no key
         return refusal + "\n" + line_to_add(found->second, error.observed());
     } catch (const std::exception& error) {
-        return fmt::format("{} (it could not be asked for its key: {})", refusal, error.what());
+        return fmt::format("{} (its key could not be queried: {})", refusal, error.what());
     }
     return refusal;
 }
 
 void Dialer::watch() {
     std::array<pollfd, 2> entries{pollfd{interrupt_.fd(), POLLIN, 0}, pollfd{done_.fd(), POLLIN, 0}};
-    while (::poll(entries.data(), entries.size(), -1) < 0) { // a signal
+    while (::poll(entries.data(), entries.size(), -1) < 0) { // interrupted by a signal
     }
     Deadline goodbye = deadline_in(goodbye_time);
     while (!done_.requested()) {

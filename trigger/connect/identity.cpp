@@ -28,7 +28,7 @@ std::string fallback_text(const char* text) {
     return text ? text : "";
 }
 
-// The key in a .pub file. nullopt: there is no such file, or it is something else.
+// Returns the key in a .pub file; nullopt if there is no such file or it is a private key.
 std::optional<ssh::PublicKey> read_public_key(const fs::path& file) {
     std::error_code ignored;
     if (!fs::is_regular_file(file, ignored))
@@ -47,18 +47,18 @@ ssh::AgentKeys keys_of_agent(const IdentityPlaces& places) {
     return ssh::Agent(*places.agent_socket).keys(deadline_in(agent_time));
 }
 
-// The key as the agent holds it, after it has shown that it signs with it.
+// Returns the key as the agent holds it, after the agent has signed with it.
 Identity through_agent(const ssh::AgentKeys::Entry& entry, const IdentityPlaces& places) {
     Identity identity;
     identity.signer = std::make_unique<ssh::AgentKey>(ssh::Agent(*places.agent_socket), entry.key);
     identity.origin = entry.comment.empty() ? "ssh-agent" : fmt::format("ssh-agent ({})", entry.comment);
-    // No message that anybody else would take: those begin with a length or with "SSHSIG".
+    // This is no message of another protocol, because those begin with a length or with "SSHSIG".
     identity.signer->sign("waggle: does this agent sign?");
     if (places.came_by_ssh)
         identity.warning =
-            "this shell was reached by SSH, so its ssh-agent is probably a forwarded one: whoever is root on "
-            "this machine can deploy in your name while you are logged in; better make a key here for "
-            "deploying alone (ssh-keygen -t ed25519 -f ~/.ssh/waggle) and name it with --identity";
+            "this shell was reached by SSH, so its ssh-agent is probably a forwarded one: root on this machine "
+            "can deploy in your name while you are logged in; better make a key here that is used only for "
+            "deployments (ssh-keygen -t ed25519 -f ~/.ssh/waggle) and name it with --identity";
     return identity;
 }
 
@@ -85,10 +85,9 @@ Identity only_one_of_agent(const fs::path& missing_file, const IdentityPlaces& p
         std::vector<std::string> names;
         for (const auto& entry : keys.ed25519)
             names.push_back(fmt::format("{} {}", entry.key.fingerprint(), entry.comment));
-        throw Error(
-            fmt::format("the ssh-agent holds {} Ed25519 keys: say which is yours for deploying with --identity and "
-                        "its .pub file\n    {}",
-                        names.size(), fmt::join(names, "\n    ")));
+        throw Error(fmt::format("the ssh-agent holds {} Ed25519 keys: name the operator key's .pub file with "
+                                "--identity\n    {}",
+                                names.size(), fmt::join(names, "\n    ")));
     }
     if (!keys.other_types.empty())
         throw Error(
@@ -119,7 +118,7 @@ Identity load_identity(const std::optional<fs::path>& named, const IdentityPlace
     if (!named && !fs::exists(file, ignored))
         return only_one_of_agent(file, places);
 
-    // A public key, or the place of a private key of which only the public one is here.
+    // A public key, or the path of a private key of which only the public part is here.
     std::optional<ssh::PublicKey> wanted = read_public_key(file);
     if (!wanted && !fs::exists(file, ignored))
         wanted = read_public_key(file.string() + ".pub");

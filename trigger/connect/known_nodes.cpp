@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t ssh_processes = 8;
 
-// The keys by which a node is known at any of its addresses. Throws UnknownHost where it is at none.
+// Returns the keys by which a node is known at any of its addresses. Throws UnknownHost if it is known at none of them.
 std::vector<ssh::PublicKey> find_keys(const DeploymentOptions& deployment,
                                       const std::vector<SshDestination>& destinations, KnownHostsFiles& known_hosts) {
     std::vector<ssh::PublicKey> keys;
@@ -37,7 +37,7 @@ std::vector<ssh::PublicKey> find_keys(const DeploymentOptions& deployment,
 } // namespace
 
 Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHostsFiles& known_hosts) {
-    // One `ssh -G` a node, which takes some milliseconds.
+    // `ssh -G` runs once per address, which takes some milliseconds.
     struct Question {
         std::string name;
         const DeploymentOptions* deployment = nullptr;

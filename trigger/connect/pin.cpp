@@ -22,7 +22,7 @@ bool contains(const std::vector<ssh::PublicKey>& keys, const ssh::PublicKey& key
     return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-// What all files say of one host, and which of them listed a key.
+// What all files list for one host, and the file that lists each key.
 struct Listed : ssh::KnownHost {
     std::map<ssh::PublicKey, fs::path> file_of;
 };
@@ -40,7 +40,7 @@ Listed look_up(std::span<const KnownHostsFile> files, const SshDestination& dest
         all.revoked.insert(all.revoked.end(), found.revoked.begin(), found.revoked.end());
         all.other_types.insert(all.other_types.end(), found.other_types.begin(), found.other_types.end());
     }
-    // Revoked in one file is revoked in all.
+    // A key that one file revokes is revoked everywhere.
     std::erase_if(all.keys, [&](const ssh::PublicKey& key) { return contains(all.revoked, key); });
     return all;
 }
@@ -69,7 +69,7 @@ ssh::PublicKey key_of_the_hive(const std::string& line) {
     }
 }
 
-// nullopt for a comment, or a key of another type.
+// Returns nullopt for a comment, or a key of another type.
 std::optional<ssh::PublicKey> key_in(std::string_view line) {
     try {
         return ssh::PublicKey::parse(line);
@@ -78,7 +78,7 @@ std::optional<ssh::PublicKey> key_in(std::string_view line) {
     }
 }
 
-// Whether a list of public keys, one a line, has this one.
+// Whether a list of public keys, one per line, has this one.
 bool lists(std::string_view text, const ssh::PublicKey& key) {
     while (!text.empty()) {
         const size_t end = std::min(text.find('\n'), text.size());
@@ -89,7 +89,7 @@ bool lists(std::string_view text, const ssh::PublicKey& key) {
     return false;
 }
 
-// ssh-keygen knows the binary revocation lists (OpenSSH PROTOCOL.krl) that it makes.
+// ssh-keygen can read the binary revocation lists (OpenSSH PROTOCOL.krl) that it makes.
 bool is_in_revocation_list(const ssh::PublicKey& key, const fs::path& list) {
     const TemporaryFolder folder;
     const fs::path file = folder.path() / "key.pub";
@@ -108,8 +108,8 @@ bool is_revoked(const ssh::PublicKey& key, const fs::path& list) {
     try {
         const std::string text = read_file(list, max_known_hosts_bytes);
         return text.starts_with(binary_mark) ? is_in_revocation_list(key, list) : lists(text, key);
-    } catch (const Error& error) { // as ssh: a list that cannot be read revokes everything
-        throw NoPin(fmt::format("whether {} is revoked cannot be told, because RevokedHostKeys {} cannot be read: {}",
+    } catch (const Error& error) { // like ssh: an unreadable list revokes every key
+        throw NoPin(fmt::format("cannot check whether {} is revoked, because RevokedHostKeys {} cannot be read: {}",
                                 key.fingerprint(), list.string(), error.what()));
     }
 }
@@ -118,10 +118,10 @@ bool is_revoked(const ssh::PublicKey& key, const fs::path& list) {
 
 namespace {
 
-// Whoever writes there chooses which machine is taken for a node.
+// A user who can write to the file chooses which machine is accepted as a node.
 void require_trusted(const fs::path& known_hosts) {
     if (const std::optional<std::string> reason = reason_to_distrust(known_hosts))
-        throw NoPin(fmt::format("host keys are not looked up where others may have written them: {}", *reason));
+        throw NoPin(fmt::format("host keys are read only from files that other users cannot change: {}", *reason));
 }
 
 } // namespace
@@ -195,8 +195,8 @@ void require_not_revoked(const std::vector<ssh::PublicKey>& keys, const SshDesti
 
 std::string line_to_add(const SshDestination& destination, const ssh::PublicKey& observed) {
     return fmt::format(
-        "What answers there now shows {}. If, and only if, that is what the node's console shows, the line "
-        "is\n    {} {}",
+        "The machine at that address now shows {}. If, and only if, the node's console shows the same, add this "
+        "line:\n    {} {}",
         observed.fingerprint(), destination.listed_as(), observed.to_string());
 }
 
@@ -212,8 +212,8 @@ find_shared_keys(const std::map<std::string, std::vector<ssh::PublicKey>>& pins_
         if (nodes.size() < 2)
             continue;
         const std::string sentence =
-            fmt::format("{} have the same host key {}: whoever holds one of them could pose as the others; give each "
-                        "node a key of its own",
+            fmt::format("{} have the same host key {}: each of them could pose as the others; give each node a key of "
+                        "its own",
                         fmt::join(nodes, " and "), key.fingerprint());
         for (const std::string& node : nodes)
             refusals[node] = sentence;

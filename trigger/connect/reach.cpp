@@ -11,7 +11,7 @@ namespace waggle::trigger {
 
 namespace {
 
-// What services.waggle-agent.hive is where nobody tells the module the hive's name: Colmena does not.
+// The value of services.waggle-agent.hive if nothing sets the hive's name for the module, as with Colmena.
 constexpr auto default_hive = "hive";
 
 } // namespace
@@ -26,7 +26,8 @@ void set_reach(const Reach& reach, NodeAddress& address) {
     address.deployment.agent_via_ssh = reach.via_ssh.value_or(address.deployment.agent_via_ssh);
     std::vector<AgentName> names;
     for (const std::string& hive : {address.hive, reach.former_hive.value_or(address.hive), std::string(default_hive)})
-        // An agent that is to get another name than the hive's attribute most often has that until then.
+        // An agent that will be named differently from the hive's attribute usually has the attribute's name until
+        // then.
         for (const std::string& node : {address.node, reach.former_node.value_or(address.node), address.name}) {
             const AgentName name{hive, node};
             if (protocol::is_name(hive) && protocol::is_name(node) && std::ranges::find(names, name) == names.end())

@@ -18,10 +18,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto connect_time = std::chrono::seconds(10);
-constexpr auto hello_time = std::chrono::seconds(10);  // the agent gives us 5 for all of it
-constexpr auto restart_time = std::chrono::seconds(2); // in which an agent that restarts itself is back
-constexpr auto flood_time = std::chrono::seconds(30);  // in which one gets through to a node that is flooded
-constexpr int least_attempts = 4;                      // in any case, where an attempt takes long: a loaded machine
+constexpr auto hello_time = std::chrono::seconds(10);  // the agent allows 5 s for all of it
+constexpr auto restart_time = std::chrono::seconds(2); // after which a restarting agent is back
+constexpr auto flood_time = std::chrono::seconds(30);  // enough to get through to a flooded node
+constexpr int least_attempts = 4;                      // even if an attempt takes long, as on a loaded machine
 constexpr auto first_pause = std::chrono::milliseconds(100);
 constexpr auto longest_pause = std::chrono::milliseconds(800);
 
@@ -50,7 +50,7 @@ Facts say_hello(const net::NodeConnection& link, const AgentName& name, const ss
         if (const auto* refused = std::get_if<Refused>(message))
             throw RefusedByNode(*refused);
     }
-    throw protocol::BadDocument("the agent answered our proof of identity with something else than facts");
+    throw protocol::BadDocument("the agent did not answer our proof of identity with its facts");
 }
 
 } // namespace
@@ -69,7 +69,7 @@ void try_for_a_while(const Interrupt& interrupt, const std::function<void()>& at
         } catch (const net::TurnedAway&) {
             if (is_over(flood_time))
                 throw;
-        } catch (const net::ConnectionLost&) { // it has made room for another connection before our proof was there
+        } catch (const net::ConnectionLost&) { // it closed ours to make room before our proof had arrived
             if (is_over(flood_time))
                 throw;
         } catch (const net::Unreachable&) {
@@ -97,15 +97,15 @@ bool is_of_another_name(const RefusedByNode& refused) {
     return refused.code() == "other-hive" || refused.code() == "other-node";
 }
 
-// What the agent says of its name, and how to go on.
+// Returns the agent's refusal of the name, and how to continue.
 Refused explain_name(const RefusedByNode& refused, const NodeAddress& address) {
     if (refused.code() == "other-hive")
         return {refused.code(),
-                fmt::format("{}, as meta.name (or services.waggle-agent.hive) says here. If the hive has "
-                            "another name from now on, add --rename-hive OLD-HIVE",
+                fmt::format("{} (set here by meta.name or services.waggle-agent.hive). If the hive was renamed, "
+                            "add --rename-hive OLD-HIVE",
                             refused.what())};
-    return {refused.code(), fmt::format("{}, as services.waggle-agent.node says here. If it is the same node under the "
-                                        "name that it had, add --on {} --rename OLD-NODE",
+    return {refused.code(), fmt::format("{} (set here by services.waggle-agent.node). If the node was renamed, add "
+                                        "--on {} --rename OLD-NODE",
                                         refused.what(), address.name)};
 }
 

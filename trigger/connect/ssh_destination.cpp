@@ -19,14 +19,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr auto ssh_time =
-    std::chrono::seconds(20); // a Match exec or a lookup for CanonicalizeHostname may take a while
+constexpr auto ssh_time = std::chrono::seconds(20); // a Match exec or a lookup for CanonicalizeHostname may take long
 
 fs::path expand_tilde(const std::string& name) {
     return name.starts_with("~/") ? home_folder() / name.substr(2) : fs::path(name);
 }
 
-// File names are printed with blanks between them and without quotes: what does not begin like a path goes on with the
+// ssh prints file names separated by blanks and without quotes. A word that does not begin like a path continues the
 // name before it.
 void add_files(std::vector<fs::path>& files, std::string_view value) {
     std::vector<std::string> names;
@@ -110,10 +109,9 @@ SshDestination find_destination(const std::string& host, std::optional<std::uint
                                 "its SSH server in deployment.targetPort",
                                 host));
     if (const size_t colon = host.find(':'); colon != host.npos && host.find(':', colon + 1) == host.npos)
-        throw Error(
-            fmt::format("deployment.targetHost \"{}\" has a port in it: the port of its SSH server belongs into "
-                        "deployment.targetPort, the agent's into deployment.agent.port",
-                        host));
+        throw Error(fmt::format("deployment.targetHost \"{}\" has a port in it: the port of its SSH server belongs in "
+                                "deployment.targetPort, the agent's in deployment.agent.port",
+                                host));
     if (!is_installed("ssh"))
         return plain_destination(host, port);
     Command command{{"ssh"}, {}};
@@ -125,8 +123,8 @@ SshDestination find_destination(const std::string& host, std::optional<std::uint
     command.argv.insert(command.argv.end(), {"--", host});
     const RunResult result = run(command, {.deadline = deadline_in(ssh_time), .on_stderr_line = {}});
     if (!result.status.success())
-        throw Error(fmt::format("ssh cannot say how it would reach {} (`{}`: {}): {}", host, command.to_string(),
-                                result.status.to_string(), result.err_tail));
+        throw Error(fmt::format("ssh could not print its configuration for {} (`{}`: {}): {}", host,
+                                command.to_string(), result.status.to_string(), result.err_tail));
     return parse_ssh_configuration(result.out);
 }
 

@@ -18,7 +18,7 @@ constexpr auto last_words_time = std::chrono::milliseconds(500);
 constexpr size_t max_last_words = 64 << 10; // a banner may come first
 constexpr std::string_view open_failed = "open failed: ";
 
-// A connection and the ssh that carries it.
+// A connection, and the ssh process that carries it.
 class TunnelConnection : public net::Connection {
 public:
     TunnelConnection(Child ssh, std::unique_ptr<net::Connection> inner)
@@ -32,10 +32,10 @@ public:
 
 private:
     Child ssh_;
-    std::unique_ptr<net::Connection> inner_; // gone first
+    std::unique_ptr<net::Connection> inner_; // destroyed first
 };
 
-// What ssh says before it goes.
+// Returns what ssh prints before it exits.
 std::string last_words(Child& ssh) {
     std::string text;
     std::array<char, 1024> piece{};
@@ -48,13 +48,13 @@ std::string last_words(Child& ssh) {
             text.append(piece.data(), count);
         }
     } catch (const Error&) {
-        return text; // it has not ended: what it said so far
+        return text; // ssh has not exited yet; this is its output so far
     }
     return text;
 }
 
-// Why there is no way: sshd's words where it does not connect, else the last lines, without those that only say that
-// there is none.
+// Returns why there is no route: sshd's message if it cannot connect, otherwise the last lines, except those that give
+// no reason.
 std::string reason_in(std::string_view words) {
     constexpr size_t most_lines = 3;
     std::deque<std::string_view> lines;

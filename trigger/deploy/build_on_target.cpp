@@ -46,7 +46,7 @@ public:
                     throw net::ConnectionLost("the node has been silent for too long");
             }
             if (Clock::now() >= end_)
-                throw Error("the node has not come to an end of its build in the time that it is given");
+                throw Error("the node has not finished its build within its time limit");
             progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
         }
         return closure();
@@ -64,7 +64,7 @@ private:
                 .exporter = session_.link.exporter};
     }
 
-    // Signs of life do not extend it.
+    // Messages from the node do not extend it.
     std::chrono::milliseconds build_limit() const {
         return fetch_limit(context_.limits, derivations_->list) + request_.timeout;
     }
@@ -108,7 +108,7 @@ private:
         else if (const auto* refused = std::get_if<protocol::Refused>(message))
             throw RefusedByNode(*refused);
         else if (!std::holds_alternative<protocol::Admitted>(*message))
-            throw protocol::BadDocument("the agent sent a message that has no place in a build");
+            throw protocol::BadDocument("the agent sent a message that does not belong to a build");
     }
 
     void on(const protocol::BuildProgress& moved) {
@@ -135,7 +135,7 @@ private:
     }
 
     [[noreturn]] void fail(const protocol::NotBuilt& not_built) const {
-        if (not_built.code == "cancelled") // also by us, or by who took its place
+        if (not_built.code == "cancelled") // perhaps by us, or by a build that has replaced this one
             context_.interrupt.check();
         if (not_built.code != "build-failed")
             throw NotBuiltThere(not_built.code, not_built.message);
@@ -174,8 +174,8 @@ private:
     std::optional<protocol::ClosureListReader> list_; // of the system, once it is built
     std::optional<Step> step_;
     Deadline deadline_;
-    const Deadline end_;                      // of it all
-    std::optional<Deadline> cancel_deadline_; // set when the agent was asked to give up
+    const Deadline end_;                      // of the whole build
+    std::optional<Deadline> cancel_deadline_; // set once the agent was asked to cancel
     Outbox outbox_;
 };
 

@@ -34,7 +34,7 @@ Step step_of(DeploymentState state) {
     return Step::deploying;
 }
 
-// From here on the node is being changed.
+// Whether the deployment has begun to change the node.
 bool has_begun(DeploymentState state) {
     return state != DeploymentState::received && state != DeploymentState::fetching &&
            state != DeploymentState::staged && state != DeploymentState::failed;
@@ -42,7 +42,7 @@ bool has_begun(DeploymentState state) {
 
 } // namespace
 
-// A node that prints on and on must not fill the log that the trigger writes.
+// A node that prints without end must not fill the log that the trigger writes.
 void show_line(const std::string& node, const std::string& text, const DeployContext& context,
                DeploymentProgress& progress) {
     const auto most = context.limits.lines_shown;
@@ -57,7 +57,7 @@ void show_line(const std::string& node, const std::string& text, const DeployCon
 void count_message(const DeployContext& context, DeploymentProgress& progress) {
     if (++progress.messages > context.limits.messages)
         throw protocol::BadDocument(
-            fmt::format("the node has sent more than {} messages, as no deployment does", context.limits.messages));
+            fmt::format("the node has sent more than {} messages, which no deployment needs", context.limits.messages));
 }
 
 std::chrono::milliseconds fetch_limit(const DeployLimits& limits, const protocol::ClosureList& list) {
@@ -71,7 +71,7 @@ void check_outbox(const Outbox& outbox) {
     try {
         outbox.check();
     } catch (const TimedOut&) {
-        throw net::ConnectionLost("the node takes nothing any more");
+        throw net::ConnectionLost("the node no longer reads from the connection");
     }
 }
 
@@ -97,7 +97,7 @@ void Conversation::deploy() {
 
 void Conversation::attach(bool call_off) {
     outbox_.say(protocol::encode(protocol::Attach{.id = document_.id(), .after = 0}));
-    // An agent that was restarted counts its events anew, but tells the same lines in the same order.
+    // An agent that was restarted numbers its events from the start, but sends the same lines in the same order.
     lines_to_skip_ = progress_.log_lines;
     if (call_off)
         outbox_.say(protocol::encode(protocol::Cancel{document_.id()}));
@@ -137,14 +137,13 @@ Conversation::Ending Conversation::follow() {
     return *ending;
 }
 
-// Signs of life extend no phase beyond its limit.
+// Messages from the node extend no phase beyond its limit.
 void Conversation::check_phase() const {
     const bool activating = progress_.activation_began.has_value();
     const auto began = activating ? progress_.activation_began : progress_.sent_at;
     const auto limit = activating ? activation_limit_ : fetch_limit_;
     if (began && Clock::now() >= *began + limit)
-        throw Error(fmt::format("the node has not come to an end of {} in {} min",
-                                activating ? "activating" : "fetching",
+        throw Error(fmt::format("the node has not finished {} within {} min", activating ? "activating" : "fetching",
                                 std::chrono::duration_cast<std::chrono::minutes>(limit).count()));
 }
 
@@ -200,7 +199,7 @@ void Conversation::on(const Event& event) {
 
 void Conversation::on_state(DeploymentState state) {
     progress_.state = state;
-    if (state != DeploymentState::failed && state != DeploymentState::rolled_back) // the result says that
+    if (state != DeploymentState::failed && state != DeploymentState::rolled_back) // the result reports these
         context_.reporter.step(node_, step_of(state));
     if (has_begun(state) && !progress_.activation_seen) {
         progress_.activation_seen = true;
@@ -217,7 +216,7 @@ std::optional<Conversation::Ending> Conversation::handle_interrupt() {
     if (progress_.activation_seen) {
         if (Finishing::asked_to_leave())
             return Detached{.activation_began = true};
-        if (!std::exchange(progress_.told_to_wait, true))
+        if (!std::exchange(progress_.wait_announced, true))
             context_.reporter.note(fmt::format("finishing {} node{}; press again to leave ({}: {})", Finishing::count(),
                                                Finishing::count() == 1 ? "" : "s", node_,
                                                protocol::to_string(progress_.state)));

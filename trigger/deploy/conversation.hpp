@@ -32,7 +32,7 @@ struct DeploymentProgress {
     std::optional<Instant> activation_began;
     std::optional<Instant> activated_at;
     std::optional<Finishing> finishing; // set from the beginning of the activation
-    bool told_to_wait = false;          // the operator, who has asked to stop, was told to wait
+    bool wait_announced = false;        // the operator, who has asked to stop, knows that we wait
 };
 
 // Shows a line of the node's output, up to the limit.

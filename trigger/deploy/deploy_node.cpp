@@ -18,14 +18,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t max_answer_lines = 1000; // of a dry activation: the units that it names
+constexpr size_t max_answer_lines = 1000; // of a dry activation, for the units that it names
 
-// One node's deployment, over as many connections as it takes.
+// Deploys one node, over as many connections as it takes.
 class NodeDeployment {
 public:
     NodeDeployment(const DeployedNode& node, const Intent& intent, const DeployContext& context)
         : node_(node), intent_(intent), context_(context) {
-        // Once at first, and once after each loss of the connection that is made good.
+        // A path may be requested once at first, and once after each reconnection.
         progress_.paths_wanted.most = progress_.derivations_wanted.most =
             1 + static_cast<unsigned>(context.limits.reconnects_before_activation);
         if (intent.goal == protocol::Goal::dry_activate)
@@ -67,8 +67,8 @@ private:
 
     Places::Place take_place() { return context_.places ? context_.places->take(context_.interrupt) : nullptr; }
 
-    // A session with a node, and a place to work on it. While there is none the node is not kept waiting in a session,
-    // which it would close.
+    // Opens a session with the node, and takes a place to work on it. If none is free, closes the session while it
+    // waits, because the node would close it.
     Session open_with_place(Places::Place& place) {
         Session session = open();
         if (!context_.places)
@@ -106,7 +106,7 @@ private:
         if (const auto reason = unknown_profile(session.facts)) {
             if (!intent_.replace_unknown_profiles)
                 return end(Outcome::refused, "unknown-profile",
-                           *reason + "; say --force-replace-unknown-profiles to replace it");
+                           *reason + "; to replace it, add --force-replace-unknown-profiles");
             context_.reporter.line(node_.name, *reason + ": replacing it");
         }
         if (secrets_ && secrets_->empty() && !session.facts.holds_secrets)
@@ -124,8 +124,8 @@ private:
         context_.reporter.step(node_.name, Step::deploying);
         protocol::SignedDocument document = sign_document(session, *closure);
 
-        // A connection that breaks is made again. What the agent has fetched by then stays: it gives up a fetch whose
-        // session is lost, and a new deployment goes on where that one was.
+        // A lost connection is opened again. The agent keeps what it has fetched: it cancels a fetch whose session is
+        // lost, and a new deployment continues from there.
         for (;;) {
             try {
                 Conversation::Ending ending = converse(session, document, *closure);
@@ -160,19 +160,20 @@ private:
                 return build_on_target(node_, session, context_, progress_);
             } catch (const net::ConnectionLost& lost) {
                 loss_ = lost.what();
-                session = reopen(); // what was built by then stays
+                session = reopen(); // what was already built is kept
             }
         }
     }
 
-    // Of a node that shall not lose what somebody else has deployed there.
+    // Returns a message if another person has deployed the node's system and the hive forbids replacing it; otherwise
+    // nullopt.
     std::optional<std::string> unknown_profile(const protocol::Facts& facts) const {
         if (node_.deployment.replace_unknown_profiles || !protocol::activates(intent_.goal) || !context_.knows)
             return std::nullopt;
         const auto system = facts.profile ? facts.profile : facts.current_system;
         if (!system || context_.knows(nix::StorePath::parse_absolute(*system)))
             return std::nullopt;
-        return fmt::format("the node's system, {}, is not in this machine's store, so somebody else has deployed it "
+        return fmt::format("the node's system, {}, is not in this machine's store, so it was deployed from elsewhere "
                            "(deployment.replaceUnknownProfiles is false)",
                            *system);
     }
@@ -183,7 +184,7 @@ private:
         if (context_.toplevel)
             contents = {.toplevel = context_.toplevel, .closure = closure.summary};
         sealed_.clear();
-        if (secrets_) { // sealed anew each time, for the bundle repeats the sequence
+        if (secrets_) { // sealed again each time, because the bundle repeats the sequence
             secrets_->bundle.hive = session.name.hive;
             secrets_->bundle.node = session.name.node;
             sealed_ = seal_bundle(*secrets_, next_sequence(session.facts, time), session.link.node_key);
@@ -209,19 +210,19 @@ private:
         return conversation.follow();
     }
 
-    // An agent that waits for its nix daemon does not read what its session says, but takes the word of a new one.
+    // An agent that waits for its nix daemon does not read from its session, but accepts a cancel in a new one.
     Conversation::Ending call_off(const protocol::SignedDocument& document, const Closure& closure) {
         try {
             Session session = open_session(context_.connect, node_, context_.identity, never_);
             if (session.facts.last_admitted == document.id())
                 return converse(session, document, closure);
         } catch (const std::exception& error) {
-            context_.reporter.line(node_.name, fmt::format("it could not be told to stop: {}", error.what()));
+            context_.reporter.line(node_.name, fmt::format("could not cancel its deployment: {}", error.what()));
         }
         return Detached{.activation_began = progress_.activation_seen};
     }
 
-    // From the activation's beginning to the result, whichever it is.
+    // From the beginning of the activation to the result, whatever it is.
     std::chrono::milliseconds activation_limit() const {
         const auto& rollback = node_.deployment.rollback;
         const auto& limits = context_.limits;
@@ -234,7 +235,7 @@ private:
         return state == protocol::DeploymentState::received || state == protocol::DeploymentState::fetching;
     }
 
-    // Whether the agent gave the deployment up because it had lost us, and we are back.
+    // Whether to deploy again because the agent cancelled the deployment when it lost us, and we are connected again.
     bool should_retry(const protocol::Result& result) {
         const bool given_up =
             result.code == "session-lost" || result.code == "agent-restarted" || result.code == "cancelled";
@@ -252,7 +253,8 @@ private:
     void on(const Detached& left) {
         if (left.activation_began)
             end(Outcome::unknown, "interrupted",
-                fmt::format("left while it was {}: {}; `waggle status --on {}` shows what runs there",
+                fmt::format("the trigger stopped waiting while the node was {}: {}; `waggle status --on {}` shows what "
+                            "runs there",
                             protocol::to_string(progress_.state), what_follows(), node_.name));
         else
             end(Outcome::interrupted, "interrupted",
@@ -260,12 +262,12 @@ private:
                             protocol::to_string(progress_.state)));
     }
 
-    // What the node does with an activation that nobody waits for.
+    // Describes how the node continues an activation that the trigger has left.
     std::string what_follows() const {
         const auto& rollback = node_.deployment.rollback;
         const auto way_to_keep = fmt::format("`waggle confirm --on {}` keeps the new system", node_.name);
         if (!rollback.enable || intent_.no_rollback)
-            return "it goes on to its end on the node";
+            return "it continues on the node";
         if (progress_.activated_at)
             return fmt::format(
                 "unconfirmed, rolls back in {} s: {}",
@@ -273,34 +275,36 @@ private:
                                               *progress_.activated_at + rollback.confirm_timeout - Clock::now())
                                               .count()),
                 way_to_keep);
-        return fmt::format("it goes on on the node, unconfirmed, and rolls back {} s after its end: until then {}",
-                           rollback.confirm_timeout.count(), way_to_keep);
+        return fmt::format(
+            "it continues on the node, unconfirmed, and rolls back {} s after the activation ends: until then {}",
+            rollback.confirm_timeout.count(), way_to_keep);
     }
 
-    // Whether the deployment may be past the point from which it goes on without us.
+    // Whether the deployment may be past the point from which it continues without us.
     bool may_have_begun() const {
         const bool changes_the_node = protocol::activates(intent_.goal) || intent_.goal == protocol::Goal::upload_keys;
         return progress_.activation_seen || (changes_the_node && progress_.everything_was_sent);
     }
 
-    // The session after a lost one. Throws what the last try threw.
+    // Opens a session after one was lost. Throws Interrupted, net::WrongHostKey or RefusedByNode, or Error with the
+    // reason of the last attempt.
     Session reopen() {
         const bool patient = may_have_begun();
-        // A node that cannot be reached any more goes back by itself: the true end is heard after that.
+        // A node that cannot be reached rolls back by itself. Only after that is the result known.
         const auto limits = context_.limits;
         const Deadline give_up =
             deadline_in(std::max(limits.reattach, node_.deployment.rollback.confirm_timeout + limits.after_rollback) +
                         (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : limits.reboot));
         if (++losses_ > limits.reconnects || (!patient && ++reconnects_ > limits.reconnects_before_activation))
             throw Error(fmt::format("the connection kept failing: {}", *loss_));
-        const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarted now
+        const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarting
         context_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
         if (!expected)
             context_.reporter.line(node_.name, *loss_);
         for (auto wait = context_.limits.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
             try {
                 if (progress_.activation_seen && Finishing::asked_to_leave())
-                    throw Error(fmt::format("{}; then it was left", *loss_));
+                    throw Error(fmt::format("{}; then the trigger stopped waiting", *loss_));
                 (progress_.activation_seen ? never_ : context_.interrupt).wait(wait);
                 return open();
             } catch (const Interrupted&) {
@@ -308,7 +312,8 @@ private:
             } catch (const net::WrongHostKey&) {
                 throw;
             } catch (const RefusedByNode& refused) {
-                // All its places are taken, perhaps by our own lost sessions: one ends soon. Anything else is final.
+                // All sessions of the node are taken, perhaps by lost ones of ours, and one ends soon. Any other
+                // refusal is final.
                 if (refused.code() != "busy" || !patient || Clock::now() + wait >= give_up)
                     throw;
             } catch (const Error& error) {
@@ -318,7 +323,7 @@ private:
         }
     }
 
-    // Called in a catch block.
+    // Must be called in a catch block.
     void end_by_exception() {
         std::string what;
         try {
@@ -360,9 +365,9 @@ private:
     const Intent& intent_;
     const DeployContext& context_;
     DeploymentProgress progress_;
-    const Interrupt never_;              // asks for nothing: of a node whose activation has begun
+    const Interrupt never_;              // never requested; to reach a node despite Ctrl-C
     std::optional<NodeSecrets> secrets_; // nullopt: the node keeps those it has
-    Bytes sealed_;                       // the secrets, for the document that was signed last
+    Bytes sealed_;                       // the secrets for the document that was signed last
     NodeReport report_;
     std::int64_t sequence_ = 0;       // of the document that was signed last
     std::optional<std::string> loss_; // why the last connection broke

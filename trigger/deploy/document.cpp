@@ -13,12 +13,13 @@ using protocol::Facts;
 
 namespace {
 
-constexpr auto session_expiry = std::chrono::hours(1); // of the start; the finish may be later
-// The node holds notBefore against the later of its clock and the hello, which is a moment older than the document.
+constexpr auto session_expiry = std::chrono::hours(1); // for the start; it may finish later
+// The node compares notBefore with the later of its clock and the hello's time, which is slightly before the
+// document's.
 constexpr auto clock_tolerance = std::chrono::minutes(5);
-// Of two clocks that are both right.
+// The greatest difference between two correct clocks.
 constexpr auto max_clock_difference = std::chrono::minutes(5);
-// As far ahead as a node lets a sequence be.
+// How far ahead of its clock a node accepts a sequence.
 constexpr auto max_jump = std::chrono::days(2 * 365);
 
 } // namespace
@@ -26,10 +27,10 @@ constexpr auto max_jump = std::chrono::days(2 * 365);
 std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Intent& intent) {
     if (!node.agent_enabled && !intent.remove_agent && protocol::activates(intent.goal))
         return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one: "
-               "enable the agent, and where none runs yet bring it there the way the node is deployed today; or say "
-               "--remove-agent, where it is to go";
+               "enable the agent (if the node runs none yet, install it with the tool that deploys the node today), or "
+               "add --remove-agent to remove it";
     if (node.hive.empty() || node.node.empty())
-        return "its configuration names no services.waggle-agent.hive and node to ask for";
+        return "its configuration does not set services.waggle-agent.hive and services.waggle-agent.node";
     return std::nullopt;
 }
 
@@ -37,12 +38,11 @@ std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Fact
     if (facts.system != node.system)
         return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
                            node.system, facts.system);
-    // Our next one would be greater, and refused.
+    // Our next sequence would be even greater, and would be refused.
     if (facts.last_sequence > unix_ms(now + max_jump))
-        return fmt::format(
-            "it says that sequence {} was the last it admitted, which is years ahead of this machine's clock "
-            "({}): correct this clock, or run `waggle-agent reset-clock` at the node's console",
-            facts.last_sequence, to_rfc3339(now));
+        return fmt::format("the sequence number that it admitted last, {}, is years ahead of this machine's clock "
+                           "({}): correct this clock, or run `waggle-agent reset-clock` at the node's console",
+                           facts.last_sequence, to_rfc3339(now));
     return std::nullopt;
 }
 

@@ -11,10 +11,10 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto send_time = std::chrono::seconds(120);  // for one message: a node that takes longer has stalled
+constexpr auto send_time = std::chrono::seconds(120);  // per message; a node that takes longer has stalled
 constexpr auto parting_time = std::chrono::seconds(1); // for the message or piece that is being sent at the end
 
-// Thrown through a NAR that is being read, when nobody wants the rest of it.
+// Ends the reading of a NAR of which the rest is not needed.
 class Stopped : public Error {
 public:
     Stopped() : Error("stopped") {}
@@ -34,7 +34,7 @@ Outbox::~Outbox() {
         std::unique_lock lock(mutex_);
         stop_ = true;
         wake_.notify_one();
-        // The answer to a message may be here before the thread that sent it knows that it is gone.
+        // The answer to a message may arrive before the sending thread knows that the message is sent.
         in_the_middle = !rest_.wait_for(lock, parting_time, [this] { return !busy_; });
     }
     if (in_the_middle)
@@ -61,9 +61,9 @@ void Outbox::serve(const std::vector<std::uint32_t>& indices) {
                     fmt::format("the node asked for path {} of a closure list with {} paths; nothing else is served",
                                 index, list_.size()));
             if (wanted_here_[index] || times_.of_each[index] >= times_.most)
-                throw protocol::BadDocument(fmt::format(
-                    "the node asked for {} again, which it had asked for already: what it fetches is sent once",
-                    list_[index].path.absolute()));
+                throw protocol::BadDocument(
+                    fmt::format("the node asked for {} more than once, and each path is sent only once",
+                                list_[index].path.absolute()));
             wanted_here_[index] = true;
             ++times_.of_each[index];
         }
@@ -106,7 +106,7 @@ void Outbox::send_messages() {
 void Outbox::send_nar(std::uint32_t index) {
     const protocol::ClosureEntry& entry = list_[index];
     std::uint64_t sent = 0;
-    std::string piece; // Nix's pieces are small; a message per piece would be slow
+    std::string piece; // Nix's pieces are small, and one message per piece would be slow
     const auto send_piece = [&] {
         send_messages();
         {
@@ -115,7 +115,7 @@ void Outbox::send_nar(std::uint32_t index) {
                 throw Stopped();
         }
         sent += piece.size();
-        nar_bytes_sent_ += piece.size(); // before it is gone: the answer may be quicker than this thread
+        nar_bytes_sent_ += piece.size(); // before it is sent, because the answer may be faster than this thread
         connection_.send(protocol::encode_nar_piece(index, as_bytes(piece)), deadline_in(send_time));
         piece.clear();
     };
@@ -136,7 +136,7 @@ void Outbox::send_nar(std::uint32_t index) {
                                 entry.path.absolute(), sent, entry.nar_size));
 }
 
-// A path that cannot be read ends the serving, but a last word to the agent must still get through.
+// A path that cannot be read ends the serving, but messages to the agent must still get through.
 void Outbox::serve_one(std::uint32_t index) {
     try {
         return send_nar(index);

@@ -6,11 +6,11 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto poll_interval = std::chrono::milliseconds(100); // at the interrupt
+constexpr auto poll_interval = std::chrono::milliseconds(100); // of the interrupt
 
 } // namespace
 
-// With the mutex held and a place free.
+// Requires the mutex and a free place.
 Places::Place Places::make_place() {
     if (!unlimited_)
         --free_;

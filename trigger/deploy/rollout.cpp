@@ -12,7 +12,7 @@ using protocol::Outcome;
 
 namespace {
 
-constexpr size_t most_connecting = 256; // each has a thread; a node that does not answer keeps it for some seconds
+constexpr size_t most_connecting = 256; // each has a thread; a node that does not answer occupies it for some seconds
 
 } // namespace
 

@@ -23,12 +23,13 @@ CostLine::Line CostLine::line() const {
         spread += distance * distance;
         together += distance * (cost - mean_cost);
     }
-    if (spread == 0) { // all of one size: the proportion stays the assumed one
+    if (spread == 0) { // all of one size: keep the assumed proportion
         const double factor =
             mean_cost / assumed_.at(static_cast<size_t>(mean_nodes)); // sizes are equal, so the mean is whole
         return {assumed_.of_process * factor, assumed_.of_node * factor};
     }
-    // Least squares. A node never costs nothing: processes of one and two nodes differ by less than they vary.
+    // Least squares, with a lower bound for a node: processes with one and two nodes may differ by less than their
+    // costs vary.
     constexpr double least_part_of_assumed = 0.2;
     const double of_node = std::max(together / spread, assumed_.of_node * least_part_of_assumed);
     const double of_process = mean_cost - of_node * mean_nodes;

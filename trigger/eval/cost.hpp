@@ -6,8 +6,8 @@
 
 namespace waggle::trigger {
 
-// What a process costs that evaluates some nodes, as a line: so much for the process, so much for each node. Begins
-// with an assumption and learns from what processes took. Whatever the unit: bytes, seconds.
+// The cost of a process that evaluates some nodes, as a line: a part for the process and a part for each node. It
+// begins with an assumption and learns from observed processes. The unit may be anything, such as bytes or seconds.
 class CostLine {
 public:
     CostLine(double of_process, double of_node) : assumed_{of_process, of_node} {}
@@ -15,9 +15,9 @@ public:
     void observe(size_t nodes, double cost);
     bool knows_anything() const { return !observations_.empty(); }
 
-    // What a process with so many nodes will take, by all that is known.
+    // The expected cost of a process with this many nodes, by all observations.
     double expected(size_t nodes) const;
-    // The same, raised until no process that was observed took more than was expected of it.
+    // The same, raised until no observed process has cost more than expected.
     double at_most(size_t nodes) const;
 
 private:

@@ -22,14 +22,14 @@ using protocol::Json;
 namespace {
 
 constexpr size_t max_cache_file_bytes = 256 << 20;
-constexpr size_t max_files = 32; // locks of a hive that somebody may come back to
+constexpr size_t max_files = 32; // an operator may return to an older lock of the hive
 
 std::string file_name(const std::string& key) {
     const Sha256Digest digest = sha256(key);
     return to_hex(digest) + ".json";
 }
 
-// The answers in a file that is of this key, else none.
+// Returns the answers in the file if the file is for this key, otherwise none.
 Json read_answers(const fs::path& file, const std::string& key) {
     try {
         if (const std::optional<std::string> text = read_own_file(file, max_cache_file_bytes)) {
@@ -39,7 +39,7 @@ Json read_answers(const fs::path& file, const std::string& key) {
                 return std::move(json["answers"]);
         }
     } catch (const std::exception&) {
-        return Json::object(); // of another version, or cut short: written anew
+        return Json::object(); // another version, or truncated: it will be overwritten
     }
     return Json::object();
 }
@@ -102,7 +102,7 @@ void EvalCache::save() {
         added_ = Json::object();
         forget_the_oldest(file_.parent_path());
     } catch (const std::exception&) {
-        file_.clear(); // a full disk, a folder of somebody else's: then without
+        file_.clear(); // such as a full disk or another user's folder: continue without a cache
     }
 }
 

@@ -10,33 +10,36 @@
 
 namespace waggle::trigger {
 
-// What evaluations have given before, in one file for each key. Members: "info", "node NAME".
+// The results of earlier evaluations, in one file per key. Members: "info", "deployment NAME", "node NAME".
 //
-// A key holds all that the answers depend on; without one nothing is found and nothing kept. A file that cannot be read
-// or written is as good as none: the cache is never a reason to fail. So is a folder or a file that is not this user's
-// own, that others can write to, or that is a symbolic link: whoever writes there chooses what this user deploys.
+// A key covers everything that the results depend on. Without a key, nothing is found and nothing is kept. A file that
+// cannot be read or written counts as missing, because the cache must never cause a failure. The same holds for a
+// folder or file that belongs to another user, that others can write to, or that is a symbolic link: anyone who writes
+// there chooses what this user deploys.
 class EvalCache {
 public:
-    EvalCache() = default; // of no use
+    EvalCache() = default; // always empty
     EvalCache(const std::filesystem::path& folder, const std::string& key);
 
     const protocol::Json* find(const std::string& member) const;
-    // Not kept if the text of a secret is in it.
+    // Ignores an answer that contains the text of a secret.
     void add(const std::string& member, const protocol::Json& answer);
-    // Writes what was added, together with what others have written meanwhile, and forgets files that are long unused.
+    // Writes the added answers, together with those that other processes have written meanwhile. Removes files that
+    // were not used for a long time.
     void save();
 
 private:
-    std::filesystem::path file_; // empty: of no use
+    std::filesystem::path file_; // empty: no cache
     std::string key_;
     protocol::Json answers_ = protocol::Json::object();
     protocol::Json added_ = protocol::Json::object();
 };
 
-// Whether an answer, a node's or its deployment's, has a secret's text in it: a `text` that is not null below `keys`.
+// Whether an answer for a node or its deployment contains a secret's text, which is a `text` other than null below
+// `keys`.
 bool holds_secret(const protocol::Json& answer);
 
-// $XDG_CACHE_HOME/waggle/eval, or the same below ~/.cache; nullopt for a user without a home folder.
+// $XDG_CACHE_HOME/waggle/eval, or the same below ~/.cache; nullopt if the user has no home folder.
 std::optional<std::filesystem::path> eval_cache_folder();
 
 } // namespace waggle::trigger

@@ -21,7 +21,7 @@ namespace {
 constexpr auto program_time = std::chrono::seconds(30);
 constexpr size_t max_module_bytes = 16 << 20;
 
-// What a program prints; nullopt when it fails.
+// Returns the program's output, or nullopt if it fails.
 std::optional<std::string> answer_of(std::vector<std::string> argv, const Interrupt& interrupt) {
     RunResult result = run({.argv = std::move(argv), .extra_environment = {}},
                            {.deadline = deadline_in(program_time), .on_stderr_line = {}, .interrupt = &interrupt});
@@ -55,8 +55,8 @@ std::optional<std::string> eval_key(const std::string& lock, const NixOptions& n
     if (may_be_impure || nix.impure)
         return std::nullopt;
     const std::optional<std::string> version = answer_of({"nix", "--version"}, interrupt);
-    // All settings, though not all of them count: one that is changed costs an evaluation, one forgotten a wrong
-    // system.
+    // Include all settings, although not all of them matter: an irrelevant change costs an evaluation, but a forgotten
+    // setting produces a wrong system.
     std::vector<std::string> show = {"nix", "--extra-experimental-features", "nix-command", "show-config"};
     std::optional<std::string> settings = answer_of(show, interrupt);
     if (!settings) { // its name in newer versions

@@ -9,12 +9,13 @@
 
 namespace waggle::trigger {
 
-// All that can change what the evaluation of a locked hive gives: `lock`, Nix's version and settings, the options for
-// it, and Waggle's own Nix files in `modules`. nullopt when one of them cannot be found out.
+// Returns everything that can change the result of evaluating a locked hive: `lock`, Nix's version and settings, the
+// options for Nix, and Waggle's own Nix files in `modules`. Returns nullopt if the evaluation may be impure, or if
+// Nix's version or settings cannot be determined.
 std::optional<std::string> eval_key(const std::string& lock, const NixOptions& nix,
                                     const std::filesystem::path& modules, const Interrupt& interrupt);
 
-// The hash of the files below the folder, by their names and contents.
+// Hashes the names and contents of the files below the folder.
 std::string hash_of_files(const std::filesystem::path& folder);
 
 } // namespace waggle::trigger

@@ -39,7 +39,7 @@ void wipe_strings(Json& json) {
             wipe_strings(item);
 }
 
-// Overwrites the texts of secrets at the end of the scope, also when one of them is refused.
+// Overwrites the texts of secrets at the end of the scope, even if one of them is rejected.
 class WipeStrings {
 public:
     explicit WipeStrings(Json& json) : json_(json) {}
@@ -55,7 +55,7 @@ std::string deployment_member(const std::string& name) {
     return "deployment " + name;
 }
 
-// In the order of the names.
+// Returns the nodes in the order of the names.
 template <class T>
 std::vector<T> in_order(std::span<const std::string> names, std::map<std::string, T> found) {
     std::vector<T> ordered;
@@ -73,7 +73,7 @@ Evaluator::Evaluator(Options options, EvalCache& cache, const Interrupt& interru
 
 Command Evaluator::command(const std::string& expression, Mode mode) const {
     Command command{.argv = {"nix-instantiate"}, .extra_environment = {}};
-    if (mode == Mode::evaluate) // --read-write-mode: the derivations that are evaluated are written to the store.
+    if (mode == Mode::evaluate) // --read-write-mode writes the evaluated derivations to the store.
         command.argv.insert(command.argv.end(), {"--eval", "--strict", "--json", "--read-write-mode"});
     command.argv.insert(command.argv.end(), options_.source.arguments.begin(), options_.source.arguments.end());
     if (options_.nix.show_trace)
@@ -86,7 +86,7 @@ Command Evaluator::command(const std::string& expression, Mode mode) const {
 }
 
 Json Evaluator::evaluate(const std::string& expression) {
-    // From the error on, the caller shows it.
+    // The caller shows the lines from the error on.
     bool in_error = false;
     const auto on_line = [&](std::string_view line) {
         in_error = in_error || line.find("error:") != std::string_view::npos;
@@ -97,7 +97,7 @@ Json Evaluator::evaluate(const std::string& expression) {
                                                          .max_stdout_bytes = max_answer_bytes,
                                                          .on_stderr_line = on_line,
                                                          .interrupt = &interrupt_});
-    const ssh::Wipe wipe(result.out); // texts of secrets may be in it
+    const ssh::Wipe wipe(result.out); // it may contain texts of secrets
     interrupt_.check();               // Ctrl-C reaches the child as well
     if (result.status.signal != 0)
         throw EvaluationError(fmt::format("nix-instantiate was {}", result.status.to_string()));
@@ -114,13 +114,14 @@ void Evaluator::say_once(std::string_view line) {
 
 void Evaluator::run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
                     const EvaluationEvents& events) {
-    // Nix prints its answer when all is evaluated, and none at all where a node fails. Traces are printed at once.
+    // Nix prints its result after it has evaluated everything, and prints none if a node fails. It prints traces at
+    // once.
     const auto make_command = [&](std::span<const std::string> some, const std::string& marker) {
         Command evaluator = command(fmt::format(
             "let names = {}; values = {}; say = answer: let text = builtins.toJSON answer; "
             "in builtins.seq text (builtins.trace ({} + text)); "
             "tell = name: say {{ inherit name; value = values.${{name}}; }} null; "
-            "common = (hive.common or (_: {{ nodes = [ ]; }})) names; " // of a hive that an older flake made
+            "common = (hive.common or (_: {{ nodes = [ ]; }})) names; " // missing in a hive of an older flake
             "ready = if common.nodes == [ ] then null "
             "else say {{ common = common.nodes; }} (builtins.seq common.ready (say {{ common = [ ]; }} null)); "
             "in builtins.seq ready (builtins.foldl' (_: tell) null names)",
@@ -144,7 +145,7 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
              [&](const std::string& name, const Json& json) {
                  try {
                      take(name, json);
-                 } catch (const Error& error) { // a value that no module's type could refuse
+                 } catch (const Error& error) { // a value that no module type could reject
                      failures[name] = error.what();
                  }
              },
@@ -152,7 +153,7 @@ void Evaluator::run(std::vector<std::string> names, const std::string& value, Ev
          .failed_together =
              [&](std::span<const std::string> some, const std::string& message) {
                  if (some.size() == count)
-                     throw EvaluationError(message); // the hive's
+                     throw EvaluationError(message); // it concerns the whole hive
                  for (const std::string& name : some)
                      failures[name] = message;
              },
@@ -229,7 +230,7 @@ EvaluatedKeyTexts Evaluator::key_texts(std::span<const std::string> names) {
     return texts;
 }
 
-// Not as the others are read, which are told through standard error: that is kept for messages, and shown.
+// Unlike the other answers, these do not pass through standard error, which is kept for messages and shown.
 void Evaluator::read_key_texts(std::span<const std::string> names, EvaluatedKeyTexts& texts) {
     try {
         Json json = evaluate(fmt::format("hive.keyTexts {}", names_expression(names)));
@@ -262,7 +263,7 @@ Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, co
         progress.chunk_ended({.nodes = {}, .failures = {{name, message}}});
     };
 
-    // What is known already, as far as its derivation still is there.
+    // Nodes from the cache, if their derivations still exist.
     std::vector<nix::StorePath> drvs;
     for (const std::string& name : names) {
         const Json* known = cache_.find(node_member(name));
@@ -290,7 +291,7 @@ Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, co
                      progress.keep(std::span(&node.drv, 1));
                      cache_.add(node_member(name), json);
                      found.insert_or_assign(name, std::move(node));
-                 } catch (const protocol::BadDocument& error) { // a value that no module's type could refuse
+                 } catch (const protocol::BadDocument& error) { // a value that no module type could reject
                      failed(name, error.what());
                  } catch (const nix::BadStorePath& error) {
                      failed(name, error.what());
@@ -300,7 +301,7 @@ Evaluated<EvaluatedNode> Evaluator::nodes(std::span<const std::string> names, co
          .failed_together =
              [&](std::span<const std::string> some, const std::string& message) {
                  if (some.size() == names.size())
-                     throw EvaluationError(message); // the hive's
+                     throw EvaluationError(message); // it concerns the whole hive
                  for (const std::string& name : some)
                      failed(name, message);
              },

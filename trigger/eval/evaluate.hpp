@@ -27,10 +27,10 @@ class EvalCache;
 template <class T>
 struct Evaluated {
     std::vector<T> nodes;                        // in the order of the names
-    std::map<std::string, std::string> failures; // node, message
+    std::map<std::string, std::string> failures; // message by node
 };
 
-// Evaluates a hive with child nix-instantiate processes, by way of nixos-module/source.nix.
+// Evaluates a hive through nixos-module/source.nix, with nix-instantiate as child processes.
 class Evaluator {
 public:
     struct Options {
@@ -38,49 +38,51 @@ public:
         NixOptions nix;
         EvaluationLimits limits;
     };
-    // Warnings and traces that Nix prints, each once.
+    // Receives each warning and trace that Nix prints, once.
     using OnLine = std::function<void(std::string_view)>;
 
-    // What is in the cache is not evaluated again; what is evaluated goes there.
+    // Does not evaluate again what is in the cache, and adds new results to it.
     Evaluator(Options options, EvalCache& cache, const Interrupt& interrupt, OnLine on_line);
 
-    // Throws EvaluationError, as when the hive has a syntax error.
+    // Throws EvaluationError, for instance if the hive has a syntax error.
     HiveInfo info();
-    // Without their systems, which is cheap. The failures are those of nodes that cannot be looked at.
+    // The options of the nodes without their systems, which is cheap. The failures are those of nodes that cannot be
+    // evaluated.
     struct Deployments {
         std::map<std::string, DeploymentOptions> nodes;
-        std::map<std::string, std::string> failures; // node, message
+        std::map<std::string, std::string> failures; // message by node
     };
     Deployments deployments(std::span<const std::string> names);
-    // Who to ask for and where; no toplevel is evaluated.
+    // Evaluates the names and addresses of the nodes' agents, but no toplevel.
     Evaluated<NodeAddress> addresses(std::span<const std::string> names);
-    // Their deployment.keys as well, checked.
+    // Evaluates the same and deployment.keys, and checks them.
     Evaluated<DeployedNode> keys(std::span<const std::string> names);
-    // The secrets that are written in the hive. From any thread, as `evaluate`.
+    // Evaluates the secrets that are written in the hive. May be called from any thread, like `evaluate`.
     EvaluatedKeyTexts key_texts(std::span<const std::string> names);
     struct Progress {
         std::function<void(std::span<const std::string>)> chunk_begins;
-        // Roots the derivations, and says which of them are there.
+        // Makes GC roots for the derivations, and returns those that exist.
         std::function<std::set<nix::StorePath>(std::span<const nix::StorePath>)> keep;
-        // Nodes that may go on, and others that have failed.
+        // Receives nodes that are ready for the next step, and nodes that have failed.
         std::function<void(const Evaluated<EvaluatedNode>&)> chunk_ended;
     };
-    // To their derivations, in as many processes as there is room for. Calls back from this thread.
+    // Evaluates the nodes to their derivations, in as many processes as fit into memory. Calls back from this thread.
     Evaluated<EvaluatedNode> nodes(std::span<const std::string> names, const Progress& progress);
 
-    // The program and its arguments for an expression of the hive, which is called `hive` there.
+    // Returns the command for an expression of the hive, in which the hive is named `hive`.
     enum class Mode { evaluate, instantiate };
     Command command(const std::string& expression, Mode mode = Mode::evaluate) const;
-    // Its JSON. Throws EvaluationError.
+    // Returns the expression's value as JSON. Throws EvaluationError.
     protocol::Json evaluate(const std::string& expression);
 
 private:
     void say_once(std::string_view line);
     void read_key_texts(std::span<const std::string> names, EvaluatedKeyTexts& texts);
-    // Evaluates `value`, an expression of `hive` and `names`, to an attribute for each name.
+    // Evaluates `value`, an expression of `hive` and `names`, to a set with an attribute for each name.
     void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
              const EvaluationEvents& events);
-    // The same where nobody waits for one node before the others: each answer is taken, or the node has failed.
+    // The same if no node is needed before the others. Each answer goes to `take`; if that throws Error, the node has
+    // failed.
     void run(std::vector<std::string> names, const std::string& value, EvaluationLimits limits,
              const std::function<void(const std::string& node, const protocol::Json&)>& take,
              std::map<std::string, std::string>& failures);
@@ -90,7 +92,7 @@ private:
     const Interrupt& interrupt_;
     OnLine on_line_;
     std::optional<std::string> machines_file_;
-    std::mutex saying_; // lines_seen_
+    std::mutex saying_; // guards lines_seen_
     std::set<std::string> lines_seen_;
 };
 

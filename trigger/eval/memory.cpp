@@ -38,16 +38,16 @@ std::optional<std::uint64_t> machines_available_bytes() {
     return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) / 2;
 }
 
-// The files by which a version of control groups tells a limit and what is used of it.
+// The files in which a version of control groups reports a limit and the memory used.
 struct CgroupFiles {
     const char* limit;
     const char* usage;
-    std::string_view reclaimable; // in memory.stat: files that nobody has looked at for long
+    std::string_view reclaimable; // in memory.stat: file cache that was not used for long
 };
 constexpr CgroupFiles version_1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
 constexpr CgroupFiles version_2 = {"memory.max", "memory.current", "inactive_file"};
 
-// The first number in the file; nullopt: there is no file, or a word ("max").
+// Returns the first number in the file; nullopt if there is no file, or a word ("max") in it.
 std::optional<std::uint64_t> read_number(const fs::path& file) {
     std::ifstream stream(file);
     std::uint64_t number = 0;
@@ -65,9 +65,9 @@ std::uint64_t reclaimable_bytes(const fs::path& folder, std::string_view name) {
     return 0;
 }
 
-// Of the group in `folder` alone.
+// Returns the memory left in the group in `folder` alone.
 std::optional<std::uint64_t> left_in(const fs::path& folder, const CgroupFiles& files) {
-    constexpr std::uint64_t none = std::uint64_t{1} << 60; // version 1 has no word for it
+    constexpr std::uint64_t none = std::uint64_t{1} << 60; // version 1 has no word for "no limit"
     const std::optional<std::uint64_t> limit = read_number(folder / files.limit);
     if (!limit || *limit >= none)
         return std::nullopt;
@@ -91,7 +91,7 @@ bool has_controller(std::string_view list, std::string_view name) {
     return ("," + std::string(list) + ",").find("," + std::string(name) + ",") != std::string::npos;
 }
 
-// This process's group, "/a/b", in the hierarchy with the memory controller; "" where there is none.
+// Returns this process's group, such as "/a/b", in the hierarchy with the memory controller; "" if there is none.
 std::string group_of_this_process(const fs::path& root, bool second_version) {
     std::ifstream groups(root / "proc/self/cgroup");
     for (std::string line; std::getline(groups, line);) { // "4:memory:/a/b", "0::/a/b"
@@ -122,7 +122,7 @@ std::optional<std::uint64_t> cgroup_memory_left(const fs::path& root) {
             continue;
         const fs::path mount = root / fs::path(words[4]).relative_path();
         const std::string group = group_of_this_process(root, second_version);
-        // In a container the group's name may be the host's, and only what is below the mount's root is seen.
+        // In a container the group's name may be the host's, and only the tree below the mount's root is visible.
         fs::path below = fs::path(group).lexically_relative(words[3]);
         if (below.empty() || *below.begin() == "..")
             below = ".";

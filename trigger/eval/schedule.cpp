@@ -9,31 +9,31 @@ namespace {
 
 constexpr double mib = 1 << 20;
 
-// Assumed until the first processes have ended; nodes of real NixOS take about that.
+// Assumptions until the first processes have ended. Nodes of real NixOS take about this much.
 constexpr double process_bytes = 400 * mib;
 constexpr double node_bytes = 200 * mib;
 constexpr double process_seconds = 0.5;
 constexpr double node_seconds = 2.3;
 
-constexpr double first_caution = 1.1; // nodes differ, and nobody measures while a process grows
-constexpr double more_caution = 1.25; // after each death of memory
+constexpr double first_caution = 1.1; // nodes differ, and a process is measured only at its end
+constexpr double more_caution = 1.25; // after each process that was killed or ran out of memory
 constexpr double most_caution = 4;
 
 constexpr double worthwhile_overhead = 0.03; // of the time, for starting processes
 constexpr size_t least_longest = 4;
 constexpr size_t most_longest = 32;
-constexpr size_t learning_needs = 4; // nodes for each worker; with fewer all are started at once
-constexpr int most_deaths = 3;       // of a process with one node, before that node is given up
+constexpr size_t learning_needs = 4; // nodes per worker; with fewer, all are started at once
+constexpr int most_deaths = 3;       // of a process with one node, before the node has failed
 
-// Of a process's share of the budget, so that several nodes still fit beside what is never collected; and so much that
-// more makes nothing quicker: 16 nodes of NixOS 20.09 took 48 s of CPU time as Nix has it, 40 with 1 GiB, 34 with 2, 36
-// with 3.
+// The initial heap is a part of a process's share of the budget, so that several nodes still fit next to memory that is
+// never collected. A larger one than most_heap makes nothing faster: 16 nodes of NixOS 20.09 took 48 s of CPU time with
+// Nix's default, 40 s with 1 GiB, 34 s with 2 GiB, and 36 s with 3 GiB.
 constexpr double heap_part = 1.0 / 3;
 constexpr double least_heap = 1024 * mib;
 constexpr double most_heap = 2048 * mib;
 
-// They are looked at every few milliseconds: what they grow until the next look, and until one has ended, fits into the
-// rest.
+// The processes' memory is polled every few milliseconds. The rest of the budget must hold what they grow by until the
+// next poll, and until one of them has ended.
 constexpr double full = 0.95; // of the budget
 
 size_t divided_up(size_t count, size_t parts) {
@@ -78,8 +78,8 @@ size_t Schedule::largest_within(double bytes) const {
     return nodes;
 }
 
-// So many that a process's own cost hardly counts: fewer would waste time, more would only let nodes wait for the
-// others.
+// Returns the number of nodes with which a process's own cost hardly matters. Fewer would waste time; more would only
+// make nodes wait for the others.
 size_t Schedule::longest_worthwhile() const {
     const double for_process = time_.expected(0);
     const double for_node = time_.expected(1) - for_process;
@@ -89,7 +89,7 @@ size_t Schedule::longest_worthwhile() const {
     return std::clamp(static_cast<size_t>(std::min<double>(nodes, most_longest)), least_longest, most_longest);
 }
 
-// The number of processes with which most nodes are evaluated in a second, each having its part of the memory.
+// Returns the number of processes that evaluates the most nodes per second, each process with its part of the memory.
 size_t Schedule::workers_worth_having() const {
     size_t best = 1;
     double best_rate = 0;
@@ -113,7 +113,8 @@ size_t Schedule::wanted_size() const {
         const size_t most = *limits_.per_chunk == 0 ? pending_.size() : *limits_.per_chunk;
         return divided_up(pending_.size(), divided_up(pending_.size(), most)); // of nearly equal size
     }
-    // What the others have before them counts: who is free before them takes more of what is left.
+    // The unanswered nodes of running processes count as well: a process that starts before those have ended takes more
+    // of the rest.
     const size_t workers = workers_worth_having();
     size_t unanswered = pending_.size();
     for (const auto& [id, chunk] : running_)
@@ -129,7 +130,7 @@ std::optional<Chunk> Schedule::next() {
     const bool one_runs_alone = std::any_of(running_.begin(), running_.end(), [](auto& r) { return r.second.alone; });
     if (pending_.empty() || running_.size() >= limits_.workers || one_runs_alone)
         return std::nullopt;
-    const bool alone = pending_.front().deaths > 0; // memory may be what it died of: it gets all
+    const bool alone = pending_.front().deaths > 0; // it may have died of memory, so it gets all of it
     if (alone && !running_.empty())
         return std::nullopt;
 
@@ -187,7 +188,7 @@ std::optional<std::string> Schedule::ended(size_t id, ChunkEnd end, ChunkUsage u
     case ChunkEnd::killed: break;
     }
 
-    // What it had when it ended is the least it needs.
+    // A process needs at least the memory that it had when it ended.
     if (usage.peak_bytes > memory_.at_most(run.size))
         memory_.observe(run.size, usage.peak_bytes);
     caution_ = std::min(caution_ * more_caution, most_caution);
@@ -220,8 +221,8 @@ std::optional<size_t> Schedule::one_too_many(const std::map<size_t, double>& res
         bytes += resident;
     if (bytes <= limits_.memory_bytes * full)
         return std::nullopt;
-    // The youngest has least to lose. A node that is alone must be let do, whatever it takes; so must a number of nodes
-    // that somebody has asked for.
+    // The youngest process has the least to lose. A node that is alone in its process may use all that it needs. So may
+    // a number of nodes that the operator has chosen.
     const bool may_shrink = running_.size() == 1 && running_.begin()->second.size > 1 && !limits_.per_chunk;
     if (running_.size() < 2 && !may_shrink)
         return std::nullopt;

@@ -15,15 +15,16 @@ namespace waggle::trigger {
 struct EvaluationLimits {
     size_t workers = 1;                       // processes at a time
     double memory_bytes = 0;                  // of all processes together
-    std::optional<double> process_bytes = {}; // of each process, where it has a limit of its own
-    std::optional<size_t> per_chunk;          // nodes in one process, 0: all of them; nullopt: by what is learned
+    std::optional<double> process_bytes = {}; // of each process, if it has a limit of its own
+    std::optional<size_t> per_chunk;          // nodes in one process; 0: all of them; nullopt: as learned
 };
 
-// With how much memory Nix's garbage collector should begin in each process; nullopt: as Nix has it, where memory is
-// scarce. Much of an evaluation's time is collecting, and it ends early in a heap that is large from the first.
+// Returns the heap size with which Nix's garbage collector should start in each process; nullopt: Nix's default,
+// because memory is scarce. An evaluation spends much of its time on collecting, and ends earlier if its heap is large
+// from the start.
 std::optional<std::uint64_t> first_heap_bytes(const EvaluationLimits& limits);
 
-// Nodes that one process evaluates, one after the other.
+// The nodes that one process evaluates, one after the other.
 struct Chunk {
     size_t id = 0;
     std::vector<std::string> names;
@@ -32,9 +33,9 @@ struct Chunk {
 // How an evaluator process ended.
 enum class ChunkEnd {
     complete,    // with an answer for every node
-    failed,      // Nix ended it with an error, at the first node that has no answer
-    killed,      // by a signal, or out of memory
-    over_budget, // by us
+    failed,      // Nix ended it with an error at the first node without an answer
+    killed,      // by a signal, or because it was out of memory
+    over_budget, // stopped by us
 };
 
 struct ChunkUsage {
@@ -42,32 +43,33 @@ struct ChunkUsage {
     double seconds = 0;
 };
 
-// Which nodes are evaluated together and when, so that all workers are busy and the memory suffices. A function of what
-// it was told: no clock, no processes.
+// Decides which nodes are evaluated together and when, so that all workers are busy and the memory suffices. The
+// decisions depend only on the calls below, not on a clock or on processes.
 //
-// The first processes get one or two nodes and teach what a process and what a node costs; the rest is sized by that.
-// A node's answer is known as soon as it is evaluated, so a process that fails costs only the node it failed at: those
-// after it go into new processes. Of one that was killed those without an answer go into processes of half the size.
+// The first processes get one or two nodes each. From these the schedule learns the cost of a process and of a node,
+// and sizes the others accordingly. A node's answer is known as soon as it is evaluated, so a process that fails costs
+// only the node at which it failed: the nodes after it go into new processes. The unanswered nodes of a killed process
+// go into processes of half the size.
 class Schedule {
 public:
     Schedule(std::vector<std::string> names, EvaluationLimits limits);
 
-    // A chunk to start now besides those that run; nullopt: wait until one of them ends.
+    // Returns a chunk to start in addition to the running ones; nullopt: wait until one of them ends.
     std::optional<Chunk> next();
-    // A node of the chunk has its answer.
+    // Records that a node of the chunk has its answer.
     void answered(size_t id, const std::string& name);
-    // Returns the node for which there will be no answer, if there is one: it has failed with this process's error.
+    // Returns the node that will have no answer, if there is one: it has failed with this process's error.
     std::optional<std::string> ended(size_t id, ChunkEnd end, ChunkUsage usage);
-    // Takes these out of what is left to be started, and returns which were there, in order.
+    // Removes these from the nodes that are yet to be started. Returns the removed ones in order.
     std::vector<std::string> drop(const std::set<std::string>& names);
-    // The node that `ended` returned did not fail by itself: it is evaluated again.
+    // Queues the node that `ended` returned again, because it did not fail by itself.
     void retry(const std::string& name);
-    // Which process must go, when they hold so many bytes by the ids of their chunks.
+    // Returns the chunk whose process must be stopped, given the resident bytes of each chunk's process; nullopt: none.
     std::optional<size_t> one_too_many(const std::map<size_t, double>& resident_bytes) const;
-    // Nothing runs and nothing is left.
+    // Whether no process is running and no node is left.
     bool done() const { return pending_.empty() && running_.empty(); }
 
-    // What is expected of a process with so many nodes.
+    // The expected memory of a process with this many nodes.
     double memory_of(size_t nodes) const;
 
 private:

@@ -24,17 +24,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto evaluation_time =
-    std::chrono::minutes(60); // real NixOS takes seconds a node; imports from derivations build
+constexpr auto process_time =
+    std::chrono::minutes(60); // real NixOS takes seconds per node; import from derivation builds
 constexpr auto poll_interval =
-    std::chrono::milliseconds(20);                  // at the workers' memory; each grows by some MiB in that time
-constexpr auto end_time = std::chrono::seconds(10); // from its last word to its end
+    std::chrono::milliseconds(20);                  // of the workers' memory; each grows by some MiB in that time
+constexpr auto end_time = std::chrono::seconds(10); // from the end of its output to its exit
 constexpr auto stop_time = std::chrono::seconds(2); // after SIGTERM
-constexpr size_t max_answer_bytes = 256 << 20;
+constexpr size_t max_answer_line_bytes = 256 << 20;
 constexpr size_t tail_bytes = 64 << 10;
-constexpr size_t marker_within = 32; // characters of the line's begin; Nix writes "trace: " before it
+constexpr size_t marker_within = 32; // characters from the start of the line; Nix writes "trace: " before it
 
-// No line of a hive's own can be taken for an answer.
+// The marker is random, so that no line of the hive's own can be mistaken for an answer.
 std::string random_marker() {
     return "waggle-" + to_hex(random_bytes<8>()) + ":";
 }
@@ -47,7 +47,8 @@ public:
           child(options.command(chunk.names, marker_),
                 {.pipe_stdin = false, .pipe_stdout = true, .pipe_stderr = true}) {}
 
-    // Reads what is there. `on_line` gets each whole line of standard error that is no answer, `on_answer` the rest.
+    // Reads the available output. `on_line` gets each whole line of standard error that is not an answer; `on_answer`
+    // gets the answers.
     template <class OnLine, class OnAnswer>
     void read(Fd& pipe, OnLine on_line, OnAnswer on_answer) {
         std::array<char, 65536> buffer;
@@ -62,12 +63,12 @@ public:
             return;
         }
         if (&pipe != &child.stderr_pipe())
-            return; // standard output says nothing that was not said before
+            return; // standard output has nothing that was not reported before
         line_.append(buffer.data(), static_cast<size_t>(count));
-        if (line_.size() > max_answer_bytes)
-            throw Error("an evaluator printed a line without an end");
+        if (line_.size() > max_answer_line_bytes)
+            throw Error("an evaluator printed an endless line");
         size_t begin = 0;
-        // A long answer comes in many pieces; what was searched once has no end of line.
+        // A long answer arrives in many pieces. The part that was searched before has no line end.
         for (size_t end = 0; (end = line_.find('\n', std::max(begin, searched_))) != line_.npos; begin = end + 1) {
             take(line_.substr(begin, end - begin), on_line, on_answer);
             searched_ = 0;
@@ -81,10 +82,10 @@ public:
 
     Chunk chunk;
     std::vector<std::string> answered;
-    std::set<std::string> common; // nodes that stand on what is being evaluated
+    std::set<std::string> common; // nodes that depend on what is being evaluated
     std::string tail;             // of standard error, without answers
     bool over_budget = false;
-    const Deadline deadline = deadline_in(evaluation_time);
+    const Deadline deadline = deadline_in(process_time);
 
 private:
     template <class OnLine, class OnAnswer>
@@ -100,7 +101,7 @@ private:
         tail += line + "\n";
         if (tail.size() > 2 * tail_bytes)
             tail.erase(0, tail.size() - tail_bytes);
-        // From the error on it is the error, which is told with the node.
+        // The lines from the error on belong to the error, which is reported with the node.
         in_error_ = in_error_ || line.find("error:") != line.npos;
         if (!in_error_ && !line.empty())
             on_line(line);
@@ -208,25 +209,25 @@ private:
         const std::string memory = fmt::format("{} MiB", status.peak_memory_bytes >> 20);
         if (broken && how == ChunkEnd::killed)
             events_.failed(*broken,
-                           fmt::format("its evaluation was {} each time, the last time alone and with {}: memory ran "
-                                       "out, perhaps",
+                           fmt::format("its evaluation was {} each time, the last time alone and with {}: perhaps "
+                                       "memory ran out",
                                        status.to_string(), memory));
         else if (broken && status.success())
             events_.failed(*broken, "its evaluation gave no answer");
         else if (broken)
             events_.failed(*broken, nix_error(worker.tail, options_.show_trace));
         else if (how == ChunkEnd::killed)
-            events_.note(fmt::format("an evaluator was {} when it had {}: what it had left is evaluated again, in "
-                                     "smaller parts",
+            events_.note(fmt::format("an evaluator was {} when it had {}: its remaining nodes are evaluated again, "
+                                     "in smaller parts",
                                      status.signal != 0 ? status.to_string() : "out of memory", memory));
         else if (how == ChunkEnd::over_budget)
             events_.note(fmt::format("the evaluators took more memory than --eval-memory allows: one with {} was "
-                                     "stopped, and what it had left is evaluated later",
+                                     "stopped, and its remaining nodes are evaluated later",
                                      memory));
     }
 
-    // The process ended while it evaluated what its nodes have in common with others. Processes that run by then will
-    // end in the same way.
+    // The process ended while it evaluated what its nodes have in common with others. Processes that are already
+    // running will end in the same way.
     void fail_together(const std::string& first, const Worker& worker) {
         const std::vector<std::string> left = schedule_.drop(worker.common);
         failed_together_.insert(failed_together_.end(), left.begin(), left.end());
@@ -244,7 +245,7 @@ private:
         std::map<size_t, double> resident;
         for (const auto& worker : workers_) {
             if (worker->over_budget)
-                return; // it is on its way out
+                return; // it is being killed
             resident[worker->chunk.id] = static_cast<double>(resident_bytes(worker->child.pid()).value_or(0));
         }
         const std::optional<size_t> victim = schedule_.one_too_many(resident);

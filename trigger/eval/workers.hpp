@@ -13,28 +13,30 @@
 
 namespace waggle::trigger {
 
-// What is told while evaluators run, all from the thread that called.
+// Callbacks while evaluators run, all from the caller's thread.
 struct EvaluationEvents {
-    std::function<void(std::span<const std::string>)> begins;                // a process with these nodes
+    std::function<void(std::span<const std::string>)> begins;                // a process for these nodes
     std::function<void(const std::string& node, protocol::Json)> answered;   // as soon as it is evaluated
-    std::function<void(const std::string& node, const std::string&)> failed; // with Nix's own words
-    // What all of these stand on is broken, so none of them was evaluated; told at the end of all others.
+    std::function<void(const std::string& node, const std::string&)> failed; // with Nix's message
+    // The error is in something that all of these nodes depend on, so none of them was evaluated. Called after all
+    // others.
     std::function<void(std::span<const std::string>, const std::string&)> failed_together;
-    std::function<void(std::span<const std::string>)> ended; // a process, and these have an answer by it
+    std::function<void(std::span<const std::string>)> ended; // a process that has answered for these nodes
     std::function<void(std::string_view)> line;              // warnings and traces
-    std::function<void(std::string_view)> note;              // what a person should know of the run
+    std::function<void(std::string_view)> note;              // about the run, for the operator
 };
 
 struct WorkersOptions {
-    // An evaluator of the nodes, one after the other. It prints a line on standard error for each as soon as it is
-    // evaluated: the marker anywhere near the line's begin, then {"name": …, "value": …}. Before it evaluates what
-    // nodes have in common it may print {"common": [NODE…]}, these nodes, and after that {"common": []}.
+    // Returns the command of an evaluator for the nodes, one after the other. As soon as a node is evaluated, it prints
+    // a line on standard error: the marker near the start of the line, then {"name": …, "value": …}. Before it
+    // evaluates what nodes have in common, it may print {"common": [NODE…]} with these nodes in the same way, and
+    // {"common": []} afterwards.
     std::function<Command(std::span<const std::string>, const std::string& marker)> command;
-    bool show_trace = false; // with the errors
+    bool show_trace = false; // together with the errors
 };
 
-// Runs evaluators side by side, as the schedule says, until every node has an answer or has failed. Throws Interrupted;
-// none is left running, whatever is thrown.
+// Runs evaluators in parallel, as scheduled, until every node has an answer or has failed. Throws Interrupted. Leaves
+// no evaluator running, whatever it throws.
 void run_workers(Schedule& schedule, const WorkersOptions& options, const EvaluationEvents& events,
                  const Interrupt& interrupt);
 

@@ -21,7 +21,7 @@ HivePlace flake_place(const fs::path& folder, const std::optional<std::string>& 
     return {.folder = folder, .file = {}, .flake = folder.string(), .output = output};
 }
 
-// nullopt: the folder has neither.
+// Returns nullopt if the folder has neither.
 std::optional<HivePlace> in_folder(const fs::path& folder, const std::optional<std::string>& output) {
     if (fs::exists(folder / flake_file_name))
         return flake_place(folder, output);

@@ -46,14 +46,15 @@ LockedFlake locked_flake_from_json(const Json& json,
     if (locked.has("rev")) {
         std::string url = fields.string("url");
         if (locked.has("submodules") && locked.boolean("submodules") && url.find("submodules=") == std::string::npos)
-            url += "&submodules=1"; // which Nix 2.8 leaves out; `rev` stands before it
+            url += "&submodules=1"; // Nix 2.8 omits it; `rev` precedes it, hence the "&"
         return {.url = url,
                 .nix = get_flake(url),
                 .source = nix_path,
                 .git = protocol::GitRevision{.rev = locked.string("rev"), .dirty = false}};
     }
 
-    // A tree that is edited, in git or not: its store copy, for the tree itself may change between two evaluators.
+    // The tree is being edited, in git or not. Use its store copy, because the tree itself may change between two
+    // evaluators.
     const std::string nar_hash = locked.has("narHash") ? locked.string("narHash") : hash(path);
     LockedFlake flake{
         .url = fmt::format("path:{}?narHash={}", path, in_query(nar_hash)), .nix = {}, .source = nix_path, .git = {}};
@@ -65,7 +66,7 @@ LockedFlake locked_flake_from_json(const Json& json,
     flake.nix = get_flake(flake.url);
     if (locked.has("dir")) {
         const std::string dir = locked.string("dir");
-        flake.url += "&dir=" + in_query(dir); // with which Nix 2.8 does not know it
+        flake.url += "&dir=" + in_query(dir); // Nix 2.8 does not understand the URL with it
         flake.nix =
             fmt::format("tree = builtins.fetchTree {{ type = \"path\"; path = {}; narHash = {}; {} }}; dir = {};",
                         nix_string(path), nix_string(nar_hash),
@@ -100,7 +101,7 @@ bool has_its_locks(const Json& json) {
         file /= locked["dir"].get<std::string>();
     file /= "flake.lock";
     if (!std::filesystem::exists(file))
-        return locks.value("nodes", Json::object()).size() <= 1; // the flake itself
+        return locks.value("nodes", Json::object()).size() <= 1; // only the flake itself
     return protocol::parse_json(read_file(file, max_lock_bytes), file.string()) == locks;
 }
 
@@ -116,7 +117,7 @@ LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const In
     command.argv.insert(command.argv.end(), {"--", flake});
 
     const auto ask = [&] {
-        bool in_error = false; // which is thrown
+        bool in_error = false; // lines from the error on are thrown
         const auto line = [&](std::string_view text) {
             in_error = in_error || text.find("error:") != std::string_view::npos;
             if (!in_error && !text.empty())
@@ -130,7 +131,7 @@ LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const In
         return protocol::parse_json(result.out, "Nix's answer about the flake");
     };
     Json answer = ask();
-    if (!has_its_locks(answer)) // written just now; some versions tell of the tree as it was before
+    if (!has_its_locks(answer)) // it was just written, and some versions report the tree without it
         answer = ask();
     return locked_flake_from_json(answer, [&](const auto& path) { return nar_hash(path, interrupt); });
 }

@@ -14,32 +14,31 @@
 
 namespace waggle::trigger {
 
-// What a flake reference meant when it was looked at: whoever evaluates it gets this tree, whatever is edited
-// meanwhile.
+// A flake reference, resolved once. Every evaluator of a run gets this tree, even if the original is edited meanwhile.
 struct LockedFlake {
-    std::string url;                          // says which tree, by its revision or hash
-    std::string nix;                          // arguments of source.nix that are the flake
+    std::string url;                          // identifies the tree by its revision or hash
+    std::string nix;                          // the arguments of source.nix for the flake
     nix::StorePath source;                    // the tree
     std::optional<protocol::GitRevision> git; // as far as Nix knows
 };
 
-// What `nix` needs to know flakes.
+// The experimental features that `nix` needs for flakes.
 inline constexpr std::string_view flake_features = "nix-command flakes";
 
-// Has Nix find the flake, fetch it, and write its lock file where that is not complete. What Nix says besides, as that
-// the tree is dirty, goes to `on_line`. Throws EvaluationError.
+// Lets Nix find the flake, fetch it, and write its lock file if that is incomplete. Passes Nix's other messages, such
+// as a warning about a dirty tree, to `on_line`. Throws EvaluationError.
 LockedFlake lock_flake(const std::string& flake, const NixOptions& nix, const Interrupt& interrupt,
                        const std::function<void(std::string_view)>& on_line);
 
-// From what `nix flake metadata --json` prints; `hash` gives the SRI hash of a folder as a NAR, which some versions
-// leave out. Throws protocol::BadDocument.
+// Parses the output of `nix flake metadata --json`. `hash` returns the SRI hash of a folder as a NAR, which some
+// versions omit. Throws protocol::BadDocument.
 LockedFlake locked_flake_from_json(const protocol::Json& json,
                                    const std::function<std::string(const std::filesystem::path&)>& hash);
 
-// Whether the lock file in the tree is the one that the answer of `nix flake metadata --json` is about.
+// Whether the lock file in the tree is the one that the output of `nix flake metadata --json` describes.
 bool has_its_locks(const protocol::Json& json);
 
-// "sha256-…" of a folder as a NAR.
+// Returns the hash of the folder as a NAR, "sha256-…".
 std::string nar_hash(const std::filesystem::path& folder, const Interrupt& interrupt);
 
 } // namespace waggle::trigger

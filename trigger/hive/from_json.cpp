@@ -14,7 +14,7 @@ using protocol::Json;
 
 namespace {
 
-// hive.nix comes with this program, so fields it may have beyond these are not an error.
+// hive.nix belongs to this program, so additional fields are not an error.
 std::optional<std::string> optional_string(Fields& fields, std::string_view key) {
     if (!fields.has(key) || fields.is_null(key))
         return std::nullopt;
@@ -40,7 +40,7 @@ std::vector<std::string> string_list(Fields& fields, std::string_view key) {
     return strings(fields.array(key, max_items), key);
 }
 
-// The port of an agent, or several.
+// Returns the ports of an agent: one, or a list.
 std::vector<std::uint16_t> ports(Fields& agent) {
     constexpr size_t max_ports = 100;
     if (!agent.at("port").is_array())
@@ -54,7 +54,7 @@ std::vector<std::uint16_t> ports(Fields& agent) {
     return all;
 }
 
-// Takes the first of a list out of it.
+// Removes the first item of a list and returns it.
 template <typename Item>
 Item take_first(std::vector<Item>& list, std::string_view what) {
     if (list.empty())
@@ -87,12 +87,12 @@ KeySource key_source_from_json(const std::string& name, const Json& json) {
     if (!fields.is_null("keyCommand"))
         source.key_command = string_list(fields, "keyCommand");
     source.has_text = fields.boolean("hasText");
-    if (json.contains("allowEmpty")) // a flake that made its hive with an older version does not say it
+    if (json.contains("allowEmpty")) // absent if an older version of Waggle made the flake's hive
         source.allow_empty = fields.boolean("allowEmpty");
     return source;
 }
 
-// "" where the node has no agent to be named.
+// Returns "" if the node has no agent, and so no name.
 std::string waggle_name(Fields& fields, std::string_view key) {
     std::string name = optional_string(fields, key).value_or("");
     if (name.empty())
@@ -130,7 +130,7 @@ DeploymentOptions deployment_options_from_json(const Json& json) {
     }
     if (!fields.is_null("targetPort"))
         options.target_port = port(fields, "targetPort");
-    if (fields.has("agent")) { // not where the node has none of our modules
+    if (fields.has("agent")) { // absent if the node imports none of our modules
         Fields agent(fields.object("agent"), "deployment.agent");
         options.agent_enable = agent.boolean("enable");
         options.other_ports = ports(agent);

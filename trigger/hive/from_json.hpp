@@ -7,7 +7,7 @@
 
 namespace waggle::trigger {
 
-// From the JSON of hive.nix. Throw protocol::BadDocument.
+// These functions parse the JSON of hive.nix. They throw protocol::BadDocument.
 HiveInfo hive_info_from_json(const protocol::Json& json);
 DeploymentOptions deployment_options_from_json(const protocol::Json& json);
 NodeAddress node_address_from_json(const std::string& name, const protocol::Json& json);

@@ -34,7 +34,7 @@ bool is_ours(const char* path) {
     return text.starts_with(".gcroots/") || text.find("/.gcroots/") != std::string_view::npos;
 }
 
-// nullopt: could not be found out.
+// Returns nullopt if the status cannot be determined.
 std::optional<bool> is_dirty(git_repository* repository) {
     git_status_options options;
     if (git_status_options_init(&options, GIT_STATUS_OPTIONS_VERSION) != 0)

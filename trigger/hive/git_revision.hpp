@@ -9,9 +9,9 @@
 
 namespace waggle::trigger {
 
-// The commit that the folder's repository has checked out, and whether anything in its tree differs from it (files that
-// git does not know count, ignored ones and our own .gcroots do not). nullopt outside git and before the first commit;
-// a repository that cannot be read is a note, not an error.
+// Returns the commit that is checked out in the folder's repository, and whether anything in its tree differs from it.
+// Untracked files count; ignored ones and Waggle's own .gcroots do not. Returns nullopt outside git and before the
+// first commit. An unreadable repository causes a note, not an error.
 std::optional<protocol::GitRevision> git_revision(const std::filesystem::path& folder,
                                                   const std::function<void(std::string_view)>& note);
 

@@ -8,13 +8,13 @@
 
 namespace waggle::trigger {
 
-// deployment.keys.<name> of a node, without the secret itself: exactly one of the sources is set.
+// deployment.keys.<name> of a node, without the secret itself. Exactly one of the sources is set.
 struct KeySource {
     protocol::SecretFile file;
     std::optional<std::string> key_file;  // on this machine
     std::vector<std::string> key_command; // argv
     bool has_text = false;                // the secret is written in the hive
-    bool allow_empty = false;             // a file or an output with nothing in it is meant
+    bool allow_empty = false;             // an empty file or output is intended
 };
 
 } // namespace waggle::trigger

@@ -4,7 +4,7 @@
 
 namespace waggle::trigger {
 
-// The folder with source.nix: $WAGGLE_NIXOS_MODULE, else the one this program was built with.
+// The folder that contains source.nix: $WAGGLE_NIXOS_MODULE, or the one that was set when this program was built.
 std::filesystem::path nixos_module_folder();
 
 } // namespace waggle::trigger

@@ -30,13 +30,14 @@ bool begins_with(std::string_view line, std::string_view word) {
     return line.substr(indentation(line)).starts_with(word);
 }
 
-// A file that the tree of a flake should have and has not.
+// A file that is missing from a flake's tree.
 struct MissingFile {
     std::filesystem::path tree; // "/nix/store/…-source"
     std::string name;           // within the tree
 };
 
-// What the error says to be missing: Nix 2.8 says it with the words of stat(2), newer ones with their own.
+// Returns the file that the error reports as missing. Nix 2.8 uses the message of stat(2), newer versions have their
+// own.
 std::optional<MissingFile> missing_in_a_tree(std::string_view text) {
     constexpr std::string_view end_of_tree = "-source/";
     for (const auto& [before, after] :
@@ -53,7 +54,7 @@ std::optional<MissingFile> missing_in_a_tree(std::string_view text) {
     return std::nullopt;
 }
 
-// The submodule of git that the file would be in (gitmodules(5)), where the tree says that it has one there.
+// Returns the git submodule that should contain the file (gitmodules(5)), if the tree has one there.
 std::optional<std::string> submodule_of(const MissingFile& file) {
     constexpr std::string_view key = "path = ";
     std::string text(1 << 16, '\0');
@@ -73,11 +74,11 @@ std::optional<std::string> submodule_of(const MissingFile& file) {
 
 std::string advice(const MissingFile& file) {
     if (const auto submodule = submodule_of(file))
-        return fmt::format("\n“{}” is a git submodule, and a flake has those only where they are asked for: "
+        return fmt::format("\n“{}” is a git submodule, and a flake includes submodules only on request: "
                            "name it as git+file:///FOLDER?submodules=1.",
                            *submodule);
     if (file.tree.string().starts_with("/nix/store/"))
-        return "\nIn a flake that is a git repository, files exist once git knows them: `git add` it.";
+        return "\nA flake in a git repository has only the files that git tracks: `git add` it.";
     return "";
 }
 
@@ -87,7 +88,8 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     constexpr size_t max_lines = 40;
     std::vector<std::string_view> lines = lines_of(standard_error);
 
-    // Older Nix prints "error: …" and then the traces; newer ones "error:", the traces, and "error: …" last, indented.
+    // Older Nix prints "error: …" and then the traces. Newer Nix prints "error:", the traces, and last "error: …",
+    // indented.
     constexpr std::string_view error_word = "error: ";
     const auto is_error = [](std::string_view line) { return begins_with(line, "error:"); };
     auto begin = std::find_if(lines.begin(), lines.end(), is_error);
@@ -100,7 +102,7 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
         begin = lines.begin();
     lines.erase(lines.begin(), begin);
     std::erase_if(lines, [](std::string_view line) { return begins_with(line, "(use '--show-trace'"); });
-    // What NixOS throws of failed assertions begins below the word, and so does what newer Nix says with traces.
+    // The text of a failed NixOS assertion begins below the word, and so does that of newer Nix with traces.
     const bool begins_below =
         lines.size() > 1 && is_error(lines[0]) && lines[0].find_last_not_of(' ') == lines[0].find(':');
     if (begins_below)
@@ -108,7 +110,7 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
     if (!show_trace && lines.size() > max_lines)
         lines.resize(max_lines);
 
-    // "error: " itself is left out, and the lines below it are moved to the left as far.
+    // Remove "error: " itself, and outdent the lines below it by the same width.
     std::string text;
     size_t margin = begins_below ? indentation(lines[0]) : 0;
     for (size_t i = 0; i < lines.size(); ++i) {
@@ -123,7 +125,7 @@ std::string nix_error(std::string_view standard_error, bool show_trace) {
         text.pop_back();
     if (const auto file = missing_in_a_tree(text))
         text += advice(*file);
-    return text.empty() ? "nix-instantiate failed without a word" : text;
+    return text.empty() ? "nix-instantiate failed without a message" : text;
 }
 
 } // namespace waggle::trigger

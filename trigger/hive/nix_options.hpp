@@ -7,17 +7,17 @@
 
 namespace waggle::trigger {
 
-// What the command line passes on to Nix.
+// The command line options that are passed on to Nix.
 struct NixOptions {
     bool show_trace = false;                                  // of evaluations
-    std::optional<std::string> builders;                      // --builders SPEC, before meta.machinesFile
+    std::optional<std::string> builders;                      // --builders SPEC; overrides meta.machinesFile
     std::optional<std::string> build_store = {};              // --build-store, instead of this machine's
-    bool impure = false;                                      // flakes may look at the machine
+    bool impure = false;                                      // flakes may depend on this machine
     std::vector<std::pair<std::string, std::string>> options; // --option NAME VALUE
 };
 
-// The options as words for any Nix program, and `machines_file` (meta.machinesFile) as the file with its remote
-// builders.
+// Returns the options as arguments for any Nix program. `machines_file` (meta.machinesFile) is the file that lists the
+// remote builders.
 inline std::vector<std::string> arguments(const NixOptions& nix, const std::optional<std::string>& machines_file) {
     std::vector<std::string> words;
     if (nix.builders)

@@ -5,7 +5,7 @@
 
 namespace waggle::trigger {
 
-// A Nix string literal, with its quotes, that evaluates to `text`.
+// Returns a Nix string literal, including its quotes, that evaluates to `text`.
 std::string nix_string(std::string_view text);
 
 } // namespace waggle::trigger

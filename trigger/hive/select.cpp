@@ -24,13 +24,13 @@ bool is_glob(std::string_view rule) {
     return rule.find_first_of("*?[") != std::string_view::npos;
 }
 
-// Whether every "[" that begins a set of characters has its end.
+// Whether every "[" that begins a set of characters is closed.
 bool is_closed(std::string_view glob) {
     for (size_t open = glob.find('['); open != std::string_view::npos;) {
         size_t first = open + 1;
         if (first < glob.size() && (glob[first] == '!' || glob[first] == '^'))
             ++first;
-        const size_t close = glob.find(']', first + 1); // one that comes first is a member of the set
+        const size_t close = glob.find(']', first + 1); // a "]" in first place is a member of the set
         if (close == std::string_view::npos)
             return false;
         open = glob.find('[', close);
@@ -77,7 +77,7 @@ Selector::Term Selector::parse_term(std::string_view text, std::string_view whol
         rest = trimmed(rest.substr(1));
     }
     if (rest.starts_with('!'))
-        throw refuse("has “!!”; write the name or tag alone to mean it, and with one “!” to leave it out");
+        throw refuse("has “!!”; write the name or tag alone to select it, and with one “!” to exclude it");
     if (rest.starts_with('@')) {
         term.is_tag = true;
         rest = trimmed(rest.substr(1));
@@ -91,9 +91,8 @@ Selector::Term Selector::parse_term(std::string_view text, std::string_view whol
             "has an empty rule; write names, globs or @tags, joined by commas (any of them) or & (all of them)");
     if (const size_t odd = rest.find_first_of("@!", term.is_tag ? 0 : 1);
         odd != std::string_view::npos && rest.find('[') == std::string_view::npos)
-        throw refuse(
-            fmt::format("has “{}” inside of “{}”; between rules goes a comma, between terms that must all hold &",
-                        rest[odd], text));
+        throw refuse(fmt::format(
+            "has “{}” inside “{}”; separate rules with commas, and terms that must all match with &", rest[odd], text));
     if (!is_closed(rest))
         throw refuse(fmt::format("has “[” without “]” in “{}”", rest));
     term.glob = rest;
@@ -109,8 +108,8 @@ Selector Selector::parse(std::string_view text) {
             rule.push_back(parse_term(term, text));
         const bool is_all_negated = std::all_of(rule.begin(), rule.end(), [](const Term& t) { return t.is_negated; });
         if (is_all_negated && rule.size() > 1)
-            throw Error(fmt::format("--on “{}”: the rule “{}” says only which nodes it does not mean; join them with "
-                                    "commas to leave out each, or begin with those that are meant, as in *&{}",
+            throw Error(fmt::format("--on “{}”: the rule “{}” only excludes nodes; separate its terms with commas to "
+                                    "exclude each, or begin with the nodes to select, as in *&{}",
                                     text, part, part));
         if (is_all_negated) {
             rule.front().is_negated = false;
@@ -146,7 +145,7 @@ void Selector::check(const Term& term, std::span<const std::string> nodes,
     }
     const std::vector<std::string> tags = all_tags(deployments);
     if (std::find(tags.begin(), tags.end(), term.glob) == tags.end())
-        throw Error(fmt::format("no node has the tag “{}” that --on “{}” leaves out{}", term.glob, text_,
+        throw Error(fmt::format("no node has the tag “{}” that --on “{}” excludes{}", term.glob, text_,
                                 did_you_mean(term.glob, tags)));
 }
 
@@ -162,8 +161,8 @@ std::string Selector::nearest_tag(const std::vector<std::string>& tags) const {
 
 std::vector<std::string> Selector::select(std::span<const std::string> nodes,
                                           const std::map<std::string, DeploymentOptions>& deployments) const {
-    // A tag that is asked for may be one that no node has yet; one that is to be left out is misspelt, and what it
-    // should have kept safe is about to be deployed.
+    // It is fine to select by a tag that no node has yet. A tag to exclude that no node has is misspelt, and the nodes
+    // that it should have protected would be deployed.
     for (const Rule& rule : rules_) {
         for (const Term& term : rule) {
             if (!term.is_tag || term.is_negated)

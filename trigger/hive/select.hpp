@@ -10,24 +10,24 @@
 
 namespace waggle::trigger {
 
-// Which nodes `--on` means: rules joined by commas. A rule is one or more terms joined by "&", a term is a name, a glob
-// over names, or "@" and a glob over tags, with "!" before it for the nodes that it does not match.
+// Decides which nodes `--on` selects. Its text has rules separated by commas. A rule is one or more terms joined by
+// "&". A term is a name, a glob over names, or "@" and a glob over tags; a "!" before it selects the nodes that do not
+// match.
 //
-// A node is selected when every term of any rule matches. A rule that is nothing but one term with "!" leaves nodes out
-// instead, wherever it stands; where there are only such rules, all other nodes are selected.
+// A node is selected if all terms of any rule match. A rule that is a single term with "!" excludes nodes instead,
+// wherever it stands. If there are only such rules, all other nodes are selected.
 class Selector {
 public:
-    // Throws Error that names the rule and what is wrong with it.
+    // Throws Error that names the rule and the problem.
     static Selector parse(std::string_view text);
 
-    // Whether a rule is this node's name.
+    // Whether one of the rules is the node's name itself.
     bool names(const std::string& node) const;
     // Whether tags must be known.
     bool needs_tags() const;
 
-    // The selected nodes, in the order of `nodes`. `deployments` may be empty unless needs_tags(). Throws Error for a
-    // name without a glob that no node has, for a tag to leave out that no node has, and when nothing at all is
-    // selected.
+    // Returns the selected nodes, in the order of `nodes`. `deployments` may be empty unless needs_tags(). Throws Error
+    // if no node has a name that is not a glob, if no node has a tag to exclude, or if nothing is selected.
     std::vector<std::string> select(std::span<const std::string> nodes,
                                     const std::map<std::string, DeploymentOptions>& deployments) const;
 
@@ -42,7 +42,7 @@ private:
     using Rule = std::vector<Term>;
 
     static Term parse_term(std::string_view text, std::string_view whole);
-    // For a tag that is asked for and that no node has: "; did you mean …".
+    // Returns "; did you mean …" for a tag to select that no node has.
     std::string nearest_tag(const std::vector<std::string>& tags) const;
     void check(const Term& term, std::span<const std::string> nodes,
                const std::map<std::string, DeploymentOptions>& deployments) const;

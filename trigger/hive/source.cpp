@@ -20,7 +20,7 @@ HiveSource file_source(const HivePlace& place, const std::filesystem::path& modu
 
 HiveSource flake_source(const HivePlace& place, const LockedFlake& flake, const std::filesystem::path& modules,
                         const std::string& modules_hash, bool impure) {
-    // Pure evaluation reads no files but those whose content is known beforehand, ours included.
+    // Pure evaluation reads only files whose content is known in advance, including ours.
     const std::string our_files =
         fmt::format("(builtins.fetchTree {{ type = \"path\"; path = {}; narHash = {}; }} + \"/source.nix\")",
                     nix_string(modules.string()), nix_string(modules_hash));

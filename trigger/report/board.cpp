@@ -73,7 +73,7 @@ std::string Board::detail(const Node& node, Instant now) {
     const double done = static_cast<double>(node.bytes_done);
     std::string text = fmt::format("{} of {}, {:.0f} %", format_bytes(node.bytes_done), format_bytes(node.bytes_total),
                                    100 * done / static_cast<double>(node.bytes_total));
-    if (seconds >= 0.5) // before that the rate means nothing
+    if (seconds >= 0.5) // a rate is meaningless before that
         text += fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(done / seconds)));
     return text;
 }
@@ -96,7 +96,7 @@ std::string Board::node_line(const std::string& name, const Node& node, size_t w
     const std::string head = padded(cut_to_columns(name, name_width), name_width);
     const std::string rest = fmt::format("{}  {:>7}  {}", padded(state, state_width), elapsed, detail(node, now));
     const std::string plain_rest = cut_to_columns(rest, width > name_width + 2 ? width - name_width - 2 : 0);
-    // Colored after the cut, so that codes are never cut.
+    // The color is added after the cut, so that codes are never cut.
     const size_t styled_bytes = std::min(state.size(), plain_rest.size());
     const Style style = node.outcome ? style_of(*node.outcome) : node.step == Step::waiting ? Style::dim : Style::plain;
     return fmt::format("{}  {}{}", styled(head, Style::strong, color),

@@ -12,7 +12,7 @@
 
 namespace waggle::trigger {
 
-// The state of all nodes of a run, and how a terminal shows it: a line per node and a line of totals.
+// The state of all nodes of a run, and its display on a terminal: a line per node and a line of totals.
 class Board {
 public:
     using Instant = std::chrono::steady_clock::time_point;
@@ -25,14 +25,14 @@ public:
     void activity(std::string safe_text) { activity_ = std::move(safe_text); }
     void ended(const std::string& name, protocol::Outcome outcome, std::string safe_message, Instant now);
 
-    // At most `rows` lines of at most `width` columns each. Where there are more nodes than rows, those that work come
-    // first.
+    // Returns at most `rows` lines of at most `width` columns each. If there are more nodes than rows, active nodes
+    // come first.
     std::vector<std::string> render(size_t rows, size_t width, bool color, Instant now) const;
 
 private:
     struct Node {
         Step step = Step::waiting;
-        Instant started; // left waiting
+        Instant started; // when it stopped waiting
         Instant step_began;
         Instant ended;
         std::optional<protocol::Outcome> outcome;

@@ -13,7 +13,7 @@ namespace waggle::trigger {
 
 namespace {
 
-// Characters that change how others are shown, or are shown as nothing: Unicode's bidi controls (UAX #9), zero width
+// Characters that change how others are displayed, or that are invisible: Unicode's bidi controls (UAX #9), zero width
 // characters, line and paragraph separators, tags, C1 controls.
 bool is_treacherous(char32_t c) {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
@@ -21,7 +21,7 @@ bool is_treacherous(char32_t c) {
            (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
-// The length of the terminal escape sequence (ECMA-48) that the text begins with; 0: none.
+// Returns the length of the terminal escape sequence (ECMA-48) at the start of the text; 0: none.
 size_t escape_sequence(std::string_view text) {
     if (text.size() < 2 || text[0] != '\x1b')
         return 0;

@@ -13,7 +13,7 @@ std::string format_bytes(std::uint64_t bytes) {
     constexpr std::array units = {"KiB", "MiB", "GiB", "TiB"};
     double amount = static_cast<double>(bytes) / 1024;
     size_t unit = 0;
-    while (amount >= 1023.95 && unit + 1 < units.size()) { // what would be printed as 1024.0
+    while (amount >= 1023.95 && unit + 1 < units.size()) { // it would be printed as 1024.0
         amount /= 1024;
         ++unit;
     }

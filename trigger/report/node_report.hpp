@@ -17,7 +17,7 @@ namespace waggle::trigger {
 class LogTail {
 public:
     static constexpr size_t max_lines = 20;
-    static constexpr size_t max_line_bytes = 4096; // more of it is not shown anyway
+    static constexpr size_t max_line_bytes = 4096; // longer lines are not shown in full anyway
 
     void add(std::string_view line) {
         lines_.emplace_back(line.substr(0, max_line_bytes));
@@ -27,7 +27,7 @@ public:
     void keep_lines(size_t count) { kept_lines_ = count; }
     const std::deque<std::string>& lines() const { return lines_; }
 
-    // What follows is of the rollback: its lines must not displace those that say why.
+    // The following lines belong to the rollback and must not displace those that show the reason.
     void begin_rollback() {
         if (before_rollback_.empty())
             before_rollback_ = std::exchange(lines_, {});
@@ -44,11 +44,11 @@ private:
 struct NodeReport {
     std::string node;
     protocol::Outcome outcome = protocol::Outcome::ok;
-    std::string headline; // instead of the outcome's word, of a node that was asked and not deployed
-    std::string code;     // short stable word of a refusal or failure, as the agent gave it
-    std::string message;  // what is wrong and what to do; may have several lines; as it came
+    std::string headline; // replaces the outcome's word for a node that was queried and not deployed
+    std::string code;     // short stable code of a refusal or failure, from the agent
+    std::string message;  // the problem and its remedy, perhaps several lines; unescaped
     LogTail log;
-    std::vector<std::string> answer; // what the command was asked for, a line each; as it came
+    std::vector<std::string> answer; // the command's result, one line each; unescaped
     std::optional<std::uint64_t> generation;
     std::uint64_t bytes_sent = 0;
     std::chrono::steady_clock::duration elapsed{};

@@ -8,7 +8,7 @@
 
 namespace waggle::trigger {
 
-// What a node is going through, as far as the trigger knows.
+// The step that a node is in, as far as the trigger knows.
 enum class Step {
     waiting,
     evaluating,
@@ -28,8 +28,8 @@ enum class Step {
 };
 std::string_view to_string(Step step);
 
-// Is told what happens, from any thread, and shows it to a person. Texts may come from nodes and from Nix as they are:
-// the reporter makes them safe to show.
+// Shows the operator what happens. Its functions may be called from any thread. The texts may come from nodes and Nix
+// unchanged; the reporter makes them safe to print.
 class Reporter {
 public:
     virtual ~Reporter() = default;
@@ -38,11 +38,11 @@ public:
     virtual void line(const std::string& node, std::string_view text) = 0;
     virtual void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total) = 0;
     virtual void ended(const std::string& node, protocol::Outcome outcome, std::string_view message) = 0;
-    // What the whole run is at, as a line of Nix that builds for several nodes; "" when that is over.
+    // What the whole run is doing, such as a line of Nix output during a build for several nodes; "": nothing.
     virtual void activity(std::string_view text) = 0;
-    // Whether lines and activities stay where they were printed, so that those of two builds must not be mixed.
+    // Whether lines and activities stay on the screen, so that those of two builds must not be mixed.
     virtual bool prints_lines() const { return true; }
-    // About the whole run, to be kept in sight.
+    // A message about the whole run that must stay visible.
     virtual void note(std::string_view text) = 0;
 };
 

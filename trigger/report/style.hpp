@@ -9,14 +9,14 @@ namespace waggle::trigger {
 
 enum class ColorChoice { auto_, always, never };
 
-// Whether to color what goes to a stream: the command line's choice, then NO_COLOR, CLICOLOR_FORCE and CLICOLOR
-// (bixense.com/clicolors), then whether it is a terminal.
+// Whether to color the output to a stream. The command line's choice comes first, then NO_COLOR, CLICOLOR_FORCE and
+// CLICOLOR (bixense.com/clicolors), then whether the stream is a terminal.
 bool use_color(ColorChoice choice, bool is_terminal);
 
 enum class Style { plain, good, bad, warning, dim, strong };
 Style style_of(protocol::Outcome outcome);
 
-// The text with the style's terminal codes, or as it is.
+// Returns the text with the style's terminal codes, or unchanged without `color`.
 std::string styled(std::string_view text, Style style, bool color);
 
 } // namespace waggle::trigger

@@ -15,10 +15,10 @@ using protocol::Outcome;
 
 namespace {
 
-// A node may send a message of nothing but line feeds.
+// A node may send a message that consists of line feeds only.
 constexpr size_t max_message_lines = 200;
 
-// An error of the hive comes from Nix on this machine, and with --show-trace it may be long.
+// A hive error comes from Nix on this machine, and may be long with --show-trace.
 size_t max_lines(const NodeReport& report) {
     return report.outcome == Outcome::hive_error || report.outcome == Outcome::build_failed ? std::string::npos
                                                                                             : max_message_lines;
@@ -39,7 +39,8 @@ std::string printable_lines(std::string_view text, size_t max_lines) {
     return safe;
 }
 
-// Nodes that fail by the same error of the hive, as by one in a file that all of them import, or for want of an agent.
+// Whether both nodes fail by the same error of the hive, such as one in a file that all of them import, or because they
+// have no agent.
 bool is_same_failure(const NodeReport& a, const NodeReport& b) {
     const auto is_the_hives = [](const NodeReport& report) {
         return report.outcome == Outcome::hive_error || report.code == "no-agent";
@@ -153,7 +154,7 @@ std::string format_summary(std::span<const NodeReport> reports, bool color) {
     const std::string table =
         format_table({{"NODE"}, {"OUTCOME"}, {"GENERATION", true}, {"TIME", true}, {"SENT", true}}, rows);
 
-    // Whole lines are colored, after the columns were measured.
+    // Whole lines are colored after the columns have been measured.
     std::string text;
     size_t row = 0;
     for (size_t begin = 0; begin < table.size(); ++row) {

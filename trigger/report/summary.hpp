@@ -8,23 +8,23 @@
 
 namespace waggle::trigger {
 
-// A table with a header; columns as wide as needed, `right` ones aligned to the right.
+// Formats a table with a header. Columns are as wide as needed; `right` ones are right-aligned.
 struct Column {
     std::string title;
     bool right = false;
 };
 std::string format_table(const std::vector<Column>& header, const std::vector<std::vector<std::string>>& rows);
 
-// For every report with something to say: the reason, and for failures the last lines of the log.
+// Formats the reason for every report that has one, and for failures also the last lines of the log.
 std::string format_failures(std::span<const NodeReport> reports, bool color);
 
-// What nodes have answered: once for those with the same answer.
+// Formats the nodes' answers. Equal answers appear once.
 std::string format_answers(std::span<const NodeReport> reports);
 
-// What is printed at the end of a run: the table, the answers and the failures.
+// Formats the end of a run: the table, the answers and the failures.
 std::string format_summary(std::span<const NodeReport> reports, bool color);
 
-// In the order of the nodes' names, in which they are shown.
+// Sorts by the nodes' names, the order in which reports are shown.
 void sort_by_node(std::vector<NodeReport>& reports);
 
 // The outcome that decides the exit code.

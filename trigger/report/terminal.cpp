@@ -29,7 +29,7 @@ void print(std::string_view text) {
     std::fflush(stderr);
 }
 
-// One line for whatever happens, the node's name before it.
+// Prints one line per event, with the node's name before it.
 class PlainReporter : public Reporter {
 public:
     explicit PlainReporter(bool color) : color_(color) {}
@@ -39,7 +39,7 @@ public:
         if (const auto [found, is_new] = steps_.try_emplace(node, step);
             !is_new && std::exchange(found->second, step) == step)
             return;
-        if (step == Step::waiting) // nothing that happens
+        if (step == Step::waiting) // not an event
             return;
         say(node, styled(to_string(step), Style::strong, color_));
     }
@@ -48,7 +48,7 @@ public:
         say(node, printable(text));
     }
     void transfer(const std::string& node, std::uint64_t bytes_done, std::uint64_t bytes_total) override {
-        constexpr auto pause = std::chrono::seconds(5); // a log does not need more of them
+        constexpr auto pause = std::chrono::seconds(5); // a log needs no more of them
         const std::scoped_lock lock(mutex_);
         const auto now = Clock::now();
         const auto [found, is_new] = transfers_.try_emplace(node, now);
@@ -84,7 +84,7 @@ private:
     std::map<std::string, Clock::time_point> transfers_;
 };
 
-// The board, redrawn in place by a thread of its own.
+// Shows the board, which a thread of its own redraws in place.
 class TerminalReporter : public Reporter {
 public:
     explicit TerminalReporter(bool color) : color_(color), board_(Clock::now()), thread_([this] { redraw(); }) {}
@@ -126,7 +126,7 @@ private:
     }
 
     void redraw() {
-        constexpr auto pause = std::chrono::milliseconds(100); // ten times a second is as much as an eye can use
+        constexpr auto pause = std::chrono::milliseconds(100); // ten times a second is all that an eye can follow
         std::unique_lock lock(mutex_);
         while (!stop_) {
             wake_.wait_for(lock, pause, [this] { return stop_; });
@@ -134,12 +134,12 @@ private:
         }
     }
 
-    // Goes back to the first of the lines drawn last, replaces them, and erases what is below.
+    // Moves the cursor up to the first of the lines drawn last, replaces them, and erases what is below.
     void draw() {
         winsize size{};
         if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
             size = {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
-        // One column and one row are left free: a full line or screen would make the terminal scroll.
+        // One column and one row stay free, because a full line or screen would make the terminal scroll.
         const std::vector<std::string> lines = board_.render(
             std::max<size_t>(2, size.ws_row) - 1, std::max<size_t>(2, size.ws_col) - 1, color_, Clock::now());
         std::string frame;
@@ -162,7 +162,7 @@ private:
     Board board_;
     std::string notes_;
     size_t lines_drawn_ = 0;
-    std::thread thread_; // last: it uses all of the above
+    std::thread thread_; // last, because it uses the members above
 };
 
 } // namespace

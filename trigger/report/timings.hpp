@@ -7,7 +7,7 @@
 
 namespace waggle::trigger {
 
-// Wall time of a run's phases; those that nodes go through side by side count as long as in the slowest node.
+// The wall time of a run's phases. A phase that nodes go through in parallel counts as long as in the slowest node.
 struct Timings {
     std::chrono::steady_clock::duration evaluate{};
     std::chrono::steady_clock::duration build{};

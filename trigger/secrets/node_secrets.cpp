@@ -12,7 +12,7 @@ Bytes seal_bundle(NodeSecrets& secrets, std::int64_t sequence, const ssh::Public
 }
 
 std::vector<age::Recipient> parse_recovery_recipients(const std::vector<std::string>& texts) {
-    constexpr size_t max = age::max_recipients - 1; // and the node
+    constexpr size_t max = age::max_recipients - 1; // the node is a recipient as well
     if (texts.size() > max)
         throw Error(fmt::format("meta.recoveryRecipients has {} keys, and {} are possible", texts.size(), max));
     std::vector<age::Recipient> recipients;

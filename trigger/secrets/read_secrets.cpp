@@ -26,7 +26,7 @@ using age::SecretBytes;
 
 constexpr size_t max_bytes = protocol::max_secret_bytes;
 constexpr auto place_interval = std::chrono::milliseconds(100);
-constexpr size_t shown_error_bytes = 2000; // of a command's standard error: its end says why
+constexpr size_t shown_error_bytes = 2000; // of a command's standard error; its end has the reason
 
 Error too_long() {
     return Error(fmt::format("it is longer than {} bytes", max_bytes));
@@ -58,14 +58,14 @@ SecretBytes read_key_file(const std::string& path) {
 std::string last_words(std::string_view standard_error) {
     const auto end = standard_error.find_last_not_of(" \t\r\n");
     if (end == standard_error.npos)
-        return ", and said nothing";
+        return " and printed no error message";
     auto words = standard_error.substr(0, end + 1);
     if (words.size() > shown_error_bytes)
         words.remove_prefix(words.size() - shown_error_bytes);
     return fmt::format(":\n{}", words);
 }
 
-// A place among the commands that run; Ctrl-C ends the wait.
+// A place among the running commands. Ctrl-C ends the wait for it.
 class CommandPlace {
 public:
     CommandPlace(CommandPlaces& places, const Interrupt& interrupt) : places_(places) {
@@ -91,7 +91,7 @@ SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrup
         content.insert(content.end(), piece.begin(), piece.end());
     };
     try {
-        // A helper that the command leaves behind (gpg-agent, an ssh master) may hold its output open.
+        // A helper that the command leaves running (gpg-agent, an ssh master) may keep its output open.
         const RunResult result = run(command, {.deadline = deadline_in(time),
                                                .on_stdout = collect,
                                                .on_stderr_line = {},
@@ -111,7 +111,7 @@ SecretBytes run_key_command(const std::vector<std::string>& argv, const Interrup
     }
 }
 
-// Nothing, or white space alone, is what a failure in the middle of a pipe leaves, and would replace a good secret.
+// A failure in the middle of a pipe leaves nothing, or white space alone, which would replace a good secret.
 bool is_empty(const SecretBytes& content) {
     return as_text(content).find_first_not_of(" \t\r\n") == std::string_view::npos;
 }

@@ -9,8 +9,8 @@
 
 namespace waggle::trigger {
 
-// Reads a node's secrets when its turn has come, so that they are in memory for no longer than it takes. For any
-// thread.
+// Reads a node's secrets when its turn comes, so that they stay in memory no longer than necessary. May be called from
+// any thread.
 class SecretReader {
 public:
     SecretReader(EvaluatedKeyTexts texts, std::vector<age::Recipient> recovery_recipients, const Interrupt& interrupt);

@@ -21,7 +21,7 @@ let
   texts = {
     # Operators
     good = { module = operators [ key "${key} alice@laptop" "${key}\tbob with, \"odd\" comment" (key + "\n") (key + " crlf\r\n") ]; refused = [ ]; };
-    nobody = { module = { }; refused = [ "operators is empty: nobody could deploy to node `nobody'.*" ]; };
+    nobody = { module = { }; refused = [ "operators is empty: no operator could deploy to node `nobody'.*" ]; };
     options = { module = operators [ key "command=\"x y\",no-pty ${key} mallory" ]; refused = [ "in operators the line \"command=.* mallory\" begins with options.*" ]; };
     one-option = { module = operators [ "restrict ${key}" ]; refused = [ "in operators the line \"restrict ssh-.*\" begins with options.*" ]; };
     certificate = { module = operators [ "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5 alice" ]; refused = [ ".*is a certificate.*" ]; };

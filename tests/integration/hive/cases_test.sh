@@ -135,7 +135,7 @@ section "hives that are made already"
 of made '.deployments [ "host-a" ]'
 check "are taken as they are" tags host-a '["t"]'
 of made-twice .info
-check "and not made again" fails "it is made already, by makeHive"
+check "and not made again" fails "it was already made by makeHive"
 of made-by-the-future .info
 check "nor taken when another version made them" fails "version that this trigger does not know (waggle/7)"
 

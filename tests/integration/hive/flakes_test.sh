@@ -94,7 +94,7 @@ waggle apply push --identity /nowhere
 check "(an identity is asked for first)" fails "/nowhere"
 ssh-keygen -q -t ed25519 -N '' -f "$work/id"
 waggle apply push --identity "$work/id"
-check "allowApplyAll is that of the hive" fails "does not allow to deploy all nodes"
+check "allowApplyAll is that of the hive" fails "forbids deploying all nodes at once"
 sed -i 's/waggle.nixosModules.default agent/{ }/; s/ deployment.agent.port = 9300;//' flake.nix
 waggle build --dry-run
 check "without our modules it evaluates as well" nodes "host-a host-b"
@@ -149,7 +149,7 @@ flake "nixosConfigurations.web = nixpkgs.lib.nixosSystem { system = \"x86_64-lin
     nodes.db = { hostname = \"db.example.org\"; sshUser = \"bee\"; profiles.system.path = self.nixosConfigurations.db-system.config.system.build.toplevel; };
   };"
 waggle nodes --json
-check "its nodes, with their hosts" satisfies '[.[] | [.name, .host]] == [["db", "db.example.org"], ["web", "10.0.0.1"]]'
+check "its nodes, with their hosts" satisfies 'select(.type == "result") | [.nodes[] | [.name, .host]] == [["db", "db.example.org"], ["web", "10.0.0.1"]]'
 waggle build --dry-run
 check "the user of a way through SSH is said not to be used" says_once "deployment.targetUser is set and not used"
 check "their systems are those that the profiles activate, whatever they are called" nodes "db web"
@@ -164,7 +164,7 @@ check "the configurations are still a hive by name" nodes "db-system not-deploye
 sed -i 's/profiles.system.path = self.*toplevel;/profiles.home.path = deploy-rs.lib.x86_64-linux.activate.custom pkgs.hello "x";/' flake.nix
 waggle build --dry-run
 check "a node without a system is left out" nodes web
-check "and it is said" warns "\`db' without a profile \`system': left out"
+check "and it is said" warns "skipping \`db': no profile \`system'"
 sed -i 's/activate.nixos self.nixosConfigurations.web;/activate.custom pkgs.hello "x";/' flake.nix
 waggle build --dry-run
 check "a profile that activates something else" fails "deploy.nodes.web.profiles.system.path" "activates none of the flake's nixosConfigurations"
@@ -177,9 +177,9 @@ flake "waggleHive = waggle.lib.makeHive { meta.nixpkgs = pkgs; defaults = machin
 echo '{ deployment.tags = [ "web" ]; }' >a.nix
 git add .
 waggle nodes --json
-check "waggle nodes" satisfies '[.[] | [.name, .tags, .host, .system]] == [["a", ["web"], "a", "x86_64-linux"], ["b", [], "10.0.0.2", "x86_64-linux"]]'
+check "waggle nodes" satisfies 'select(.type == "result") | [.nodes[] | [.name, .tags, .host, .system]] == [["a", ["web"], "a", "x86_64-linux"], ["b", [], "10.0.0.2", "x86_64-linux"]]'
 waggle nodes --json -f .#nixosConfigurations
-check "of configurations of NixOS" satisfies '[.[] | [.name, .tags, .host]] == [["plain", [], "plain"]]'
+check "of configurations of NixOS" satisfies 'select(.type == "result") | [.nodes[] | [.name, .tags, .host]] == [["plain", [], "plain"]]'
 waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: n: n.config.deployment.targetHost) nodes'
 check "waggle eval" answers '{"a": "a", "b": "10.0.0.2"}'
 waggle eval -f .#nixosConfigurations -E '{ nodes, pkgs, ... }: [ nodes.plain.config.networking.hostName (pkgs ? lib) ]'

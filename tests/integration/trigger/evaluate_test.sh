@@ -154,8 +154,19 @@ hive <<'NIX'
 NIX
 waggle nodes --json
 check "a broken node fails alone" exits 2
-check "the others are there" test_json '[.[] | [.name, .tags, .host, .system]] == [["alpha", ["web", "eu"], "10.0.0.1", "x86_64-linux"], ["beta", [], null, "x86_64-linux"]]'
-check "with its own error" fails "gamma: hive-error" "deployment.tags"
+check "the others are there" test_json 'select(.type == "result") | [.nodes[] | select(.outcome == "ok") | [.name, .tags, .host, .system]] == [["alpha", ["web", "eu"], "10.0.0.1", "x86_64-linux"], ["beta", [], null, "x86_64-linux"]]'
+check "with its own error" test_json 'select(.type == "result") | .outcome == "hive-error" and .exitCode == 2 and (.nodes[] | select(.name == "gamma") | .outcome == "hive-error" and (.message | contains("deployment.tags")))'
+check "every line is an object with a type" test "$(jq -r .type <<<"$out" | grep -c .)" = "$(wc -l <<<"$out")"
+waggle nodes
+check "without --json, too" fails "gamma: hive-error" "deployment.tags"
+waggle build --dry-run --json --on alpha
+check "the derivation of a node" test_json 'select(.type == "result") | .command == "build" and .exitCode == 0 and (.nodes | length == 1) and (.nodes[0].drv | startswith("/nix/store/"))'
+waggle eval --json -E '{ nodes, ... }: builtins.length (builtins.attrNames nodes)'
+check "a value" test_json 'select(.type == "result") | .value == 3'
+waggle build --json --on nobody
+check "an error that concerns no node" test_json 'select(.type == "result") | .exitCode == 2 and (.error | contains("nobody"))'
+waggle repl --json
+check "the prompt has no --json" fails "waggle repl" "--json"
 waggle nodes --on alpha
 check "as a table" prints "$(printf 'NODE   TAGS    HOST      SYSTEM\nalpha  web eu  10.0.0.1  x86_64-linux')"
 

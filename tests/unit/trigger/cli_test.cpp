@@ -1,4 +1,18 @@
 #include "trigger/cli.hpp"
+#include "trigger/command/apply.hpp"
+#include "trigger/command/build.hpp"
+#include "trigger/command/check_health.hpp"
+#include "trigger/command/confirm.hpp"
+#include "trigger/command/eval.hpp"
+#include "trigger/command/history.hpp"
+#include "trigger/command/keys.hpp"
+#include "trigger/command/nodes.hpp"
+#include "trigger/command/reboot.hpp"
+#include "trigger/command/repl.hpp"
+#include "trigger/command/rollback.hpp"
+#include "trigger/command/status.hpp"
+#include "trigger/command/upload_keys.hpp"
+#include "trigger/command/whoami.hpp"
 #include "trigger/report/escape.hpp"
 
 #include <fmt/format.h>
@@ -26,7 +40,7 @@ Options parsed(std::vector<const char*> words, GlobalOptions* global = nullptr) 
         throw std::runtime_error(usage->text);
     if (global)
         *global = std::get<CommandLine>(result).global;
-    return std::get<Options>(std::get<CommandLine>(result).command);
+    return *std::any_cast<std::shared_ptr<Options>>(std::get<CommandLine>(result).options);
 }
 
 Usage usage(std::vector<const char*> words) {

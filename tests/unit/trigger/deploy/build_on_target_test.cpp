@@ -201,7 +201,7 @@ TEST_F(BuildOnTarget, CtrlCGivesItUp) {
         side.send(BuildProgress{3, 3, 1, 1});
         interrupt_.request();
         EXPECT_EQ(side.expect<protocol::Cancel>().id, asked.document.id());
-        side.send(NotBuilt{asked.document.id(), "cancelled", "the build was given up"});
+        side.send(NotBuilt{asked.document.id(), "cancelled", "the build was cancelled"});
     }});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::interrupted);

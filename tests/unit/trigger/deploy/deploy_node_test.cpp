@@ -252,7 +252,7 @@ TEST_F(DeployNode, APathIsSentOnce) {
     }});
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::failed_before_activation);
-    EXPECT_THAT(report.message, HasSubstr("asked for already"));
+    EXPECT_THAT(report.message, HasSubstr("more than once"));
     EXPECT_EQ(asked, 1u);
 }
 
@@ -277,7 +277,7 @@ TEST_F(DeployNode, APathIsSentAgainOnlyAfterALostConnectionThatIsMadeGood) {
             side.break_off_when_read();
         });
     FakeAgent agent(std::move(scripts));
-    EXPECT_THAT(deploy(agent).message, HasSubstr("asked for already"));
+    EXPECT_THAT(deploy(agent).message, HasSubstr("more than once"));
     EXPECT_EQ(sent, 3) << "at first, and after each of the two losses that are made good before an activation";
 }
 
@@ -327,7 +327,7 @@ TEST_F(DeployNode, SignsOfLifeExtendNoPhaseBeyondItsLimit) {
         const NodeReport report = deploy(agent);
         EXPECT_EQ(report.outcome,
                   state == DeploymentState::fetching ? Outcome::failed_before_activation : Outcome::unknown);
-        EXPECT_THAT(report.message, HasSubstr("not come to an end of"));
+        EXPECT_THAT(report.message, HasSubstr("has not finished"));
         patience_.fetch = std::chrono::hours(1);
     }
 }

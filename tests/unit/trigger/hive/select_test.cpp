@@ -90,7 +90,7 @@ TEST(Selector, RefusesMalformedRulesAndSaysWhatIsWrong) {
         {"!", "“!” without a name"},
         {"alpha,! ", "“!” without a name"},
         {"!!alpha", "“!!”"},
-        {"!alpha&!beta", "says only which nodes it does not mean"},
+        {"!alpha&!beta", "only excludes nodes"},
         {"web-[12", "“[” without “]”"},
         {"[]", "“[” without “]”"},
         {"alpha!beta", "“!” inside"},
