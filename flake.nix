@@ -20,7 +20,7 @@
         in
         if build == "x86_64-linux" && host == "aarch64-linux" then self.packages.${build}.waggle-agent-aarch64
         else if build == host && builtins.elem host systems then self.packages.${host}.waggle-agent
-        else agentOf (pkgs.callPackage ./package.nix { }); # other machines: with their own packages
+        else agentOf (pkgs.callPackage ./package.nix { }); # other machines build it with their own packages
       agentPackage = { lib, pkgs, ... }: {
         key = "waggle/flake.nix";
         config.services.waggle-agent.package = lib.mkDefault (agentFor pkgs);
@@ -34,7 +34,7 @@
           waggle-agent = agentOf waggle;
           default = waggle;
         } // (
-          # What a laptop sends to a small board.
+          # The agent that a laptop deploys to a small board.
           if pkgs.stdenv.hostPlatform.system != "x86_64-linux" then { }
           else { waggle-agent-aarch64 = agentOf (pkgs.pkgsCross.aarch64-multiplatform.callPackage ./package.nix { }); }
         ));
@@ -51,7 +51,7 @@
       # deployment.targetHost and the like, for configurations that are in no hive.
       nixosModules.colmenaOptions.imports = [ ./nixos-module/colmena-options.nix ./nixos-module/colmena-keys.nix ];
 
-      # A hive as an output of a flake; its meta.nixpkgs must be a package set.
+      # Makes a hive for an output of a flake; its meta.nixpkgs must be a package set.
       lib.makeHive = hive: import ./nixos-module/hive.nix { inherit hive; modules = [ agentPackage ]; };
 
       checks = eachSystem (pkgs:
@@ -75,14 +75,14 @@
           };
         in {
           inherit (self.packages.${system}) waggle;
-          # That a machine with the modules evaluates; it is not built.
+          # Checks that a machine with the modules evaluates, without building it.
           modules = pkgs.writeText "waggle-modules" (builtins.unsafeDiscardStringContext machine.config.system.build.toplevel.drvPath);
         } // (
           # Boots two virtual machines.
           if pkgs ? testers.runNixOSTest then { vm-deploy = pkgs.testers.runNixOSTest ./nixos-module/tests/deploy.nix; } else { }
         ));
 
-      # Everything that ./dev needs to build, lint and run the unit tests. What boots machines needs Debian.
+      # Everything that ./dev needs to build, lint and run the unit tests. Tests that boot machines need Debian.
       devShells = eachSystem (pkgs:
         let
           clang = pkgs.llvmPackages_19.clang or pkgs.clang;
@@ -98,7 +98,7 @@
           };
         });
 
-      # `nix fmt`: as ./dev format.
+      # `nix fmt` does the same as ./dev format.
       formatter = eachSystem (pkgs: pkgs.writeShellScriptBin "waggle-format" ''
         export CLANG_FORMAT=${pkgs.llvmPackages_19.clang-tools or pkgs.clang-tools}/bin/clang-format
         cd "$(git rev-parse --show-toplevel)"

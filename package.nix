@@ -21,7 +21,7 @@ stdenv.mkDerivation {
   nativeBuildInputs = [ cmake ninja pkg-config ];
   buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog ];
 
-  # The other tests boot machines or need a Nix of their own.
+  # The other tests boot machines or need their own Nix.
   inherit doCheck;
   cmakeFlags = [ "-DWAGGLE_TESTS=${if doCheck then "ON" else "OFF"}" "-DWAGGLE_UNITY_TESTS=ON" ];
   nativeCheckInputs = [ age git openssh openssl ];

@@ -8,7 +8,7 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 
-# The static archive where there is one, else the shared library.
+# Use the static archive if there is one, otherwise the shared library.
 if(WAGGLE_STATIC)
     set(OPENSSL_USE_STATIC_LIBS TRUE)
     find_package(OpenSSL 3 QUIET)
@@ -21,8 +21,8 @@ find_package(OpenSSL 3 REQUIRED)
 # Only the trigger links it: the agent never loads libgit2.
 pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2>=1.5)
 
-# fmt and spdlog. In a static build they are compiled in: their shared libraries would bring a second C++ runtime and libm
-# along, 2.3 MiB of an idle agent's 10.9.
+# fmt and spdlog. In a static build they are compiled in, because their shared libraries would also load a second C++
+# runtime and libm: 2.3 MiB of an idle agent's 10.9 MiB.
 add_library(waggle_log_libraries INTERFACE)
 if(WAGGLE_STATIC)
     target_compile_definitions(waggle_log_libraries INTERFACE FMT_HEADER_ONLY=1 SPDLOG_FMT_EXTERNAL)

@@ -1,8 +1,8 @@
 # waggle_test(NAME SOURCES file… LIBS target… [LABEL unit|integration|system] [TIMEOUT seconds])
-#   a GoogleTest program; each of its tests is one ctest test with that label (unit).
+#   a GoogleTest program; each of its tests is one ctest test with that label (default: unit).
 # waggle_script_test(NAME SCRIPT file [ARGS arg…] LABEL integration|system|soak [TIMEOUT seconds])
-#   a script that exits with 0, or with 77 when it skips and says why; it finds the built programs in $WAGGLE_BUILD_DIR. Those
-#   of soak run one at a time.
+#   a script that exits with 0, or with 77 if it skips the test and prints the reason; it finds the built programs in
+#   $WAGGLE_BUILD_DIR. Soak tests run one at a time.
 
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -13,10 +13,10 @@ function(waggle_test name)
         set(arg_LABEL unit)
     endif()
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 60) # seconds: slow machines included, a hang is not
+        set(arg_TIMEOUT 60) # seconds: enough for slow machines, and still ends a hang
     endif()
     if(CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize")
-        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5") # a million lines take a minute where each byte is looked at, and nothing is optimized
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5") # a million lines take a minute if each byte is checked and nothing is optimized
     endif()
     if(CMAKE_CROSSCOMPILING_EMULATOR)
         math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10") # an emulator calculates hashes in software
@@ -29,7 +29,7 @@ function(waggle_test name)
         target_compile_options(${name} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
     endif()
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
-    # PRE_TEST: tests are listed when they are run, not by running the program in the middle of the build.
+    # PRE_TEST lists the tests when they are run, and not by running the program in the middle of the build.
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES TEST_PREFIX ${name}: PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
         ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")
@@ -40,7 +40,7 @@ function(waggle_script_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 600) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
     endif()
-    # Not by the script's first line: in Nix's build sandbox there is no /usr/bin/env.
+    # Names bash explicitly instead of using the script's first line, because Nix's build sandbox has no /usr/bin/env.
     add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77

@@ -1,12 +1,12 @@
-# The warnings of all our code, each with its reason. Libraries' headers are system headers and stay quiet.
+# The warnings of all our code, each with its reason. Headers of libraries are system headers and cause no warnings.
 
 add_compile_options(
     -Wall -Wextra           # the compiler's own choice of likely mistakes
     -Wpedantic              # no extensions: the code compiles with g++ 12 and 14 and with clang
     -Wconversion            # a length from outside must not shrink silently
     -Wsign-conversion       # nor turn from negative to huge
-    -Wshadow                # two things with one name in sight of each other
-    -Wold-style-cast        # a cast says which kind it is
+    -Wshadow                # two things with the same name, one of which hides the other
+    -Wold-style-cast        # a cast names its kind
     -Wcast-qual             # const is not cast away
     -Wnon-virtual-dtor      # deleting through a base class would leak
     -Woverloaded-virtual    # a misspelt override hides instead of overriding
@@ -14,14 +14,14 @@ add_compile_options(
     -Wextra-semi            # clutter
     -Wformat=2              # printf formats are literals
     -Wundef                 # a misspelt macro in #if is an error, not 0
-    -Wimplicit-fallthrough  # falling through a case is said
-    -Wdouble-promotion      # float arithmetic stays what it looks like
+    -Wimplicit-fallthrough  # falling through a case is marked
+    -Wdouble-promotion      # float arithmetic is not done in double unnoticed
 )
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(
         -Wduplicated-cond     # else-if that can never be reached
-        -Wduplicated-branches # both branches the same: a copy that was not finished
+        -Wduplicated-branches # both branches are the same: a copy that was not edited
         -Wlogical-op          # && where & was meant
     )
 endif()
@@ -33,11 +33,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     )
 endif()
 
-# Where files are compiled together, each sees the names that the others have for themselves.
+# If files are compiled together, each sees the internal names of the others.
 if(CMAKE_UNITY_BUILD)
     add_compile_options(-Wno-shadow)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-        add_compile_options(-Wno-subobject-linkage) # takes them for headers
+        add_compile_options(-Wno-subobject-linkage) # GCC takes them for headers
     endif()
 endif()
 

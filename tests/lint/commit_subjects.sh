@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# commit_subjects.sh [MESSAGE_FILE]: checks the subject of every commit since the rule exists, or of the message in the file
-# (so git can call it as a commit-msg hook): "area: imperative summary", at most 72 characters.
+# commit_subjects.sh [MESSAGE_FILE]: checks the subject of every commit since the rule was introduced, or of the message
+# in the file (so that git can call it as a commit-msg hook): "area: imperative summary", at most 72 characters.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -22,7 +22,7 @@ check() { # SUBJECT WHERE
 
 if (($#)); then
     subject=$(sed '/^#/d' "$1" | sed -n '/./{p;q}')
-    # What git writes by itself: merges, reverts, and what a later rebase squashes.
+    # Skip subjects that git itself writes: merges, reverts, and commits that a later rebase squashes.
     [[ $subject =~ ^(Merge|Revert|fixup!|squash!|amend!)\  ]] || check "$subject" "this commit"
 else
     cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Who may include whom: docs/architecture.md has the drawing. Arrows point down only, and no files include each other in a cycle.
-# Only shared/net includes Asio and Beast, only the trigger libgit2.
+# Checks which folder may include which: docs/architecture.md has the drawing. Arrows point down only, and no files
+# include each other in a cycle. Only shared/net includes Asio and Beast, only the trigger libgit2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# Folder, and the folders that its files may include besides their own.
+# Prints the folders that files of a folder may include in addition to their own.
 allowed() {
     case $1 in
     shared/base) echo ;;
@@ -15,7 +15,8 @@ allowed() {
     agent/state) echo shared ;;
     agent/node) echo shared agent/state ;;
     agent/units | agent/secrets) echo shared agent/state agent/node ;;
-    # Two processes: the daemon writes nothing but its state; what activates changes the system, in units of its own.
+    # These are two processes: the daemon writes nothing but its state; the activation changes the system, in units of
+    # its own.
     agent/daemon | agent/activation) echo shared agent/state agent/node agent/units agent/secrets ;;
     agent/console) echo shared agent/state agent/node agent/activation ;;
     agent) echo shared agent ;;
@@ -44,7 +45,7 @@ finding() {
     findings=1
 }
 
-# Every include of ours, as "file:line:included".
+# Prints every include of our own files, as "file:line:included".
 includes() {
     grep -rnoP --include='*.[ch]pp' '^\s*#\s*include\s*"\K[^"]+' "$@"
 }

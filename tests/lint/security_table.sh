@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Every test that the table of docs/security.md names exists: as a test of ctest ("system_way") or of GoogleTest ("Suite.Test",
-# "Suite.*"). $WAGGLE_BUILD_DIR is where ctest knows them.
+# Checks that every test named in the table of docs/security.md exists, as a test of ctest ("system_way") or of
+# GoogleTest ("Suite.Test", "Suite.*"). ctest lists the tests in $WAGGLE_BUILD_DIR.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# "Suite.Test" of "program:Suite.Test", "Prefix/Suite.Test/Row"; and the names of scripts.
+# Takes "Suite.Test" from "program:Suite.Test" and from "Prefix/Suite.Test/Row", and the names of scripts.
 known=$(ctest --test-dir "${WAGGLE_BUILD_DIR:?}" -N | sed -nE 's/^ *Test +#[0-9]+: //p' |
     sed -E 's/^[a-z_]+:([A-Za-z0-9]+\/)?([A-Za-z0-9]+\.[A-Za-z0-9]+).*/\2/' | sort -u)
 
-# What is in backticks in the table's last column; in parentheses, or with a slash, it is no test's name.
+# The words in backticks in the table's last column. In parentheses, or with a slash, a word is not a test's name.
 named=$(sed -n '/^## Attack, defence, test/,$p' docs/security.md | sed -nE 's/^\|.*\|(.*)\|$/\1/p' |
     sed 's/([^)]*)//g' | grep -oE '`[^`/]+`' | tr -d '`' | sort -u)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# tidy.sh BUILD_DIR: clang-tidy over all our translation units, as many at a time as there are cores. Where a build folder
-# compiles several files as one (Unity/unity_0_cxx.cxx, which includes them), they are checked as one: in a fifth of the time.
-# A unit that passed is not checked again while its files, our headers that they include, the checks and clang-tidy itself
-# stay what they are: the cache has a stamp named by the hash of all that.
+# tidy.sh BUILD_DIR: runs clang-tidy over all our translation units, as many at a time as there are cores. If a build
+# folder compiles several files as one (Unity/unity_0_cxx.cxx, which includes them), they are checked as one, which
+# takes a fifth of the time. A unit that passed is not checked again as long as its files, our headers that they
+# include, the checks and clang-tidy itself are unchanged: the cache has a stamp named by the hash of all these.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -10,12 +10,13 @@ export build_dir=$1
 export CLANG_TIDY=${CLANG_TIDY:-clang-tidy-19}
 export stamps=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}/lint
 
-# Of each FILE the files of ours that it includes, as paths from here.
+# Prints our files that each FILE includes, as paths from here.
 included_by() { # FILE…
     sed -nE 's/^ *# *include *"([^"]+)".*/\1/p' "$@" | sed "s|^$PWD/||" | sort -u
 }
 
-# FILE and every file of ours that it includes, directly or not. Ours are included by full path, so text is enough.
+# Prints FILE and all our files that it includes, directly or indirectly. They are included by full path, so a search of
+# the text is enough.
 with_headers() {
     local -A seen=()
     local new=("$1") name
@@ -34,7 +35,7 @@ check() {
     } | sha256sum | cut -d' ' -f1)
     [[ ! -e $stamps/$state ]] || return 0
     echo "tidy: $unit" >&2
-    # -w: the compiler's own warnings are the compiler's matter.
+    # -w: compiling already reports the compiler's own warnings.
     if output=$("$CLANG_TIDY" -p "$build_dir" --quiet --extra-arg=-w "$unit" 2>&1); then
         touch "$stamps/$state"
     else

@@ -45,7 +45,7 @@ check "a second time there is nothing to go back from" differ "$status" 0
 check "the way to other generations is told" says 'switch-generation'
 wait_until 20 "the agent runs" node_run alpha systemctl is-active -q waggle-agent
 console alpha history
-check "the history tells it" says 'ok, .*taken back at the node.s console at 20'
+check "the history tells it" says 'ok, .*rolled back at the node.s console at 20'
 node_heal_network alpha
 wait_until 20 "the agent of alpha listens" agent_listens alpha
 good alpha three

@@ -99,14 +99,14 @@ show waggle apply
 say "Of $(size_of alpha) that make up alpha's system only what changed travelled, see SENT. What the nodes say now:"
 greetings
 
-title "4. A stranger tries"
-say "Somebody with the hive, the network and an SSH key of their own, which no node lists as an operator's:"
-ssh-keygen -q -t ed25519 -N '' -C stranger@elsewhere -f "$HOME/.ssh/stranger"
+title "4. A key that no node accepts"
+say "An attacker has the hive, network access and an SSH key that no node lists as an operator's key:"
+ssh-keygen -q -t ed25519 -N '' -C attacker@elsewhere -f "$HOME/.ssh/attacker"
 code=0
 # shellcheck disable=SC2088  # shown as one would type it
-shown "waggle apply --identity ~/.ssh/stranger"
-waggle apply --identity "$HOME/.ssh/stranger" || code=$?
-((code != 0)) || { echo "demo: the stranger was let in, which must not be" >&2; exit 1; }
+shown "waggle apply --identity ~/.ssh/attacker"
+waggle apply --identity "$HOME/.ssh/attacker" || code=$?
+((code != 0)) || { echo "demo: the attacker was let in, which must not be" >&2; exit 1; }
 say "Refused, with exit code $code. The nodes are as they were:"
 greetings
 

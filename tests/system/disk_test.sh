@@ -151,7 +151,7 @@ confirm_timeout=60 describe beta menu '{ system.fixture.kernelVersion = "6.9.2";
 waggle apply --on beta
 check "the exit code says rolled back" equal "$status" 6
 check "the boot loader is the reason" says 'switch-to-configuration boot'
-check "what to do about the menu is told" says 'when its reason is gone'
+check "what to do about the menu is told" says 'when the cause is fixed'
 check "beta runs the old system" equal "$(node_system beta)" "$before"
 check "its profile is the old system" equal "$(node_profile beta)" "$before"
 wait_until 30 "nothing of ours is left on beta" no_unit_is_left beta

@@ -54,7 +54,7 @@ waggle_other status --on alpha
 check "waggle status says what runs there" says activating
 waggle_other apply --on alpha
 check "another deployment is refused meanwhile" equal "$status" 5
-check "because another deployment has the node" says 'has this node since'
+check "because another deployment has the node" says 'has occupied this node since'
 agent=$(node_run alpha systemctl show -P MainPID waggle-agent)
 node_run alpha systemctl kill --kill-whom=main -s KILL waggle-agent
 node_run beta systemctl restart waggle-agent
@@ -103,7 +103,7 @@ old=$(node_system alpha)
 confirm_timeout=3 describe_slow alpha two
 leave_activation
 check "the trigger ends, not with success" differ "$status" 0
-check "it says what becomes of alpha" says 'unconfirmed, and rolls back 3 s after its end'
+check "it says what becomes of alpha" says 'unconfirmed, and rolls back 3 s after the activation ends'
 check "and how to keep it" says 'waggle confirm --on alpha'
 check "the activation is still running" activation_waits alpha
 node_run alpha touch /run/go

@@ -35,7 +35,7 @@ operators_are "$run/operator.pub"
 say_word one
 identity=$run/colleague waggle apply
 check "nobody removes himself: he could not confirm it" equal "$status" 5
-check "and is told so" says 'could confirm it'
+check "and is told so" says 'could confirm this deployment'
 check "nothing was activated" equal "$(word alpha)" both
 waggle apply
 check "the other one removes him" equal "$status" 0
@@ -53,7 +53,7 @@ fleet_wait alpha
 waggle rollback --on alpha
 check "the operator goes back" equal "$status" 0
 check "to the older system" equal "$(node_system alpha)" "$older"
-check "it is told who does not come back" says 'stays so'
+check "it is told who does not come back" says 'stays removed'
 check "and he does not" no may_deploy "$run/colleague"
 
 section "systems that lock everybody out"

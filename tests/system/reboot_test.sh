@@ -70,7 +70,7 @@ describe beta silent '{
 before=$(node_boot_id beta)
 waggle apply --reboot --on beta
 check "the exit code says rolled back" equal "$status" 6
-check "the reason is told" says 'no agent of it took the deployment up within 20 s'
+check "the reason is told" says 'its agent did not resume the deployment within 20 s'
 check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
 check "beta runs the old system" equal "$(word beta)" one
 check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
@@ -88,7 +88,7 @@ describe beta broken '{
 before=$(node_boot_id beta)
 waggle apply --reboot --on beta
 check "the exit code says rolled back" equal "$status" 6
-check "the reason is told" says 'no agent of it took the deployment up within 20 s'
+check "the reason is told" says 'its agent did not resume the deployment within 20 s'
 check "emergency mode it was" node_run beta sh -c 'journalctl --no-pager -b -1 | grep "Reached target emergency.target"'
 check "beta runs the old system" equal "$(word beta)" one
 check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"

@@ -202,9 +202,9 @@ cp "$run/one.kept" "$secrets/one"
 check "those of before are in place" all_in_place alpha
 check "their unit is restarted" wait_until 20 "uses-one restarted" starts_are alpha uses-one $((before + 1))
 deploy history --on alpha
-check "the history tells it" says 'taken back at the node.s console'
+check "the history tells it" says 'rolled back at the node.s console'
 check "there is one way back" no agent_says alpha rollback 2>"$run/refusal"
-check "as it says" grep -q 'nothing to go back from' "$run/refusal"
+check "as it says" grep -q 'nothing to roll back' "$run/refusal"
 before=$(node_system alpha)
 new_secret one
 describe alpha "$three" '{ environment.etc.word.text = "another system"; }'
@@ -528,7 +528,7 @@ check "it says what to do" shows 'waggle upload-keys --on alpha'
 echo "$(node_address alpha) $(node_run alpha cut -d' ' -f1-2 /etc/ssh/new_key.pub)" >>"$run/known_hosts"
 deploy keys --on alpha
 check "where it is known: exit code 4" equal "$status" 4
-check "waggle keys says what is the matter, and the one command" says 'sealed for other keys, or damaged; .waggle upload-keys. brings them again'
+check "waggle keys says what is the matter, and the one command" says 'sealed for other keys, or damaged; .waggle upload-keys. sends them again'
 check "what was there stays" all_in_place alpha
 deploy upload-keys --on alpha
 check "that command succeeds" equal "$status" 0
