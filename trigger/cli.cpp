@@ -49,16 +49,17 @@ class Parser {
 public:
     Parser() {
         app_.formatter(help_formatter()); // first: subcommands inherit it
-        app_.footer("Example:\n"
-                    "  waggle apply --on @web,db1    deploy the nodes with the tag web, and the node db1\n\n"
-                    "`waggle COMMAND --help` lists a command's options. The manual begins with "
-                    "docs/getting-started.md.");
         app_.require_subcommand(1);
         app_.set_version_flag("--version", "waggle " WAGGLE_VERSION);
         app_.fallthrough();
         add_global_options();
         for (const auto make : makers)
             subcommands_.push_back(make(app_));
+        // Last: subcommands would inherit it.
+        app_.footer("Example:\n"
+                    "  waggle apply --on @web,db1    deploy the nodes with the tag web, and the node db1\n\n"
+                    "`waggle COMMAND --help` lists a command's options. The manual begins with "
+                    "docs/getting-started.md.");
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {

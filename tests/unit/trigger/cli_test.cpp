@@ -187,6 +187,11 @@ TEST(Help, HasNothingOfTheParserInIt) {
     }
 }
 
+TEST(Help, OfACommandDoesNotRepeatTheOverview) {
+    for (const char* command : commands)
+        EXPECT_THAT(usage({command, "--help"}).text, Not(HasSubstr("Example:"))) << command;
+}
+
 TEST(Help, ListsACommandsOwnOptionsFirst) {
     const std::string help = usage({"apply", "--help"}).text;
     const auto goal = help.find("\n  dry-activate ");
