@@ -38,7 +38,7 @@ endfunction()
 function(waggle_script_test name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "SCRIPT;LABEL;TIMEOUT" "ARGS")
     if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 600) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
+        set(arg_TIMEOUT 900) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
     endif()
     # Names bash explicitly instead of using the script's first line, because Nix's build sandbox has no /usr/bin/env.
     add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
