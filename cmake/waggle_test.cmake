@@ -26,7 +26,7 @@ function(waggle_test name)
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
     if(WAGGLE_UNITY_TESTS)
         set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
-        target_compile_options(${name} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+        target_compile_options(${name} PRIVATE ${unity_warnings})
     endif()
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # PRE_TEST lists the tests when they are run, and not by running the program in the middle of the build.

@@ -33,12 +33,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     )
 endif()
 
-# If files are compiled together, each sees the internal names of the others.
+# Off if files are compiled together: each then sees the names that the others have for themselves, and g++ takes the others
+# for headers. Here for all targets; waggle_test.cmake has the case of the tests alone.
+set(unity_warnings -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 if(CMAKE_UNITY_BUILD)
-    add_compile_options(-Wno-shadow)
-    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-        add_compile_options(-Wno-subobject-linkage) # GCC takes them for headers
-    endif()
+    add_compile_options(${unity_warnings})
 endif()
 
 if(WAGGLE_WERROR)

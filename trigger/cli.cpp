@@ -19,7 +19,6 @@
 #include "trigger/command/whoami.hpp"
 #include "trigger/help.hpp"
 #include "trigger/report/escape.hpp"
-#include "trigger/report/format.hpp"
 #include "trigger/report/json_reporter.hpp"
 
 #include <CLI/CLI.hpp>

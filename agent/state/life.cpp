@@ -30,15 +30,10 @@ constexpr EnumText<StateEvent, StateEvent::lost> event_texts({{
 
 static_assert(has_each_once(restart_rules, &RestartRow::state, DeploymentState::failed));
 
-constexpr bool is_end(DeploymentState state) {
-    return state == DeploymentState::committed || state == DeploymentState::rolled_back ||
-           state == DeploymentState::failed;
-}
-
 // In each state an event leads to one other state, and nothing leads out of a state that ends a deployment.
 constexpr bool are_sound(std::span<const Transition> rows) {
     for (size_t i = 0; i < rows.size(); ++i) {
-        if (is_end(rows[i].from))
+        if (ends(rows[i].from))
             return false;
         for (size_t other = 0; other < i; ++other) {
             if (rows[i].from == rows[other].from && rows[i].event == rows[other].event)
@@ -63,10 +58,6 @@ std::optional<DeploymentState> next_state(DeploymentState from, StateEvent event
 
 RestartRule restart_rule(DeploymentState state) {
     return row_of(restart_rules, &RestartRow::state, state).rule;
-}
-
-bool ends(DeploymentState state) {
-    return is_end(state);
 }
 
 } // namespace waggle::agent

@@ -73,7 +73,10 @@ inline constexpr std::array transitions = {
     Transition{DeploymentState::rolling_back, StateEvent::lost, DeploymentState::failed},
 };
 
-bool ends(DeploymentState state); // committed, rolled_back, failed
+constexpr bool ends(DeploymentState state) {
+    return state == DeploymentState::committed || state == DeploymentState::rolled_back ||
+           state == DeploymentState::failed;
+}
 
 // Returns nullopt if the event cannot happen in this state.
 std::optional<DeploymentState> next_state(DeploymentState from, StateEvent event);

@@ -53,7 +53,10 @@ export tidy_version
 ours=$(git ls-files --cached --others --exclude-standard -- '*.cpp' | sort)
 units=$(jq -r '.[].file' "$build_dir/compile_commands.json" | sed "s|^$PWD/||" | sort -u)
 mapfile -t unities < <(grep '/Unity/' <<<"$units")
-compiled=$({ grep -v '/Unity/' <<<"$units" && [[ ${#unities[@]} == 0 ]] || included_by "${unities[@]}"; } | sort -u)
+compiled=$({
+    grep -v '/Unity/' <<<"$units" || true
+    included_by /dev/null "${unities[@]}"
+} | sort -u)
 uncompiled=$(comm -23 <(echo "$ours") <(echo "$compiled"))
 
 failed=0

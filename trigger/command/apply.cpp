@@ -1,5 +1,6 @@
 #include "trigger/command/apply.hpp"
 
+#include "shared/base/enum_text.hpp"
 #include "trigger/base/nearest_word.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
@@ -77,30 +78,31 @@ void add_untouched(const std::vector<std::string>& names, const std::set<std::st
 }
 
 struct GoalHelp {
-    std::string_view goal;
+    protocol::Goal goal;
     std::string_view meaning;
 };
 constexpr std::array goals = {
-    GoalHelp{"switch", "activate now and make it the boot default (the default goal)"},
-    GoalHelp{"boot", "start it once at the next boot, and keep it if it is healthy"},
-    GoalHelp{"test", "activate now; the next boot is the previous system"},
-    GoalHelp{"dry-activate", "show what an activation would do"},
-    GoalHelp{"push", "copy the system to the nodes, and nothing else"},
-    GoalHelp{"build", "build the systems, and nothing else"},
-    GoalHelp{"upload-keys", "send the secrets, and nothing else"},
+    GoalHelp{protocol::Goal::switch_, "activate now and make it the boot default (the default goal)"},
+    GoalHelp{protocol::Goal::boot, "start it once at the next boot, and keep it if it is healthy"},
+    GoalHelp{protocol::Goal::test, "activate now; the next boot is the previous system"},
+    GoalHelp{protocol::Goal::dry_activate, "show what an activation would do"},
+    GoalHelp{protocol::Goal::push, "copy the system to the nodes, and nothing else"},
+    GoalHelp{protocol::Goal::build, "build the systems, and nothing else"},
+    GoalHelp{protocol::Goal::upload_keys, "send the secrets, and nothing else"},
 };
+static_assert(has_each_once(goals, &GoalHelp::goal, protocol::Goal::upload_keys));
 
 std::vector<std::string> goal_words() {
     std::vector<std::string> words;
     for (const GoalHelp& help : goals)
-        words.emplace_back(help.goal);
+        words.emplace_back(protocol::to_string(help.goal));
     return words;
 }
 
 std::string goals_help() {
     std::string text = "Goals:";
     for (const GoalHelp& help : goals)
-        text += fmt::format("\n  {:<14} {}", help.goal, help.meaning);
+        text += fmt::format("\n  {:<14} {}", protocol::to_string(help.goal), help.meaning);
     return text;
 }
 

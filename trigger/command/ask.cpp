@@ -7,7 +7,6 @@
 #include "trigger/connect/known_nodes.hpp"
 #include "trigger/deploy/rollout.hpp"
 #include "trigger/report/summary.hpp"
-#include "trigger/report/terminal.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -7,7 +7,6 @@
 #include "trigger/eval/evaluate.hpp"
 #include "trigger/hive/nix_error.hpp"
 #include "trigger/hive/nix_string.hpp"
-#include "trigger/report/terminal.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>

@@ -2,7 +2,6 @@
 
 #include "shared/base/process.hpp"
 #include "trigger/command/prepare.hpp"
-#include "trigger/command/result.hpp"
 #include "trigger/hive/module_folder.hpp"
 #include "trigger/report/terminal.hpp"
 
@@ -35,9 +34,7 @@ bool takes_expressions(const Interrupt& interrupt) {
 int repl(const GlobalOptions& global, const ReplOptions& /*options*/, const Interrupt& interrupt) {
     if (global.json)
         throw Error("`waggle repl` is interactive and has no --json");
-    GlobalOptions verbose = global;
-    verbose.verbose = true;
-    std::unique_ptr<Reporter> reporter = make_reporter(verbose);
+    std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
     const SelectOptions no_selection;
     Command command{.argv = {"nix", "--extra-experimental-features", "nix-command flakes", "repl"},
                     .extra_environment = {}};

@@ -67,8 +67,9 @@ Json json_result(std::string_view command, std::span<const NodeReport> reports, 
 
 int print_json_result(std::string_view command, std::span<const NodeReport> reports, const NodeDetails& details,
                       const Json& others) {
-    print_json_line(json_result(command, reports, details, others));
-    return protocol::exit_code(worst_outcome(reports));
+    const Json result = json_result(command, reports, details, others);
+    print_json_line(result);
+    return result["exitCode"].get<int>();
 }
 
 Json json_error(std::string_view message, int exit_code) {
