@@ -415,9 +415,11 @@ else
     out=$honest && plant "$work/mine"
     XDG_CACHE_HOME=$work/mine cached_waggle build --dry-run --eval-workers 1
     check "(what is planted would be believed of one's own folder)" test "$(drv_of b)" = "$evil"
-    # Where nobody is asked for a home but the password database, whose cache this stands for.
+    # Without HOME, the home is that of the password database. Its cache may also have the Nix of this test.
     home=$(getent passwd "$(id -u)" | cut -d: -f6)
-    mkdir -p "$home/.cache" && mount --bind "$HOME/.cache" "$home/.cache"
+    for cache in nix waggle/eval; do
+        mkdir -p "$home/.cache/$cache" && mount --bind "$HOME/.cache/$cache" "$home/.cache/$cache"
+    done
     out=$honest && plant /tmp/.cache && chown -R $attacker /tmp/.cache
     unset_home=$HOME && unset HOME
     cached_waggle build --dry-run --eval-workers 1
