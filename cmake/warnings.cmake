@@ -34,10 +34,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 
 # Off if files are compiled together: each then sees the names that the others have for themselves, and g++ takes the others
-# for headers. Here for all targets; waggle_test.cmake has the case of the tests alone.
-set(unity_warnings -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+# for headers.
 if(CMAKE_UNITY_BUILD)
-    add_compile_options(${unity_warnings})
+    add_compile_options(-Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 
 if(WAGGLE_WERROR)

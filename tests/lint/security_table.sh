@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Checks that every test named in the table of docs/security.md exists, as a test of ctest ("system_way") or of
-# GoogleTest ("Suite.Test", "Suite.*"). ctest lists the tests in $WAGGLE_BUILD_DIR.
+# Checks that every test named in the table of docs/security.md exists in $WAGGLE_BUILD_DIR, as a test of ctest
+# ("system_way") or of GoogleTest ("Suite.Test", "Suite.*").
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# Takes "Suite.Test" from "program:Suite.Test" and from "Prefix/Suite.Test/Row", and the names of scripts.
-known=$(ctest --test-dir "${WAGGLE_BUILD_DIR:?}" -N | sed -nE 's/^ *Test +#[0-9]+: //p' |
-    sed -E 's/^[a-z_]+:([A-Za-z0-9]+\/)?([A-Za-z0-9]+\.[A-Za-z0-9]+).*/\2/' | sort -u)
+# Takes the names of scripts, and "Suite.Test" from "Prefix/Suite.Test/Row".
+known=$({
+    ctest --test-dir "${WAGGLE_BUILD_DIR:?}" -N | sed -nE 's/^ *Test +#[0-9]+: //p'
+    find "$WAGGLE_BUILD_DIR/tests" -name '*_test' -type f -executable -exec {} --gtest_list_tests \; |
+        sed -E 's/ *#.*//' | awk '/^[^ ]/ { suite = $1 } /^ / { print suite $1 }' | sed -E 's|^[^./]*/||; s|/[^.]*$||'
+} | sort -u)
 
 # The words in backticks in the table's last column. In parentheses, or with a slash, a word is not a test's name.
 named=$(sed -n '/^## Attack, defence, test/,$p' docs/security.md | sed -nE 's/^\|.*\|(.*)\|$/\1/p' |

@@ -17,7 +17,7 @@ cmake -G Ninja -S /build/source -B /build/objects --log-level=WARNING \
 
 section "build"
 cd /build/objects || exit
-cmake --build .
+WAGGLE_CACHE=/tmp bash /build/source/tests/huge_pages.sh cmake --build .
 
 section "check"
 runHook() { :; }

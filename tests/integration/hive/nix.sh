@@ -28,7 +28,7 @@ out='' err='' status=0
 
 nix_enter() {
     if [[ ${WAGGLE_IN_PRIVATE_NIX:-} != "$PPID" ]]; then
-        local tool as_root=()
+        local tool as_root=() launcher=()
         for tool in nix-instantiate jq unshare; do
             command -v "$tool" >/dev/null || { echo "$0: '$tool' is not installed: run ./dev setup" >&2; exit 1; }
         done
@@ -36,18 +36,20 @@ nix_enter() {
         if [[ -n ${WAGGLE_TEST_TREE:-} ]]; then
             WAGGLE_TEST_NIXPKGS=$("$source_dir/tests/integration/nixos_tree.sh" "$WAGGLE_TEST_TREE") || exit
             export WAGGLE_TEST_NIXPKGS NIXPKGS_ALLOW_UNFREE=1 # nixos_tree.sh says why
-            export GC_INITIAL_HEAP_SIZE=2G                    # without collecting garbage Nix takes a third less time
+            export GC_INITIAL_HEAP_SIZE=1G                    # without collecting garbage Nix takes a third less time
+            launcher=("$source_dir/tests/huge_pages.sh")
         fi
         mkdir -p /nix
         WAGGLE_TEST_WORK=$(mktemp -d)
         export WAGGLE_TEST_WORK WAGGLE_IN_PRIVATE_NIX=$$
         trap 'chmod -R u+w "$WAGGLE_TEST_WORK"; rm -rf "$WAGGLE_TEST_WORK"' EXIT
-        unshare --mount --propagation private "${as_root[@]}" bash "$0" "$@" || status=$?
+        "${launcher[@]}" unshare --mount --propagation private "${as_root[@]}" bash "$0" "$@" || status=$?
         exit $status
     fi
     work=$WAGGLE_TEST_WORK
-    mkdir -p "$work"/{nix/store,conf,home}
-    mount --bind "$work/nix" /nix
+    mkdir -p "$work"/{conf,home}
+    mount -t tmpfs -o mode=755 nix /nix
+    mkdir /nix/store
     printf '%s\n' 'sandbox = false' 'substituters =' 'build-users-group =' 'experimental-features = nix-command flakes' \
         >"$work/conf/nix.conf"
     [[ -z ${WAGGLE_TEST_NIX_SUITE:-} ]] || nix_of_suite "$("$source_dir/tests/system/roots.sh" nix "$WAGGLE_TEST_NIX_SUITE")"
