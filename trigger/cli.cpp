@@ -17,6 +17,7 @@
 #include "trigger/command/status.hpp"
 #include "trigger/command/upload_keys.hpp"
 #include "trigger/command/whoami.hpp"
+#include "trigger/complete.hpp"
 #include "trigger/help.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/json_reporter.hpp"
@@ -81,6 +82,8 @@ public:
             return Usage{.exit_code = usage_error, .text = error.what()};
         }
     }
+
+    const CLI::App& app() const { return app_; }
 
 private:
     void add_global_options() {
@@ -198,7 +201,15 @@ std::variant<CommandLine, Usage> parse_command_line(int argc, const char* const*
     return Parser().parse(argc, argv);
 }
 
+Completions complete_command_line(std::span<const std::string> words, const ReadHiveNames& read_hive_names) {
+    return complete(Parser().app(), words, read_hive_names);
+}
+
 int run_command_line(int argc, char** argv) {
+    if (argc > 1 && argv[1] == std::string_view("__complete")) {
+        const std::vector<std::string> words(argv + 2, argv + argc);
+        return print_completions(Parser().app(), words);
+    }
     const std::variant<CommandLine, Usage> parsed = parse_command_line(argc, argv);
     if (const auto* usage = std::get_if<Usage>(&parsed)) {
         if (usage->exit_code == 0)

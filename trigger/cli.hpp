@@ -2,9 +2,11 @@
 
 #include "shared/base/interrupt.hpp"
 #include "trigger/command/options.hpp"
+#include "trigger/complete.hpp"
 
 #include <any>
 #include <functional>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -27,5 +29,8 @@ struct Usage {
 };
 
 std::variant<CommandLine, Usage> parse_command_line(int argc, const char* const* argv);
+
+// Completes the last of the words after "waggle".
+Completions complete_command_line(std::span<const std::string> words, const ReadHiveNames& read_hive_names);
 
 } // namespace waggle::trigger

@@ -35,6 +35,9 @@ source /build/post-install
 section "outputs"
 check "waggle starts" $out/bin/waggle --version
 check "the trigger's modules are beside it" test -e $out/share/waggle/nixos-module/hive.nix
+for file in man/man1/waggle.1 bash-completion/completions/waggle zsh/site-functions/_waggle fish/vendor_completions.d/waggle.fish; do
+    check "it has $file" test -s $out/share/$file
+done
 mv $out $out.away # the nodes do not have it
 check "waggle-agent starts without the trigger's output" $agent/bin/waggle-agent --version
 mv $out.away $out

@@ -92,13 +92,6 @@ constexpr std::array goals = {
 };
 static_assert(has_each_once(goals, &GoalHelp::goal, protocol::Goal::upload_keys));
 
-std::vector<std::string> goal_words() {
-    std::vector<std::string> words;
-    for (const GoalHelp& help : goals)
-        words.emplace_back(protocol::to_string(help.goal));
-    return words;
-}
-
 std::string goals_help() {
     std::string text = "Goals:";
     for (const GoalHelp& help : goals)
@@ -124,6 +117,13 @@ void check_apply_options(const CLI::App& app, const std::string& goal_word, Appl
 }
 
 } // namespace
+
+std::vector<std::string> goal_words() {
+    std::vector<std::string> words;
+    for (const GoalHelp& help : goals)
+        words.emplace_back(protocol::to_string(help.goal));
+    return words;
+}
 
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt) {
     if (options.goal == protocol::Goal::build)

@@ -3,6 +3,9 @@
 #include "shared/base/interrupt.hpp"
 #include "trigger/command/subcommand.hpp"
 
+#include <string>
+#include <vector>
+
 namespace waggle::trigger {
 
 struct ApplyOptions {
@@ -19,6 +22,9 @@ struct ApplyOptions {
     bool replace_unknown_profiles = false;
     bool no_keys = false; // nodes keep the secrets they have
 };
+
+// "switch", "boot", …, in the order of the help.
+std::vector<std::string> goal_words();
 
 // Evaluates, builds and deploys. Returns the exit code. Throws Error for a problem that concerns no single node.
 int apply(const GlobalOptions& global, const ApplyOptions& options, const Interrupt& interrupt);

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -44,16 +46,19 @@ std::vector<std::string> commands_in(const std::string& overview) {
     return commands;
 }
 
-std::string section(const std::string& title, const std::string& help) {
-    std::string text = fmt::format("\n## {}\n\n```text\n", title);
+// The same without the global options, which the overview has.
+std::vector<std::string> own_lines_of(const std::string& command) {
+    std::vector<std::string> lines = lines_of(help_of({command.c_str()}));
+    lines.erase(std::find(lines.begin(), lines.end(), "Global options:"), lines.end());
+    return lines;
+}
+
+std::string section(const std::string& title, const std::vector<std::string>& lines) {
     std::string block;
-    for (const std::string& line : lines_of(help)) {
-        if (line == "Global options:" && title != "waggle")
-            break;
+    for (const std::string& line : lines)
         block += line + "\n";
-    }
     block.erase(block.find_last_not_of('\n') + 1);
-    return text + block + "\n```\n";
+    return fmt::format("\n## {}\n\n```text\n{}\n```\n", title, block);
 }
 
 std::string reference() {
@@ -61,18 +66,76 @@ std::string reference() {
     std::string page = "# Command line\n\n"
                        "What `waggle --help` and `waggle COMMAND --help` print. A test compares this page with the\n"
                        "parser; `WAGGLE_UPDATE_DOCS=1 ./dev test unit` writes it.\n";
-    page += section("waggle", overview);
+    page += section("waggle", lines_of(overview));
     for (const std::string& command : commands_in(overview))
-        page += section("waggle " + command, help_of({command.c_str()}));
+        page += section("waggle " + command, own_lines_of(command));
     return page;
 }
 
-TEST(CliReference, IsWhatTheParserKnows) {
+// A line of text for man(7).
+std::string roff(std::string_view text) {
+    std::string line;
+    for (const char character : text) {
+        if (character == '\\')
+            line += "\\e";
+        else if (character == '-')
+            line += "\\-";
+        else
+            line += character;
+    }
+    return line.starts_with('.') || line.starts_with('\'') ? "\\&" + line : line;
+}
+
+// Formats help for man(7). An entry, which begins with two blanks, becomes a tagged paragraph: its name ends at the
+// next two blanks, and the lines below that begin with more blanks continue its meaning.
+std::string man_text(const std::vector<std::string>& lines) {
+    std::string page;
+    for (const std::string& line : lines) {
+        const size_t indentation = line.find_first_not_of(' ');
+        if (indentation == line.npos)
+            continue;
+        const std::string text = line.substr(indentation);
+        if (indentation == 2) {
+            const size_t gap = text.find("  ");
+            page += fmt::format(".TP\n.B {}\n", roff(text.substr(0, gap)));
+            if (gap != text.npos)
+                page += roff(text.substr(text.find_first_not_of(' ', gap))) + "\n";
+        } else if (indentation > 2) {
+            page += roff(text) + "\n";
+        } else {
+            page += fmt::format(".PP\n{}{}\n", text.ends_with(':') ? ".B " : "", roff(text));
+        }
+    }
+    return page;
+}
+
+std::string man_page() {
+    const std::string overview = help_of({});
+    std::string page = ".TH WAGGLE 1 \"\" \"\" \"Waggle\"\n"
+                       ".SH NAME\n"
+                       "waggle \\- deploy NixOS to one machine or thousands\n"
+                       ".SH DESCRIPTION\n" +
+                       man_text(lines_of(overview)) + ".SH COMMANDS\n";
+    for (const std::string& command : commands_in(overview))
+        page += fmt::format(".SS waggle {}\n{}", roff(command), man_text(own_lines_of(command)));
+    return page;
+}
+
+// Compares a file of docs/reference with what it must be, or writes it.
+void expect_page(const std::string& name, const std::string& expected) {
     const std::filesystem::path file =
-        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/reference/cli.md").lexically_normal();
+        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/reference" / name).lexically_normal();
     if (std::getenv("WAGGLE_UPDATE_DOCS"))
-        write_file_atomically(file, reference(), 0644);
-    EXPECT_EQ(read_file(file, 1 << 20), reference()) << "run WAGGLE_UPDATE_DOCS=1 ./dev test unit";
+        write_file_atomically(file, expected, 0644);
+    EXPECT_EQ(read_file(file, 1 << 20), expected) << "run WAGGLE_UPDATE_DOCS=1 ./dev test unit";
+}
+
+TEST(CliReference, IsWhatTheParserKnows) {
+    expect_page("cli.md", reference());
+}
+
+TEST(CliReference, TheManualPageIsWhatTheParserKnows) {
+    expect_page("waggle.1", man_page());
 }
 
 } // namespace
