@@ -124,7 +124,7 @@ std::optional<protocol::Refused> check_parent(const Deployment& deployment, cons
 }
 
 // The parser has already checked goals and what they need.
-std::optional<protocol::Refused> check_operators_and_agent(const Deployment& deployment) {
+std::optional<protocol::Refused> check_reboot_and_delivery(const Deployment& deployment) {
     if (deployment.reboot != protocol::Reboot::never && !protocol::sets_profile(deployment.goal))
         return refuse("reboot-without-boot", "the goal {} cannot be combined with a reboot: only switch and boot can",
                       to_string(deployment.goal));
@@ -226,7 +226,7 @@ Admission admit(const SignedDocument& document, const NodeIdentity& self, const 
     if (!refusal)
         refusal = check_parent(deployment, last);
     if (!refusal)
-        refusal = check_operators_and_agent(deployment);
+        refusal = check_reboot_and_delivery(deployment);
     if (!refusal)
         refusal = check_state(deployment, context);
     if (refusal) {

@@ -20,7 +20,7 @@ inline constexpr size_t max_operators = 256; // every signature is tried against
 struct Config {
     struct Settings {
         std::string log_level = "info";
-        size_t max_connections = 64;
+        size_t max_connections = 32;
         size_t max_connections_per_address = 8;
         std::chrono::seconds store_timeout{600}; // in which the nix daemon must make progress
     };

@@ -15,7 +15,8 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto goodbye_time = std::chrono::seconds(6); // a cancel is answered within 3 s in each of two sessions
+// A cancel waits up to 3 s for an answer, in each of two sessions.
+constexpr auto goodbye_time = std::chrono::seconds(8);
 
 constexpr auto look_time = std::chrono::seconds(10); // for a node that is refused in any case
 
