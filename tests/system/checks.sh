@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What a system test says and requires. Each `check` prints a line; the first that does not hold ends the test, with what
-# the last waggle printed and the nodes' journals.
+# The checks of system tests. Each `check` prints a line; the first one that fails ends the test and prints the last
+# waggle's output and the nodes' journals.
 
 # shellcheck source=SCRIPTDIR/nodes.sh
 [[ -v node_boot_deadline ]] || source "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
 
-# A command that ends a test because nobody asks how it ended must not do so without a word.
+# Reports a failed command whose exit code the test does not check, and which therefore ends the test.
 unexpected_end() { # EXIT-CODE COMMAND
     local code=$1 command=$2 i
-    ((BASH_SUBSHELL == 0)) || return 0 # who called it decides
+    ((BASH_SUBSHELL == 0)) || return 0 # the caller decides
     trap - ERR
     printf 'FAIL  this ended with %s: %s\n' "$code" "$command"
     for ((i = 1; i < ${#FUNCNAME[@]}; ++i)); do
@@ -39,7 +39,7 @@ at_most() { (($1 <= $2)) || { echo "      $1 is more than $2"; return 1; }; }
 at_least() { (($1 >= $2)) || { echo "      $1 is less than $2"; return 1; }; }
 no() { ! "$@"; }
 
-# The failure stands at the end once more: who shortens long output leaves out its middle.
+# Repeats the failure at the end, because tools that shorten long output leave out its middle.
 fail_with_logs() { # FAILURE
     local name
     if [[ -s ${out:-} ]]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clocks that are wrong, on the laptop and in what the node remembers, lock nobody out.
+# Wrong clocks, on the laptop or in the node's state file, lock no operator out.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -22,7 +22,7 @@ waggle_with_clock() { # OFFSET COMMAND…
         exec_waggle "$@"
     ) >"$out" 2>&1 </dev/null || status=$?
 }
-# What an agent before this rule would remember of a deployment from the future.
+# Writes what an agent older than this rule would remember of a deployment from the future.
 remember() { # SECONDS-AHEAD
     local time=$(($(date +%s) + $1))
     node_run alpha cat $state_file |
@@ -37,41 +37,41 @@ waggle apply
 check "a deployment with the right clock succeeds" equal "$status" 0
 say_word two
 waggle_with_clock +3h apply
-check "one with the clock 3 hours ahead is refused" equal "$status" 5
-check "and says whose clock is ahead, and by how much" says 'the machine that signed it is [23] h ahead'
-check "the trigger says that the clocks differ" says "clock is [23] h behind this machine's"
+check "a deployment with the clock 3 hours ahead is refused" equal "$status" 5
+check "the refusal says whose clock is ahead, and by how much" says 'the machine that signed it is [23] h ahead'
+check "the trigger reports how far the node's clock is behind" says "clock is [23] h behind this machine's"
 waggle_with_clock +3h apply --force
-check "with --force it is admitted" equal "$status" 0
+check "a deployment with --force is admitted" equal "$status" 0
 say_word three
 waggle apply
-check "the next one with the right clock is admitted" equal "$status" 0
-check "and runs" equal "$(word alpha)" three
+check "the next deployment with the right clock is admitted" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" three
 
-section "a laptop whose clock is behind: the node's is ahead, as it sees it"
+section "a laptop whose clock is behind, so that the node's seems to be ahead"
 say_word four
 waggle_with_clock -3h apply
-check "it deploys" equal "$status" 0
-check "with a warning" says "clock is [23] h ahead of this machine's"
+check "a deployment with the clock 3 hours behind succeeds" equal "$status" 0
+check "the trigger warns that the node's clock is ahead" says "clock is [23] h ahead of this machine's"
 
-section "a node that was locked out before"
+section "a node that remembers a deployment from the future"
 remember $((3 * 3600))
 say_word five
 waggle apply
-check "the right clock deploys" equal "$status" 0
-check "and runs" equal "$(word alpha)" five
+check "a deployment with the right clock succeeds" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" five
 remember $((700 * 86400))
 say_word six
 waggle apply --force
-check "also after 700 days, by force" equal "$status" 0
+check "--force deploys to a node that remembers a time 700 days ahead" equal "$status" 0
 say_word seven
 waggle_with_clock +3h apply
-check "after which a clock that is ahead is refused again" equal "$status" 5
+check "a clock that is ahead is then refused again" equal "$status" 5
 remember $((2000 * 86400))
 waggle apply
-check "what is years ahead is refused by the trigger" equal "$status" 5
-check "which says what to do" says 'waggle-agent reset-clock'
+check "the trigger refuses a node that remembers a time 2000 days ahead" equal "$status" 5
+check "the refusal names the command to run" says 'waggle-agent reset-clock'
 check "reset-clock at the console succeeds" console reset-clock
-check "and says so when there is nothing to do" console reset-clock
+check "reset-clock also succeeds when there is nothing to do" console reset-clock
 waggle apply
-check "after which the right clock deploys" equal "$status" 0
-check "and runs" equal "$(word alpha)" seven
+check "a deployment with the right clock then succeeds" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" seven

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# At the console of a node that no operator can reach: status, history, rollback, disarm, reset-state. And the agent itself:
-# a deployment brings another one.
+# The console commands of a node that no operator can reach: status, history, rollback, disarm, reset-state. Also
+# deployments that replace the agent itself.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -25,102 +25,102 @@ good alpha two
 waggle apply --on alpha
 check "two systems were deployed" equal "$status" 0
 
-section "no network: what is here"
+section "no network: status and history"
 node_cut_network alpha
 console alpha status
-check "status says what runs" says "current system +$(node_system alpha)"
-check "and how it went" says 'outcome +ok'
+check "status shows the current system" says "current system +$(node_system alpha)"
+check "status shows the outcome" says 'outcome +ok'
 console alpha history
-check "history has both" equal "$(grep -c 'switch of' "$out")" 2
+check "history lists both deployments" equal "$(grep -c 'switch of' "$out")" 2
 
-section "no network: back to the system of before"
+section "no network: rollback to the previous system"
 two=$(node_system alpha)
 console alpha rollback
 check "rollback succeeds" equal "$status" 0
-check "alpha runs the one of before" equal "$(word alpha)" one
-check "and boots it" equal "$(node_profile alpha)" "$(node_system alpha)"
-check "it is not the one that was deployed last" differ "$(node_system alpha)" "$two"
+check "alpha runs the previous system" equal "$(word alpha)" one
+check "alpha boots the previous system from now on" equal "$(node_profile alpha)" "$(node_system alpha)"
+check "alpha no longer runs the system that was deployed last" differ "$(node_system alpha)" "$two"
 console alpha rollback
-check "a second time there is nothing to go back from" differ "$status" 0
-check "the way to other generations is told" says 'switch-generation'
+check "a second rollback fails" differ "$status" 0
+check "the error names the command that switches to other generations" says 'switch-generation'
 wait_until 20 "the agent runs" node_run alpha systemctl is-active -q waggle-agent
 console alpha history
-check "the history tells it" says 'ok, .*rolled back at the node.s console at 20'
+check "the history records the rollback" says 'ok, .*rolled back at the node.s console at 20'
 node_heal_network alpha
 wait_until 20 "the agent of alpha listens" agent_listens alpha
 good alpha three
 waggle apply --on alpha
-check "with the network the next deployment goes through" equal "$status" 0
+check "the next deployment succeeds once the network is back" equal "$status" 0
 
-section "no network: a deployment that nobody confirms is sent back at once"
+section "no network: an unconfirmed deployment is rolled back before its timeout"
 confirm_timeout=600 describe alpha four '{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }'
 waggle_in_background apply --on alpha
 unconfirmed() { runs "$1" "$2" && state_is "$1" activated; }
-wait_until 60 "alpha runs it" unconfirmed alpha four
+wait_until 60 "alpha runs the new system, unconfirmed" unconfirmed alpha four
 node_cut_network alpha
 console alpha rollback
 check "rollback succeeds" equal "$status" 0
-check "it says whose word it was" says 'console'
+check "the output names the console" says 'console'
 check "alpha runs the old system" equal "$(word alpha)" three
-check "and boots it" equal "$(node_profile alpha)" "$(node_system alpha)"
+check "alpha boots the old system from now on" equal "$(node_profile alpha)" "$(node_system alpha)"
 node_heal_network alpha
 waggle_wait
-check "the trigger hears of it" equal "$(outcome alpha)" rolled-back
-wait_until 30 "nothing of ours is left on alpha" no_unit_is_left alpha
+check "the trigger reports rolled-back" equal "$(outcome alpha)" rolled-back
+wait_until 30 "no unit of the deployment is left on alpha" no_unit_is_left alpha
 
-section "no network: disarmed"
+section "no network: disarm"
 confirm_timeout=300 describe alpha five '{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }'
 waggle_in_background apply --on alpha
-wait_until 60 "alpha runs it" unconfirmed alpha five
+wait_until 60 "alpha runs the new system, unconfirmed" unconfirmed alpha five
 node_cut_network alpha
 console alpha disarm
 check "disarm succeeds" equal "$status" 0
-check "what comes next is told" says 'until the next boot'
-wait_until 30 "no timer is left" no_unit_is_left alpha
+check "disarm says that the system runs until the next boot" says 'until the next boot'
+wait_until 30 "no unit of the deployment is left on alpha" no_unit_is_left alpha
 check "alpha runs the new system" equal "$(word alpha)" five
 node_heal_network alpha
 kill -INT "$waggle_pid"
 waggle_wait
 node_reboot alpha
 fleet_wait alpha
-check "the next boot is of the old one" equal "$(word alpha)" three
+check "the next boot starts the old system" equal "$(word alpha)" three
 good alpha six
 waggle apply --on alpha
-check "the next deployment goes through" equal "$status" 0
+check "the next deployment succeeds" equal "$status" 0
 
-section "a state that cannot be read"
+section "a state file that cannot be read"
 state=$run/nodes/alpha/root/var/lib/waggle-agent/state.json
 sed -i 's/"v": [0-9]*/"v": 99/' "$state"
 good alpha seven
 waggle apply --on alpha
 check "the deployment is refused" equal "$status" 5
-check "the file is named" says 'state\.json'
-check "and the command that tells more" says 'waggle-agent status'
-check "the file is as it was" grep -q '"v": 99' "$state"
+check "the error names the state file" says 'state\.json'
+check "the error names the command that shows details" says 'waggle-agent status'
+check "the state file is unmodified" grep -q '"v": 99' "$state"
 console alpha status
-check "which says what to do" says 'waggle-agent reset-state'
+check "waggle-agent status says to run reset-state" says 'waggle-agent reset-state'
 console alpha reset-state
 check "reset-state succeeds" equal "$status" 0
-check "what it was is kept" grep -q '"v": 99' "$state.corrupt"
+check "the previous state file is kept as state.json.corrupt" grep -q '"v": 99' "$state.corrupt"
 waggle apply --on alpha
 check "the next deployment is admitted" equal "$status" 0
-check "alpha runs it" equal "$(word alpha)" seven
+check "alpha runs the new system" equal "$(word alpha)" seven
 console alpha reset-state
-check "a state that can be read is left alone" differ "$status" 0
+check "reset-state refuses a state file that can be read" differ "$status" 0
 
-section "an older state is read, and gets its new form with a commit"
+section "a state file in an older format is read, and a commit rewrites it"
 console alpha status
 jq '.v = 1 | del(.deployment.target)' "$state" >"$run/state" && cat "$run/state" >"$state"
 describe alpha older '{ systemd.services.waggle-agent.serviceConfig.ExecStart = lib.mkForce "/bin/false"; }'
 waggle apply --on alpha
-check "a deployment that is not committed" equal "$(outcome alpha)" rolled-back
-check "leaves it as it is" equal "$(jq .v "$state")" 1
+check "a deployment without a working agent is rolled back" equal "$(outcome alpha)" rolled-back
+check "a rollback keeps the older format" equal "$(jq .v "$state")" 1
 good alpha newer
 waggle apply --on alpha
-check "one that is" equal "$status" 0
-check "rewrites it" equal "$(jq .v "$state")" 2
+check "the next deployment succeeds" equal "$status" 0
+check "a commit writes the new format" equal "$(jq .v "$state")" 2
 
-section "a deployment brings another agent"
+section "a deployment that replaces the agent"
 good beta one
 waggle apply --on beta
 before=$(agent_program beta)
@@ -129,18 +129,18 @@ echo another >"$run/waggle-agent-next/another"
 next=$(nix-store --add "$run/waggle-agent-next")
 confirm_timeout=60 describe beta next "{ services.waggle-agent.package = lib.mkForce (builtins.storePath \"$next\"); }"
 waggle apply --on beta
-check "it succeeds" equal "$status" 0
+check "the deployment succeeds" equal "$status" 0
 is_next() { [[ $(agent_program beta) == "$next/bin/waggle-agent" ]]; }
-wait_until 20 "beta is served by the new agent" is_next
-check "it was another one before" differ "$before" "$next/bin/waggle-agent"
+wait_until 20 "beta runs the new agent" is_next
+check "the previous agent was another program" differ "$before" "$next/bin/waggle-agent"
 confirm_timeout=60 describe beta unit "{ services.waggle-agent.package = lib.mkForce (builtins.storePath \"$next\"); systemd.services.waggle-agent.environment.SOMETHING = \"new\"; }"
 waggle apply --on beta
-check "a change of its unit succeeds" equal "$status" 0
+check "a deployment that changes the agent's unit succeeds" equal "$status" 0
 # shellcheck disable=SC2016
 has_something() { node_run beta sh -c 'tr "\0" "\n" </proc/$(systemctl show -P MainPID waggle-agent)/environ | grep -q SOMETHING=new'; }
-wait_until 20 "beta's agent has it" has_something
+wait_until 20 "beta's agent has the new environment variable" has_something
 
-section "a deployment brings an agent that is broken"
+section "a deployment with a broken agent"
 old=$(node_system beta)
 mkdir -p "$run/waggle-agent-broken/bin"
 printf '#!/bin/sh\nexit 1\n' >"$run/waggle-agent-broken/bin/waggle-agent"
@@ -148,6 +148,6 @@ chmod +x "$run/waggle-agent-broken/bin/waggle-agent"
 broken=$(nix-store --add "$run/waggle-agent-broken")
 describe beta broken "{ services.waggle-agent.package = lib.mkForce (builtins.storePath \"$broken\"); }"
 waggle apply --on beta
-check "it is rolled back" equal "$(outcome beta)" rolled-back
+check "the deployment is rolled back" equal "$(outcome beta)" rolled-back
 check "beta runs the old system" equal "$(node_system beta)" "$old"
-wait_until 20 "beta is served by the old agent" is_next
+wait_until 20 "beta runs the old agent" is_next

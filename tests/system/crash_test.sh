@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every row of docs/crash-table.md on booted nodes: one step of a deployment goes wrong, and the chain of states, what runs, what
-# boots and what the trigger says are exactly as the row has them. `crash_test.sh [--without] KIND…` runs only (all but)
-# these deployments; with CRASH_RECORD=1 rows are printed as they are found to be, instead of compared.
+# Reproduces every row of docs/crash-table.md on booted nodes: one step of a deployment goes wrong, and the chain of
+# states, what runs, what boots and what the trigger reports must be exactly as in the row. `crash_test.sh [--without]
+# KIND…` runs only (all but) these deployments. With CRASH_RECORD=1, it prints the rows that it finds instead of
+# comparing them.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -15,7 +16,7 @@ source "$here/faults.sh"
 source "$here/port_taker.sh"
 
 table=${CRASH_TABLE:-$source_dir/docs/crash-table.md}
-nodes=() # a row each, at the same time
+nodes=() # each runs one row at the same time
 for ((i = 1; i <= ${CRASH_NODES:-6}; ++i)); do nodes+=("n$i"); done
 number=0 failures=0 rows_done=0
 node_boot_deadline=120 # several boot at once
@@ -45,7 +46,7 @@ describe() { # NODE KIND SECONDS-TO-CONFIRM
 NIX
 }
 
-# --- what a row says, and what came true ---
+# --- what a row expects, and what happened ---
 
 trimmed() { sed 's/^ *//; s/ *$//; s/`//g' <<<"$1"; }
 
@@ -78,9 +79,9 @@ plan_row() { # NODE write moment fault
 
 state_of() { jq -r "$2" "$run/nodes/$1/root/var/lib/waggle-agent/state.json" 2>/dev/null || echo none; }
 
-declare -A keeps_no_history=() # nodes on which just that fails: the next deployment makes up for it
+declare -A keeps_no_history=() # nodes where writing the history fails: the next deployment adds the entry
 
-# It has ended, its history says so, and nothing is left of it.
+# The deployment has ended, the history records it, and no temporary file or unit is left.
 is_settled() {
     local folder=$run/nodes/$1/root/var/lib/waggle-agent
     [[ $(state_of "$1" '.deployment.outcome') != null ]] && agent_listens "$1" &&
@@ -100,7 +101,7 @@ what_is() { # NODE PATH
     *) echo "$2" ;;
     esac
 }
-# Of a deployment of secrets: their files, and whose sealed ones are in force.
+# For a deployment of secrets: the files on the node, and which deployment's bundle is in force.
 kept_files() {
     local file
     for file in $(find "$run/nodes/$1/root/var/lib/kept" -type f 2>/dev/null | sort); do printf '%s:%s ' "${file##*/}" "$(cat "$file")"; done
@@ -121,7 +122,7 @@ secrets_in_force() {
 runs() { # NODE KIND
     if [[ $2 == secrets ]]; then secrets_are "$1"; else what_is "$1" "$(node_system "$1")"; fi
 }
-boots() { # NODE KIND: as profile and boot loader say
+boots() { # NODE KIND: according to the profile and the boot loader
     local profile loader
     [[ $2 != secrets ]] || { secrets_in_force "$1"; return; }
     profile=$(what_is "$1" "$(node_profile "$1")")
@@ -136,7 +137,7 @@ told() {
     echo "$(outcome "$1")${code:+ ($code)}"
 }
 
-# Every change that a deployment without a fault makes on the disk is in the table.
+# Checks that the table has a row for every write of a deployment without a fault.
 all_writes_have_rows() { # NODE KIND
     local command path label pattern found found_label missing=0 row write
     while IFS=$'\t' read -r command path label; do
@@ -151,7 +152,7 @@ all_writes_have_rows() { # NODE KIND
     ((missing == 0))
 }
 
-# --- a round: as many rows as there are nodes, of one kind of deployment ---
+# --- a round: one row per node, all of one kind of deployment ---
 
 declare -A old
 run_round() { # SECONDS-TO-CONFIRM ROW…
@@ -180,11 +181,12 @@ run_round() { # SECONDS-TO-CONFIRM ROW…
         wait_until 150 "waggle ends" no kill -0 "$waggle_pid" 2>/dev/null
         boot_anew "${here_now[@]}"
     fi
-    # The trigger may have heard all that it wants to know before the step is reached.
+    # The trigger may end before the step is reached.
     wait_until 150 "round $number has ended" round_is_over || true
     waggle_wait
     for i in "${!rows[@]}"; do check_row "${nodes[i]}" "${rows[i]}"; done
-    # The next round takes what runs for what boots. It is not after goal test, nor where a boot was cut off.
+    # The next round expects every node to run the system that it boots. After goal test, or a boot that was cut off, it
+    # does not.
     local differing=()
     for node in "${here_now[@]}"; do
         [[ $(node_system "$node") == "$(node_profile "$node")" ]] || differing+=("$node")
@@ -195,7 +197,7 @@ run_round() { # SECONDS-TO-CONFIRM ROW…
     fi
 }
 
-# Does not wait until all is up: in some a step of the boot is to go wrong.
+# Does not wait until the nodes are up: in some rows, a step of the boot goes wrong.
 boot_anew() {
     local name
     local -A before=()
@@ -264,7 +266,7 @@ faults_allow "${nodes[@]}"
 port_taker_install "${nodes[@]}"
 port_taker_start "${nodes[@]}"
 
-# Rows of one kind that wait for one timeout run together.
+# Rows of one kind and with the same timeout run together.
 is_wanted() { # KIND, then the arguments
     case ${2:-} in
     '') ;;
@@ -295,6 +297,6 @@ done
 
 section "the stores"
 for name in "${nodes[@]}"; do check "the store of $name is sound" store_is_sound "$name"; done
-check "rows were run" at_least "$rows_done" 1
+check "at least one row was run" at_least "$rows_done" 1
 echo "$rows_done rows, $failures of them not as the table says"
 ((failures == 0))

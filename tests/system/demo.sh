@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# `./dev demo`: three nodes are booted on this machine, deployed to, changed, and taken down again.
+# `./dev demo`: boots three nodes on this machine, deploys to them, changes them, and takes them down again.
 #
 #   demo.sh [BUILD_FOLDER]      (default: $WAGGLE_BUILD_DIR, else build/dev)
 #
-# With WAGGLE_TEST_NIXPKGS set to a nixpkgs, the same hive is also evaluated as real NixOS.
+# If WAGGLE_TEST_NIXPKGS names a nixpkgs, it also evaluates the same hive as real NixOS.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -23,7 +23,7 @@ say() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
 shown() { printf '%s$ %s%s\n' "$cyan" "$*" "$plain"; }
 show() { shown "$*"; "$@"; }
 
-# For what should take an instant: quiet unless it fails.
+# For commands that take an instant: prints their output only if they fail.
 quietly() {
     "$@" >"$run/log" 2>&1 || { cat "$run/log" >&2; echo "demo: could not run: $*" >&2; exit 1; }
 }
@@ -31,7 +31,7 @@ quietly() {
 nodes=(alpha beta gamma)
 started=$SECONDS
 PATH=$WAGGLE_BUILD_DIR/trigger:$PATH
-unset -f waggle  # the program, without options: everything is where it looks by itself
+unset -f waggle  # the program itself, without options: every file is in its default place
 trap 'printf "\n%sInterrupted: taking everything down.%s\n" "$dim" "$plain"; exit 130' INT
 
 make_hive() {
@@ -45,7 +45,7 @@ make_hive() {
     printf '"%s"\n' "$(realpath "$WAGGLE_BUILD_DIR/agent/waggle-agent")" >"$run/hive/agent-binary.nix"
 }
 
-# What is on a machine before its first deployment: the system with the agent in it, and no greeting yet.
+# The state of a machine before its first deployment: its system has the agent, but no greeting yet.
 install_nodes() {
     local name index=0 bare
     bare="path = null; hive = import $run/hive/hive.nix // { defaults.imports = [ $run/hive/agent.nix $run/hive/hardware.nix ]; };"

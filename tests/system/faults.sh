@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What goes wrong on purpose on a booted node: one step of one change of a persistent file, see shared/base/fault.hpp.
+# Injects faults on a booted node: one step of one write to a persistent file goes wrong, see shared/base/fault.hpp.
 # Source fleet.sh, then this file.
 #
-#   faults_allow NAME…                            once, when the nodes are up: their agents write the journal from now on
-#   fault_plan NAME [COMMAND PATTERN LABEL MOMENT ACTION [five more]]   as fault.cpp reads it; begins a new journal. The five
-#                                                 more are for a step after that one
-#   fault_is_hit NAME                             the step was reached, and the one after it
-#   fault_cut_power NAME                          a power cut that takes back what was not synced, and the next boot
-#   fault_states NAME                             the states that were written since the plan, as far as the disk has them
+#   faults_allow NAME…                            once, when the nodes are up: now their agents write the journal
+#   fault_plan NAME [COMMAND PATTERN LABEL MOMENT ACTION [five more]]   in fault.cpp's format; begins a new journal. The
+#                                                 five more are for a later step
+#   fault_is_hit NAME                             the step was reached, and also the later one
+#   fault_cut_power NAME                          cuts the power, undoes what was not synced, and boots the node
+#   fault_states NAME                             prints the states written since the plan that are on the disk
 
 : "${run:?source laptop.sh and call laptop_enter first}"
 
@@ -18,7 +18,7 @@ faults_allow() {
     for name in "$@"; do
         root=$run/nodes/$name/root
         mkdir -p "$(fault_folder "$name")/saved"
-        # The daemon's sandbox.
+        # Opens the daemon's sandbox for it.
         printf '%s\n' '[Service]' 'ReadWritePaths=/var/lib/waggle-fault' \
             >"$root/usr/lib/systemd/system/waggle-agent.service.d/faults.conf"
         node_run "$name" systemctl daemon-reload
@@ -45,18 +45,18 @@ fault_cut_power() {
     node_boot "$1"
 }
 
-# The worst that a disk may do: every change of a folder's entry since the folder's last sync is undone, and a file whose
-# content was not synced is empty. The lines of the journal:
-#   change COMMAND ENTRY LABEL SAVED    an entry is made, replaced or removed; it was what saved/SAVED is, or "-" for nothing
-#   content FILE, synced FILE           its content is in memory only; and on the disk
+# Does the worst that a disk may do: undoes every change of a folder's entry since the folder's last sync, and empties
+# every file whose content was not synced. The lines of the journal:
+#   change COMMAND ENTRY LABEL SAVED    an entry is made, replaced or removed; saved/SAVED is what it was ("-": none)
+#   content FILE, synced FILE           its content is in memory only; its content is on the disk
 #   moved FROM TO                       renamed
 #   folder FOLDER                       its entries are on the disk
-#   tree PATH, disk FOLDER              a store path that the Nix daemon was given: its database, which Nix syncs, has it, but its
-#                                       files may be empty until the file system was synced
+#   tree PATH, disk FOLDER              a store path that the Nix daemon was given: Nix has synced its database, but the
+#                                       path's files may be empty until the file system is synced
 fault_lose_unsynced() {
     local root=$run/nodes/$1/root folder what a b c d i
     local -A soft=()                      # files without content on the disk
-    local -A trees=()                     # the same of store paths
+    local -A trees=()                     # the same for store paths
     local -a entries=() saved=() lines=() # of the changes so far
     local -a kept=()                      # 1: on the disk
     folder=$(fault_folder "$1")

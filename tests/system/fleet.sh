@@ -7,9 +7,9 @@
 # Afterwards the hive is in $run/hive, each node runs its agent, and
 #
 #   waggle COMMAND…            runs the trigger as the operator; output in the file $out, exit code in $status
-#   waggle_in_background …     the same, returns at once; waggle_wait takes the exit code; $waggle_pid
-#   change NODE < module       what the hive says about this node from now on (nothing: as at first)
-#   toplevel NODE              the system that the hive describes now, built
+#   waggle_in_background …     the same, but returns at once; waggle_wait takes the exit code; $waggle_pid
+#   change NODE < module       sets the module that the hive adds to this node (empty: none)
+#   toplevel NODE              builds and prints the system that the hive describes now
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=SCRIPTDIR/nodes.sh
@@ -19,7 +19,7 @@ source "$here/checks.sh"
 
 source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 build_dir=${WAGGLE_BUILD_DIR:-$source_dir/build/dev}
-agent_binary=${WAGGLE_NODE_AGENT:-$build_dir/agent/waggle-agent} # of nodes whose libraries are not this machine's
+agent_binary=${WAGGLE_NODE_AGENT:-$build_dir/agent/waggle-agent} # for nodes whose libraries differ from this machine's
 agent_port=9244
 status=0 out=$run/out  # of the last waggle
 export NIX_PATH=nixpkgs=$source_dir/tests/hives/nixpkgs WAGGLE_NIXOS_MODULE=$source_dir/nixos-module
@@ -50,7 +50,8 @@ fleet_make_operator() {
     ssh-keygen -q -t ed25519 -N '' -C operator@laptop -f "$run/operator"
 }
 
-# The store path with bin/waggle-agent that the hives name as the agent's package. Without debugging symbols: it travels.
+# The store path with bin/waggle-agent that the hives name as the agent's package. It has no debugging symbols, because
+# tests send it to nodes.
 fleet_make_agent() {
     mkdir -p "$run/waggle-agent/bin"
     strip -o "$run/waggle-agent/bin/waggle-agent" "$agent_binary"
@@ -75,7 +76,7 @@ fleet_install() {
 
 toplevel() { build_system "path = $run/hive/hive.nix;" "$1"; }
 
-# build_system ARGUMENTS NODE: what hive.nix makes of the hive that its arguments name, built.
+# build_system ARGUMENTS NODE: builds the node's system from the hive that these arguments of hive.nix name.
 build_system() {
     local drv
     drv=$(nix-instantiate --eval --strict --json --read-write-mode \
@@ -86,10 +87,10 @@ build_system() {
 change() { cat >"$run/hive/changes/$1.nix"; }
 change_back() { rm -f "$run/hive/changes"/*.nix; }
 
-# What `environment.etc.word.text` of the system that runs is: tests tell systems apart by it.
+# Prints `environment.etc.word.text` of the running system, by which tests tell systems apart.
 word() { node_run "$1" cat /etc/word 2>/dev/null || echo none; }
 
-# The port alone says little: systemd holds it while the agent is not there.
+# An open port is not enough: systemd holds it while the agent does not run.
 agent_listens() {
     (: <>"/dev/tcp/$(node_address "$1")/$agent_port") 2>/dev/null && node_run "$1" systemctl is-active -q waggle-agent
 }
@@ -105,14 +106,14 @@ waggle() {
 }
 
 waggle_in_background() {
-    # Job control gives it a process group of its own, and the SIGINT that a shell's background jobs ignore.
+    # Job control gives it a process group of its own, and SIGINT, which a shell's background jobs ignore.
     set -m
     exec_waggle "$@" >"$run/out" 2>&1 </dev/null &
     waggle_pid=$!
     set +m
 }
 
-# The same beside one that runs in the background; its output and exit code are looked at until waggle_wait.
+# The same while another one runs in the background. Checks use its output and exit code until waggle_wait.
 waggle_other() {
     status=0
     out=$run/out.other
@@ -132,13 +133,13 @@ exec_waggle() {
 }
 
 says() { grep -qiE -- "$1" "$out"; }
-# The text as it is: a key's base64 has + in it.
+# The literal text: a key's base64 may contain +.
 shows() { grep -qF -- "$1" "$out"; }
 
-# A node's outcome in the table at the end.
+# Prints a node's outcome from the table at the end.
 outcome() { sed -nE "s/^$1 +([a-z-]+) +(-|[0-9]+) .*/\1/p" "$out" | tail -n 1; }
 
-# Of a deployment; the agent's own unit and those of secrets stay.
+# No unit of a deployment is left; the agent's own units and those of secrets stay.
 no_unit_is_left() {
     ! node_run "$1" systemctl list-units --all --plain --no-legend 'waggle-*' |
         grep -qvE '^waggle-((agent|test-boot|secrets|secrets-.*)\.service|agent\.socket)'
@@ -146,7 +147,7 @@ no_unit_is_left() {
 
 store_is_sound() { node_run "$1" nix-store --verify --check-contents >"$run/verify" 2>&1 || { cat "$run/verify"; return 1; }; }
 
-# What comes to a node at 1 MB/s.
+# Limits what a node receives to 1 MB/s.
 slow_down() { # NODE
     ip netns exec "waggle-$1" nft -f - <<'RULES'
 table inet waggle_slow {
@@ -156,5 +157,5 @@ RULES
 }
 speed_up() { ip netns exec "waggle-$1" nft delete table inet waggle_slow; }
 
-# Bytes that went from the laptop to a node so far.
+# Prints how many bytes the laptop has sent to a node so far.
 bytes_to() { ip -j -s link show "node$(cat "$run/nodes/$1/index")" | jq '.[0].stats64.tx.bytes'; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A minute of 500 connections that never say hello, from 64 addresses, again and again: the agent stays small and a deployment
-# succeeds meanwhile. The same from the operator's own address. Then a flood of TLS handshakes, on a node with one core.
+# For a minute, 64 addresses open 500 connections again and again and never send a hello: the agent stays small, and a
+# deployment succeeds meanwhile. The same from the operator's own address. Then a flood of TLS handshakes, on a node
+# with one core.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -14,7 +15,7 @@ change alpha <<<'{ environment.etc.word.text = "one"; }'
 
 flood_seconds=${WAGGLE_FLOOD_SECONDS:-60}
 sources=64
-per_source=8 # of more from one address, the oldest make room
+per_source=8 # if one address opens more, the agent closes its oldest
 
 index=$(cat "$run/nodes/alpha/index")
 address=$(node_address alpha)
@@ -41,7 +42,7 @@ flood() {
 
 agent_pid() { node_run alpha systemctl show -P MainPID waggle-agent; }
 agent_rss_kib() { node_run alpha sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(agent_pid)/status"; }
-# The greatest seen so far, one look at a time.
+# Samples the RSS and records the greatest value so far.
 watch_rss() {
     local now greatest=0
     while [[ ! -e $run/over ]]; do
@@ -57,14 +58,14 @@ flooder=$!
 watch_rss &
 watcher=$!
 first_round() { [[ -s $run/rounds ]]; }
-wait_until 60 "the first 500 connections were made" first_round
-check "they were 500" at_least "$(head -n 1 "$run/rounds")" 500
+wait_until 60 "the first 500 connections are open" first_round
+check "the first round opened 500 connections" at_least "$(head -n 1 "$run/rounds")" 500
 waggle apply --on alpha
-check "a deployment succeeds meanwhile" equal "$status" 0
+check "a deployment succeeds during the flood" equal "$status" 0
 check "alpha is deployed" equal "$(word alpha)" one
-check "the flood is still on" kill -0 "$flooder"
+check "the flood is still running" kill -0 "$flooder"
 waggle status --on alpha
-check "and the operator still gets through" equal "$status" 0
+check "waggle status succeeds during the flood" equal "$status" 0
 wait "$flooder" || true
 touch "$run/over"
 wait "$watcher" || true
@@ -75,10 +76,10 @@ else
     check "the agent stays under 20 MiB" at_most "$(cat "$run/rss")" 20480
 fi
 waggle status --on alpha
-check "afterwards all is as before" equal "$status" 0
+check "waggle status succeeds afterwards" equal "$status" 0
 
 section "silent connections from the operator's own address"
-# Twice as many as there are places for one source, and a new one for each that makes room.
+# Opens twice as many connections as one address may have, and replaces each one in turn.
 crowd() {
     local i fds=() fd
     for ((i = 0; ; i = (i + 1) % (2 * per_source))); do
@@ -92,22 +93,22 @@ ip route replace "$address/32" dev "node$index" # the source is the operator's a
 crowd &
 crowder=$!
 many_in_the_crowd() { (($(wc -l 2>/dev/null <"$run/crowd" || echo 0) > 2 * per_source)); }
-wait_until 60 "its places are taken" many_in_the_crowd
+wait_until 60 "the connections of this address are used up" many_in_the_crowd
 waggle status --on alpha
-check "the operator gets through from the same address" equal "$status" 0
+check "waggle status succeeds from the same address" equal "$status" 0
 change alpha <<<'{ environment.etc.word.text = "beside"; }'
 waggle apply --on alpha
-check "and deploys" equal "$status" 0
+check "a deployment succeeds from the same address" equal "$status" 0
 check "alpha is deployed" equal "$(word alpha)" beside
-check "the crowd was there all the time" kill -0 "$crowder"
+check "the crowd is still running" kill -0 "$crowder"
 kill "$crowder"
 wait "$crowder" || true
 
 section "a flood of handshakes on a node with one core"
-taskset -acp 0 "$(node_leader alpha)" >/dev/null # and whatever it starts from now on
+taskset -acp 0 "$(node_leader alpha)" >/dev/null # and every process that it starts from now on
 node_run alpha systemctl restart nix-daemon.service waggle-agent.service
 fleet_wait alpha
-# The flood comes from behind the laptop, from 64 addresses by turns, and goes on until it is stopped.
+# The flood is routed through the laptop, uses 64 addresses in turn, and runs until it is stopped.
 ip netns add flooder
 ip link add to-flooder type veth peer name uplink netns flooder
 ip addr add 10.85.0.1/24 dev to-flooder
@@ -125,16 +126,16 @@ ip netns exec flooder "$build_dir/tests/hostile/hostile_peer" handshakes "$addre
 flooder=$!
 handshakes() { tail -n 1 "$run/handshakes" | grep . || echo 0; }
 many_handshakes() { (($(handshakes) > 200)); }
-wait_until 60 "200 handshakes were made" many_handshakes
+wait_until 60 "200 handshakes are done" many_handshakes
 before=$(handshakes)
 change alpha <<<'{ environment.etc.word.text = "two"; }'
 waggle apply --on alpha
-check "a deployment succeeds meanwhile" equal "$status" 0
+check "a deployment succeeds during the flood" equal "$status" 0
 check "alpha is deployed" equal "$(word alpha)" two
-check "the node is well" equal "$(node_run alpha systemctl is-system-running)" running
-check "the flood went on all the time" at_least "$(handshakes)" $((before + 1))
+check "the node's systemd reports running" equal "$(node_run alpha systemctl is-system-running)" running
+check "the flood made more handshakes meanwhile" at_least "$(handshakes)" $((before + 1))
 kill $flooder
 wait $flooder || true
 echo "$(handshakes) handshakes; those of the deployment's time: $(($(handshakes) - before))"
 waggle status --on alpha
-check "afterwards all is as before" equal "$status" 0
+check "waggle status succeeds afterwards" equal "$status" 0

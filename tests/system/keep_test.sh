@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a node keeps and what it lets go: generations, roots, the specialisation that runs, what somebody else has deployed.
+# What a node keeps and what it releases: generations, GC roots, the running specialisation, and systems that another
+# machine has deployed.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -25,38 +26,38 @@ for word in one two three four; do
     check "$word is kept" equal "$status" 0
 done
 check "two generations are left, and the one that was booted" equal "$(generations)" "1 4 5 "
-check "the oldest is what was booted" equal "$(node_run alpha readlink -f /nix/var/nix/profiles/system-1-link)" "$booted"
+check "the oldest generation is the booted system" equal "$(node_run alpha readlink -f /nix/var/nix/profiles/system-1-link)" "$booted"
 
-section "what was pushed and never activated"
+section "a system that was pushed and never activated"
 keeping_two pushed
 pushed=$(toplevel alpha 2>/dev/null)
 waggle apply push
-check "it is pushed" equal "$status" 0
-check "a root keeps it from the garbage collector" differ "$(root_of "$pushed")" ""
+check "waggle apply push succeeds" equal "$status" 0
+check "a GC root keeps the pushed system" differ "$(root_of "$pushed")" ""
 keeping_two five
 waggle apply
-check "another is deployed" equal "$status" 0
-check "the root is still there" differ "$(root_of "$pushed")" ""
+check "another system is deployed" equal "$status" 0
+check "the GC root is still there" differ "$(root_of "$pushed")" ""
 touch -h -d '15 days ago' "$(root_of "$pushed")"
 keeping_two six
 waggle apply
-check "the next is deployed" equal "$status" 0
+check "the next system is deployed" equal "$status" 0
 is_let_go() { [[ -z $(root_of "$pushed") ]]; }
-wait_until 20 "the root is let go of after 14 days" is_let_go
-check "what runs has its root" differ "$(root_of "$(node_system alpha)")" ""
+wait_until 20 "the GC root is deleted after 14 days" is_let_go
+check "the running system has a GC root" differ "$(root_of "$(node_system alpha)")" ""
 node_run alpha nix-store --gc >/dev/null 2>&1
-check "the garbage collector takes it" no node_run alpha test -e "$pushed"
-check "what runs stays" node_run alpha test -x "$(node_system alpha)/bin/switch-to-configuration"
+check "the garbage collector deletes the pushed system" no node_run alpha test -e "$pushed"
+check "the running system stays" node_run alpha test -x "$(node_system alpha)/bin/switch-to-configuration"
 # shellcheck disable=SC2016  # expands on the node
-check "the way back stays" node_run alpha sh -c 'for link in /nix/var/nix/profiles/system-*-link; do [ -e "$link/bin/switch-to-configuration" ] || exit 1; done'
+check "the systems of all generations stay" node_run alpha sh -c 'for link in /nix/var/nix/profiles/system-*-link; do [ -e "$link/bin/switch-to-configuration" ] || exit 1; done'
 check "the store is sound" store_is_sound alpha
 
-section "already what it should be"
+section "a node that already runs the system"
 before=$(node_run alpha systemctl show -P ExecMainStartTimestampMonotonic waggle-agent)
 waggle apply
-check "it succeeds" equal "$status" 0
-check "unchanged is the outcome" equal "$(outcome alpha)" unchanged
-check "nothing was activated" equal "$(node_run alpha systemctl show -P ExecMainStartTimestampMonotonic waggle-agent)" "$before"
+check "waggle apply succeeds" equal "$status" 0
+check "the outcome is unchanged" equal "$(outcome alpha)" unchanged
+check "the agent was not restarted" equal "$(node_run alpha systemctl show -P ExecMainStartTimestampMonotonic waggle-agent)" "$before"
 
 section "specialisations"
 loud() { node_run alpha cat /etc/loud 2>/dev/null || echo "the system itself, $(word alpha)"; }
@@ -66,27 +67,27 @@ special() { # WORD [MODULE TEXT]
 special seven 'deployment.specialisation = "loud";'
 waggle apply
 check "a specialisation is activated" equal "$status" 0
-check "alpha runs it" equal "$(loud)" 'seven!'
+check "alpha runs the specialisation" equal "$(loud)" 'seven!'
 check "the profile is the whole system" equal "$(node_profile alpha)" "$(toplevel alpha 2>/dev/null)"
 special eight
 waggle apply
 check "a switch succeeds" equal "$status" 0
-check "the specialisation that runs is kept" equal "$(loud)" 'eight!'
+check "the running specialisation is kept" equal "$(loud)" 'eight!'
 waggle apply
-check "a second time nothing changes" equal "$(outcome alpha)" unchanged
+check "a second deployment leaves alpha unchanged" equal "$(outcome alpha)" unchanged
 special nine 'deployment.specialisation = "silent";'
 waggle apply
-check "one that does not exist is refused before the activation" equal "$status" 7
-check "those that exist are named" says 'only loud'
+check "a specialisation that does not exist is refused before the activation" equal "$status" 7
+check "the error names the specialisations that exist" says 'only loud'
 special nine 'systemd.services.broken = { wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3"; };'
 waggle apply
-check "a bad one is rolled back" equal "$(outcome alpha)" rolled-back
-check "to the specialisation that ran" equal "$(loud)" 'eight!'
+check "a system with a failing unit is rolled back" equal "$(outcome alpha)" rolled-back
+check "alpha runs the previous specialisation" equal "$(loud)" 'eight!'
 special ten 'deployment.specialisation = "";'
 waggle apply
-check "the system itself can be asked for" equal "$(loud)" "the system itself, ten"
+check "an empty deployment.specialisation selects the system itself" equal "$(loud)" "the system itself, ten"
 
-section "a system that somebody else has deployed"
+section "a system that another machine has deployed"
 confirm_timeout=60 describe alpha eleven '{ deployment.replaceUnknownProfiles = false; }'
 waggle apply
 check "a system that this machine has built is replaced" equal "$status" 0
@@ -94,9 +95,9 @@ foreign=$(node_run alpha sh -c 'mkdir -p /tmp/f/bin && cp /run/current-system/bi
 node_run alpha nix-env --profile /nix/var/nix/profiles/system --set "$foreign"
 confirm_timeout=60 describe alpha twelve '{ deployment.replaceUnknownProfiles = false; }'
 waggle apply
-check "one that it has not is kept" equal "$status" 5
-check "the flag is offered" says '--force-replace-unknown-profiles'
+check "a system that this machine has not built is not replaced" equal "$status" 5
+check "the error suggests --force-replace-unknown-profiles" says '--force-replace-unknown-profiles'
 check "nothing was activated" equal "$(word alpha)" eleven
 waggle apply --force-replace-unknown-profiles
-check "with the flag it is replaced" equal "$status" 0
+check "with the flag, the system is replaced" equal "$status" 0
 check "alpha runs the new system" equal "$(word alpha)" twelve

@@ -1,14 +1,16 @@
 # shellcheck shell=bash
-# The machine a test's trigger runs on: this script again, in namespaces of its own. Source it and call
+# The machine on which a test's trigger runs: the test's script, started again in its own namespaces. Source this file
+# and call
 #
 #     laptop_enter "$@"
 #
-# first thing. Its nodes are of Debian bookworm, or of $WAGGLE_NODE_SUITE. Mounts, network, processes and /nix are private
-# from there on: nothing of the developer's machine changes, two runs do not see each other, and when this process dies,
-# even by SIGKILL, the kernel ends every process, mount and network interface of the run.
+# before anything else. The nodes run Debian bookworm, or $WAGGLE_NODE_SUITE. Mounts, network, processes and /nix are
+# private from then on: nothing on the developer's machine changes, two runs do not see each other, and when this
+# process dies, even by SIGKILL, the kernel ends every process, mount and network interface of the run.
 #
-# Afterwards: $run is a folder in memory, gone at the end; $run_id differs from every other run's; /nix is a folder of the
-# cache, kept between runs, and Nix works in it without a daemon, sandbox and substituters; HOME is an empty folder.
+# Afterwards: $run is a folder in memory that is gone at the end; $run_id differs from every other run's; /nix is a
+# folder of the cache that is kept between runs, and Nix works in it without a daemon, sandbox and substituters; HOME is
+# an empty folder.
 
 waggle_cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
 
@@ -19,7 +21,7 @@ laptop_enter() {
         for tool in unshare systemd-nspawn ip nft nix-store ssh-keygen jq; do
             command -v "$tool" >/dev/null || { echo "$0: '$tool' is not installed: run ./dev setup" >&2; exit 1; }
         done
-        # Now, while there is a network.
+        # Made now, while there is a network.
         WAGGLE_NODE_SUITE=${WAGGLE_NODE_SUITE:-bookworm}
         WAGGLE_NODE_ROOT=$("$(dirname "${BASH_SOURCE[0]}")/roots.sh" node "$WAGGLE_NODE_SUITE") || exit 1
         export WAGGLE_NODE_ROOT WAGGLE_NODE_SUITE WAGGLE_CACHE=$waggle_cache WAGGLE_INSIDE_LAPTOP=1
@@ -28,7 +30,7 @@ laptop_enter() {
             unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
             env --default-signal=INT bash "$0" "$@"
     fi
-    run=$waggle_cache/run  # an empty folder outside, so nothing stays behind
+    run=$waggle_cache/run  # an empty folder on the outside, so nothing stays behind
     # shellcheck disable=SC2034  # nodes.sh names cgroups by it
     run_id=$(cut -c1-8 /proc/sys/kernel/random/uuid)
     mkdir -p "$run"
@@ -52,8 +54,8 @@ laptop_mount_cgroups() {
     mount -t cgroup2 waggle-cgroups /sys/fs/cgroup
 }
 
-# Every build of the agent leaves a store path or two. Once they are many the store is begun anew, unless another run
-# is using it: each holds the lock, shared, until its last process ends.
+# Every build of the agent leaves one or two store paths. A store that has grown too large is deleted, unless another
+# run is using it: each run holds the lock, shared, until its last process ends.
 laptop_prune_store() {
     local size_mib
     mkdir -p "$waggle_cache/host-nix"

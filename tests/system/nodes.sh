@@ -2,19 +2,19 @@
 # Booted test nodes. Source laptop.sh, call laptop_enter, then source this file.
 #
 #   node_create NAME INDEX        an unbooted node: address 10.83.INDEX.2, own machine id, SSH host key, /nix
-#   node_install_system NAME TOPLEVEL   copies the closure there and makes it what the node boots
-#   node_boot NAME…               starts them all, returns when each is up
-#   node_run NAME COMMAND…        as root on the node
-#   node_reboot NAME              and waits until it is back;  node_wait_reboot NAME BOOT_ID when something else reboots it
-#   node_kill NAME                a power cut (the host's page cache survives it: a missing fsync does not show)
+#   node_install_system NAME TOPLEVEL   copies the closure there and makes the node boot it
+#   node_boot NAME…               starts all of them, returns when each is up
+#   node_run NAME COMMAND…        runs it as root on the node
+#   node_reboot NAME              reboots it, waits until it is up;  node_wait_reboot NAME BOOT_ID: only waits
+#   node_kill NAME                a power cut (the host's page cache survives it, so a missing fsync does not show)
 #   node_poweroff NAME
 #   node_cut_network, node_heal_network NAME
 #   node_host_key NAME, node_known_hosts NAME, node_address NAME, node_boot_id NAME, node_system NAME
 #   node_journal NAME [journalctl arguments]
-#   nodes_destroy                 everything; safe at any moment, call it from a trap on EXIT
+#   nodes_destroy                 removes everything; safe at any moment, call it from a trap on EXIT
 #
-# A node is an overlay on the cached root, in memory, booted by systemd-nspawn in a network namespace and a cgroup of its
-# own. A unit of ours plays the boot loader, see node_write_boot_loader.
+# A node is an overlay in memory on the cached root, which systemd-nspawn boots in its own network namespace and cgroup.
+# A unit of the tests plays the boot loader, see node_write_boot_loader.
 
 : "${run:?source laptop.sh and call laptop_enter first}" "${run_id:?}"
 
@@ -22,7 +22,7 @@ node_boot_deadline=60  # seconds; a boot takes about one
 node_names=()
 node_root=$WAGGLE_NODE_ROOT
 
-# wait_until SECONDS "what" COMMAND…: polls until the command succeeds; says what did not come true otherwise.
+# wait_until SECONDS "what" COMMAND…: polls until the command succeeds; after that time, it prints what and fails.
 wait_until() {
     local seconds=$1 what=$2 end; shift 2
     end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
@@ -31,11 +31,11 @@ wait_until() {
             echo "gave up after $seconds s waiting until $what" >&2
             return 1
         fi
-        # Without a process: tests poll for much of their time, beside others that work.
+        # Sleeps without starting a process: tests poll for much of their time, while others work.
         read -rt 0.1 -u "$silence" || true
     done
 }
-exec {silence}<> <(:) # nothing ever comes from it
+exec {silence}<> <(:) # never has anything to read
 
 # --- what a node is made of ---
 
@@ -55,13 +55,13 @@ node_create() {
     node_write_nix "$root"
     node_write_boot_loader "$root"
     node_write_boot_id_fix "$root"
-    # What Debian enables is not part of this.
+    # Disables what Debian enables and tests do not need.
     rm -rf "$root"/usr/lib/systemd/system/{multi-user.target.wants/{getty.target,systemd-logind.service},timers.target.wants/*}
     ln -sfn multi-user.target "$root/usr/lib/systemd/system/default.target"
     node_make_network "$name" "$index"
 }
 
-# Debian's nix-bin brings no units.
+# Debian's nix-bin contains no units.
 node_write_nix() {
     local root=$1 units=$1/usr/lib/systemd/system
     mkdir -p "$root"/etc/nix "$root"/nix/{store,var/nix/profiles} "$units/sockets.target.wants"
@@ -82,8 +82,8 @@ UNIT
     ln -sfn ../nix-daemon.socket "$units/sockets.target.wants/nix-daemon.socket"
 }
 
-# The boot loader and stage 2 of NixOS in one: choose the system (a one-shot entry, else the default that
-# `switch-to-configuration boot` wrote), let it put its files and units in place, and have systemd start what they want.
+# The boot loader and stage 2 of NixOS in one: it chooses the system (a one-shot entry, else the default that
+# `switch-to-configuration boot` wrote), lets it put its files and units in place, and has systemd start them.
 node_write_boot_loader() {
     local root=$1 units=$1/usr/lib/systemd/system
     mkdir -p "$root/usr/lib/waggle-test" "$units/sysinit.target.wants"
@@ -99,7 +99,7 @@ elif [ -e /boot/loader/default ]; then
 else
     exit 0
 fi
-# A snippet that fails does not keep a NixOS machine from booting either.
+# On NixOS, a snippet that fails does not keep a machine from booting either.
 "$system/activate" --boot || echo "activate ended with $?"
 systemctl daemon-reload
 systemctl --no-block start default.target
@@ -120,9 +120,9 @@ UNIT
     ln -sfn ../waggle-test-boot.service "$units/sysinit.target.wants/waggle-test-boot.service"
 }
 
-# systemd-nspawn mounts a boot id of the node's own over the kernel's, which a unit with a /proc of its own does not get
-# (ProtectProc=, ProtectKernelTunables=, in some versions ProtectControlGroups=): the agent would see one boot for ever, and no line
-# of this boot's journal.
+# systemd-nspawn mounts the node's own boot ID over the kernel's. A unit with its own /proc does not see that mount
+# (ProtectProc=, ProtectKernelTunables=, in some versions ProtectControlGroups=): the agent would see the same boot for
+# ever, and no line of this boot's journal.
 node_write_boot_id_fix() {
     local dropins=$1/usr/lib/systemd/system/waggle-agent.service.d settings
     if [[ $WAGGLE_NODE_SUITE == bookworm ]]; then
@@ -132,7 +132,7 @@ node_write_boot_id_fix() {
     fi
     mkdir -p "$dropins" "$1/usr/lib/systemd/system/service.d"
     printf '%s\n' '[Service]' "${settings[@]}" >"$dropins/boot-id.conf"
-    # Units of secrets, whose names a test chooses. The agent's file has the same name, and takes this one's place.
+    # For the units of secrets, whose names a test chooses. The agent's file has the same name and overrides this one.
     printf '%s\n' '[Service]' ProtectProc=default ProtectKernelTunables=false ProtectControlGroups=false >"$1/usr/lib/systemd/system/service.d/boot-id.conf"
 }
 
@@ -162,9 +162,9 @@ node_install_system() {
 
 # --- power ---
 
-# Every node's systemd manages a cgroup tree of its own: in a shared one, stopping a unit on one node waits for its
-# namesake on another.
-node_cgroups() { # NAME: a folder per hierarchy that systemd uses here
+# Every node's systemd manages its own cgroup tree: in a shared one, stopping a unit on one node waits for the unit of
+# the same name on another.
+node_cgroups() { # NAME: prints a folder for each hierarchy that systemd uses here
     local name=$1 id controllers path filesystem mount
     while IFS=: read -r id controllers path; do
         if [[ $controllers == name=systemd ]]; then filesystem='cgroup .*name=systemd'
@@ -189,13 +189,14 @@ node_boot() {
     done
 }
 
-# systemd-nspawn ends with 133 when the node reboots: the same overlay is started again, with a new /run.
+# systemd-nspawn exits with 133 when the node reboots: then the same overlay is started again, with a new /run.
 node_power_loop() {
     local name=$1 dir=$run/nodes/$1 folder status=133
     trap - EXIT INT TERM
     node_cgroups "$name" >"$dir/cgroups"
     while read -r folder; do
-        # What killed runs left: folders in use refuse to go. Not young ones: a node that starts just now has empty ones, too.
+        # Removes what killed runs left; folders in use cannot be removed. Keeps young ones, because those of a node
+        # that is just starting are also empty.
         find "$(dirname "$folder")" -mindepth 1 -depth -type d -mmin +60 -exec rmdir {} + 2>/dev/null || true
     done <"$dir/cgroups"
     while [[ $status == 133 ]]; do
@@ -204,21 +205,21 @@ node_power_loop() {
             until mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"; do sleep 0.05; done
             node_empty_cgroup "$folder"
         done <"$dir/cgroups"
-        # Units come from the system that is booted, never from the one that ran before.
+        # Units come from the system that boots, never from the one that ran before.
         rm -rf "$dir"/root/etc/systemd/system/*
-        # Named, or all of them would share (and remove) one folder below /run/systemd/nspawn.
+        # With a name each, or all of them would share (and remove) one folder below /run/systemd/nspawn.
         systemd-nspawn -q -D "$dir/root" --boot --network-namespace-path="/run/netns/waggle-$name" --register=no \
             --keep-unit --machine="$name-$run_id" --capability=CAP_NET_ADMIN --hostname="$name" --timezone=off --resolv-conf=off &
         echo $! >"$dir/nspawn"
         wait $! || status=$?
-        # Another run tidied up between its making of a folder and its use.
+        # Another run cleaned up between the creation of a folder and its use.
         if [[ $status == 1 ]] && tail -n 2 "$dir/console" | grep -qE '^Failed to .*cgroup'; then status=133; fi
     done
     rm -f "$dir/nspawn" "$dir/power"
 }
 
-# systemd-nspawn makes its folders in one hierarchy only where it finds them in the other: what the boot before left, in
-# which processes may still be dying, must be gone from both.
+# systemd-nspawn creates its folders in one hierarchy only where it finds them in the other: what the previous boot
+# left, in which processes may still be dying, must be gone from both.
 node_empty_cgroup() {
     local tries
     for ((tries = 0; tries < 200; ++tries)); do
@@ -228,7 +229,7 @@ node_empty_cgroup() {
     done
 }
 
-node_leader() { # the node's systemd, as a process id here
+node_leader() { # prints the process ID that the node's systemd has here
     local nspawn leader
     { read -r nspawn <"$run/nodes/$1/nspawn" && read -rd ' ' leader <"/proc/$nspawn/task/$nspawn/children"; } 2>/dev/null && echo "$leader"
 }
@@ -243,8 +244,9 @@ node_is_off() { [[ ! -e $run/nodes/$1/power ]]; }
 node_run() {
     local name=$1 leader; shift
     leader=$(node_leader "$name") || { echo "node $name is off" >&2; return 1; }
-    # A node that goes down stops every process in it, and waits for each it killed to be reaped. nsenter would stop with its
-    # child and never reap it; a shell that is itself no process of the node (-F) does not care that its child is stopped.
+    # A node that shuts down stops every process in it, and waits until each one that it killed is reaped. nsenter would
+    # stop with its child and never reap it; a shell that is not itself a process of the node (-F) ignores that its
+    # child is stopped.
     timeout --foreground -k 5 "${node_run_deadline:-120}" nsenter -F -t "$leader" -a \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -c '"$@"; exit $?' sh "$@"
 }
@@ -260,14 +262,14 @@ node_wait_reboot() { wait_until $node_boot_deadline "node $1 has rebooted" node_
 
 node_reboot() {
     local id; id=$(node_boot_id "$1")
-    node_run "$1" systemctl --no-block reboot 2>/dev/null || true  # its answer may be lost
+    node_run "$1" systemctl --no-block reboot 2>/dev/null || true  # its reply may be lost
     node_wait_reboot "$1" "$id"
 }
 
 node_kill() {
     local leader
     if leader=$(node_leader "$1"); then
-        # All stands still before anything dies: nobody shall see systemd go, and write down what it thinks of that.
+        # Stops every process before any is killed: none may see systemd die and write to the disk because of it.
         pgrep --ns "$leader" --nslist pid | xargs -r kill -STOP 2>/dev/null || true
         kill -KILL "$leader" # killing systemd-nspawn instead would leave the node running
     fi
@@ -292,7 +294,7 @@ RULES
 
 node_heal_network() { ip netns exec "waggle-$1" nft delete table inet waggle_cut; }
 
-# --- questions ---
+# --- queries ---
 
 node_address() { echo "10.83.$(cat "$run/nodes/$1/index").2"; }
 node_host_key() { cut -d' ' -f1-2 "$run/nodes/$1/root/etc/ssh/ssh_host_ed25519_key.pub"; }

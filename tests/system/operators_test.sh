@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Who is an operator: the committed configuration's list, through rollbacks and older generations; systems that would lock everybody out;
-# `waggle-agent adopt` at the console; a state that is corrupt, newer or lost.
+# Who is an operator: the committed configuration's list, across rollbacks and older generations; systems that would
+# lock every operator out; `waggle-agent adopt` at the console; a state file that is corrupt, newer or lost.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -24,81 +24,81 @@ state_file=/var/lib/waggle-agent/state.json
 write_state() { node_run alpha sh -c "printf '%s' '$1' > $state_file"; }
 console() { node_run alpha /run/current-system/sw/bin/waggle-agent "$@"; }
 
-section "an operator comes and goes"
+section "an operator is added and removed"
 operators_are "$run/operator.pub" "$run/colleague.pub"
 say_word both
 waggle apply
 check "a second operator is deployed" equal "$status" 0
-check "and may deploy" may_deploy "$run/colleague"
+check "the node accepts the second operator" may_deploy "$run/colleague"
 older=$(node_system alpha)
 operators_are "$run/operator.pub"
 say_word one
 identity=$run/colleague waggle apply
-check "nobody removes himself: he could not confirm it" equal "$status" 5
-check "and is told so" says 'could confirm this deployment'
+check "an operator cannot remove their own key, because they could not confirm it" equal "$status" 5
+check "the refusal is about the confirmation" says 'could confirm this deployment'
 check "nothing was activated" equal "$(word alpha)" both
 waggle apply
-check "the other one removes him" equal "$status" 0
-check "he may not deploy any more" no may_deploy "$run/colleague"
+check "the first operator removes the second" equal "$status" 0
+check "the node no longer accepts the second operator" no may_deploy "$run/colleague"
 
-section "older generations bring nobody back"
+section "older generations bring no removed operator back"
 node_run alpha sh -c "echo $older > /boot/loader/oneshot"
 node_reboot alpha
 fleet_wait alpha
 check "an older generation was booted" equal "$(node_system alpha)" "$older"
-check "who was removed stays so" no may_deploy "$run/colleague"
-check "who was not does not" may_deploy "$run/operator"
+check "the removed operator stays removed" no may_deploy "$run/colleague"
+check "the node still accepts the other operator" may_deploy "$run/operator"
 node_reboot alpha
 fleet_wait alpha
 waggle rollback --on alpha
-check "the operator goes back" equal "$status" 0
-check "to the older system" equal "$(node_system alpha)" "$older"
-check "it is told who does not come back" says 'stays removed'
-check "and he does not" no may_deploy "$run/colleague"
+check "waggle rollback succeeds" equal "$status" 0
+check "alpha runs the older system" equal "$(node_system alpha)" "$older"
+check "the output says who stays removed" says 'stays removed'
+check "the node does not accept the removed operator" no may_deploy "$run/colleague"
 
-section "systems that lock everybody out"
+section "systems that would lock every operator out"
 operators_are "$run/colleague.pub"
 say_word locked
 waggle apply
-check "one that the operator could not confirm is refused" equal "$status" 5
+check "a system that the operator could not confirm is refused" equal "$status" 5
 operators_are "$run/operator.pub"
 change alpha <<<'{ lib, ... }: { systemd.services = lib.mkForce { }; }'
 waggle apply
-check "one without the agent's unit is refused" equal "$status" 5
-check "by what the node finds in it" says 'no waggle-agent.service'
+check "a system without the agent's unit is refused" equal "$status" 5
+check "the refusal says that waggle-agent.service is missing" says 'no waggle-agent.service'
 check "nothing was activated" equal "$(node_system alpha)" "$older"
 
 section "all keys lost: the console"
 node_run alpha sh -c 'cat > /root/new.pub' <"$run/colleague.pub"
 console adopt /root/new.pub >"$run/adopted"
-check "it says who is an operator now" grep -q "^operator $(ssh-keygen -lf "$run/colleague.pub" | cut -d' ' -f2)" "$run/adopted"
+check "adopt prints the new operator" grep -q "^operator $(ssh-keygen -lf "$run/colleague.pub" | cut -d' ' -f2)" "$run/adopted"
 fleet_wait alpha
-check "the new key may deploy" may_deploy "$run/colleague"
-check "the lost one may not" no may_deploy "$run/operator"
+check "the node accepts the new key" may_deploy "$run/colleague"
+check "the node does not accept the lost key" no may_deploy "$run/operator"
 operators_are "$run/colleague.pub" "$run/operator.pub"
 say_word again
 identity=$run/colleague waggle apply
-check "a configuration that names both is deployed" equal "$status" 0
-check "and whoever it names anew may deploy" may_deploy "$run/operator"
-check "the console says who it is" console status
+check "a configuration that names both keys is deployed" equal "$status" 0
+check "the node accepts the key that the configuration adds" may_deploy "$run/operator"
+check "waggle-agent status succeeds at the console" console status
 console status >"$run/status"
-check "both of them" equal "$(grep -c '^operator ' "$run/status")" 2
+check "waggle-agent status lists both operators" equal "$(grep -c '^operator ' "$run/status")" 2
 
-section "a state that is corrupt, newer or lost"
+section "a state file that is corrupt, newer or lost"
 n=0
 for text in '{' '{"v":999,"lastAdmitted":null,"deployment":null}'; do
     write_state "$text"
     say_word "reset $((++n))"
     waggle apply
-    check "the node refuses" equal "$status" 5
-    check "and says what to do" says 'reset-state'
+    check "the deployment is refused" equal "$status" 5
+    check "the refusal says to reset the state" says 'reset-state'
     waggle apply --reset-state
-    check "it deploys when told to" equal "$status" 0
-    check "the system is there" equal "$(word alpha)" "reset $n"
-    check "what was there is put aside" equal "$(node_run alpha cat $state_file.corrupt)" "$text"
+    check "the deployment succeeds with --reset-state" equal "$status" 0
+    check "alpha runs the new system" equal "$(word alpha)" "reset $n"
+    check "the previous state file is kept as state.json.corrupt" equal "$(node_run alpha cat $state_file.corrupt)" "$text"
 done
 node_run alpha rm $state_file
 say_word lost
 waggle apply
-check "without a state it is as on a fresh node" equal "$status" 0
-check "the system is there" equal "$(word alpha)" lost
+check "without a state file, the deployment succeeds, as on a fresh node" equal "$status" 0
+check "alpha runs the new system" equal "$(word alpha)" lost

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # An unprivileged process on a node that takes the agent's port as soon as it is free. Source fleet.sh first.
 #
-#   port_taker_install NODE…   makes it run on the node, from the next boot on before any other service
-#   port_taker_start NODE…     and now
-#   port_taker_stop NODE…      until port_taker_start: a switch or a rollback does not start it again
-#   port_was_taken NODE        whether it has ever had the port
+#   port_taker_install NODE…   makes it run on the node, before any other service, from the next boot on
+#   port_taker_start NODE…     starts it now
+#   port_taker_stop NODE…      stops it until port_taker_start: a switch or a rollback does not start it again
+#   port_was_taken NODE        succeeds if it has ever had the port
 
 # shellcheck source=SCRIPTDIR/fleet.sh
 [[ -v agent_port ]] || source "$(dirname "${BASH_SOURCE[0]}")/fleet.sh"
@@ -55,7 +55,7 @@ port_taker_start() {
         node_run "$name" systemctl unmask --runtime port-taker
         node_run "$name" systemctl daemon-reload
         node_run "$name" systemctl start port-taker
-        wait_until 20 "the port of $name is wanted" port_is_wanted "$name"
+        wait_until 20 "the port taker runs on $name" port_is_wanted "$name"
     done
 }
 
@@ -64,6 +64,6 @@ port_taker_stop() {
     for name in "$@"; do node_run "$name" systemctl mask --runtime --now port-taker; done
 }
 
-# It tries to open sockets, thousands a second.
+# It runs, and has not failed: it tries to open sockets all the time.
 port_is_wanted() { [[ $(node_run "$1" systemctl show --property=NRestarts,SubState --value port-taker | xargs) == "0 running" ]]; }
 port_was_taken() { [[ -s $run/nodes/$1/root/var/lib/port-taker/taken ]]; }

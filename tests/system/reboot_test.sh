@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Health checks, and systems that are started by a reboot: kept when they are well, gone after one boot when they are not.
+# Health checks, and systems that a reboot starts: kept if they are healthy, gone after one boot if they are not.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -31,36 +31,36 @@ check "a healthy system is kept" equal "$(outcome alpha)" ok
 describe alpha bad "$failing"
 waggle apply --on alpha
 check "the exit code says rolled back" equal "$status" 6
-check "the check and its last word are told" says 'check "honey" has failed for 1 s: exit code 1: no honey'
+check "the output names the check and its last output" says 'check "honey" has failed for 1 s: exit code 1: no honey'
 check "alpha runs the old system" equal "$(word alpha)" good
 
 section "waggle check-health"
 waggle check-health --on alpha
-check "succeeds where all is well" equal "$status" 0
-check "and names the check" says 'the check "word" holds'
+check "waggle check-health succeeds on a healthy node" equal "$status" 0
+check "the output names the check" says 'the check "word" holds'
 node_run alpha rm /etc/word
 waggle check-health --on alpha
-check "a check that fails is exit code 4" equal "$status" 4
-check "alpha is unhealthy" says 'alpha: unhealthy'
+check "a failing check gives exit code 4" equal "$status" 4
+check "the output says that alpha is unhealthy" says 'alpha: unhealthy'
 
-section "--reboot: the new system is booted once, and kept by its own agent"
+section "--reboot: the new system is booted once, and its own agent commits it"
 describe beta one "$well"
 before=$(node_boot_id beta)
 waggle apply --reboot --on beta
-check "it succeeds" equal "$status" 0
-check "it is another boot" differ "$(node_boot_id beta)" "$before"
+check "waggle apply --reboot succeeds" equal "$status" 0
+check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
 check "beta runs the new system" equal "$(word beta)" one
-check "and boots it from now on" equal "$(node_profile beta)" "$(node_system beta)"
-check "nothing is to be booted once any more" no node_run beta test -e /boot/loader/oneshot
-check "and nothing watches its boots" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
+check "beta boots the new system from now on" equal "$(node_profile beta)" "$(node_system beta)"
+check "no one-time boot is left on beta" no node_run beta test -e /boot/loader/oneshot
+check "no boot watchdog is left on beta" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
-section "--reboot into a system that is not well"
+section "--reboot into an unhealthy system"
 describe beta two "$failing"
 waggle apply --reboot --on beta
 check "the exit code says rolled back" equal "$status" 6
-check "the reason is told" says 'no honey'
+check "the output gives the reason" says 'no honey'
 check "beta runs the old system" equal "$(word beta)" one
-check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
+check "beta boots the old system from now on" equal "$(node_profile beta)" "$(node_system beta)"
 
 section "--reboot into a system whose agent never starts"
 describe beta silent '{
@@ -70,14 +70,15 @@ describe beta silent '{
 before=$(node_boot_id beta)
 waggle apply --reboot --on beta
 check "the exit code says rolled back" equal "$status" 6
-check "the reason is told" says 'its agent did not resume the deployment within 20 s'
+check "the output gives the reason" says 'its agent did not resume the deployment within 20 s'
 check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
 check "beta runs the old system" equal "$(word beta)" one
-check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
-check "nothing watches its boots any more" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
+check "beta boots the old system from now on" equal "$(node_profile beta)" "$(node_system beta)"
+check "no boot watchdog is left on beta" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
-section "--reboot into a system that ends in emergency mode: its agent never starts, the watch over the boot does"
-# As a failed mount does it on a machine; the stand-in for a boot loader puts a system in place after local-fs.target.
+section "--reboot into a system that ends in emergency mode: its watchdog starts, its agent does not"
+# As after a failed mount on a real machine; here, the stand-in for a boot loader puts a system in place only after
+# local-fs.target.
 describe beta broken '{
   systemd.services.fall = {
     wantedBy = [ "multi-user.target" ]; before = [ "waggle-agent.service" ]; serviceConfig.Type = "oneshot";
@@ -88,69 +89,69 @@ describe beta broken '{
 before=$(node_boot_id beta)
 waggle apply --reboot --on beta
 check "the exit code says rolled back" equal "$status" 6
-check "the reason is told" says 'its agent did not resume the deployment within 20 s'
-check "emergency mode it was" node_run beta sh -c 'journalctl --no-pager -b -1 | grep "Reached target emergency.target"'
+check "the output gives the reason" says 'its agent did not resume the deployment within 20 s'
+check "the previous boot reached emergency mode" node_run beta sh -c 'journalctl --no-pager -b -1 | grep "Reached target emergency.target"'
 check "beta runs the old system" equal "$(word beta)" one
-check "and boots it" equal "$(node_profile beta)" "$(node_system beta)"
-check "it is well" node_is_up beta
-check "nothing watches its boots any more" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
+check "beta boots the old system from now on" equal "$(node_profile beta)" "$(node_system beta)"
+check "beta is up" node_is_up beta
+check "no boot watchdog is left on beta" no node_run beta test -e /etc/systemd/system.control/waggle-watch.timer
 
-section "goal boot, and then a deployment that comes to nothing: the boot is called off"
+section "goal boot, then a deployment that activates nothing: the one-time boot is cancelled"
 describe beta never "$well"
 waggle apply boot --on beta
-check "it succeeds" equal "$status" 0
+check "waggle apply boot succeeds" equal "$status" 0
 waggle apply push --on beta
-check "what follows succeeds" equal "$status" 0
+check "waggle apply push succeeds" equal "$status" 0
 is_called_off() { ! node_run beta test -e /boot/loader/oneshot && ! node_run beta test -e /etc/systemd/system.control/waggle-watch.timer; }
-wait_until 30 "nothing is booted once any more" is_called_off
+wait_until 30 "the one-time boot is cancelled" is_called_off
 node_reboot beta
-check "beta boots what it ran" equal "$(word beta)" one
+check "beta boots the previous system" equal "$(word beta)" one
 fleet_wait beta
 
 section "--reboot-if-needed"
 describe beta three "$well"
 before=$(node_boot_id beta)
 waggle apply --reboot-if-needed --on beta
-check "the same kernel: switched" equal "$(outcome beta):$(node_boot_id beta)" "ok:$before"
+check "with the same kernel, beta switches without a reboot" equal "$(outcome beta):$(node_boot_id beta)" "ok:$before"
 describe beta four '{ system.fixture.kernelVersion = "6.2.0"; }'
 waggle apply --reboot-if-needed --on beta
-check "another kernel: rebooted" differ "$(node_boot_id beta)" "$before"
-check "it succeeds" equal "$status" 0
-check "beta runs it" equal "$(word beta)" four
+check "with another kernel, beta is rebooted" differ "$(node_boot_id beta)" "$before"
+check "waggle apply --reboot-if-needed succeeds" equal "$status" 0
+check "beta runs the new system" equal "$(word beta)" four
 
-section "goal boot: kept whenever the node reboots, if it is well then"
+section "goal boot: the next reboot starts the new system, and the node keeps it if it is healthy"
 describe beta five "$well"
 old=$(node_profile beta)
 waggle apply boot --on beta
-check "it succeeds" equal "$status" 0
-check "the profile is the old system until then" equal "$(node_profile beta)" "$old"
+check "waggle apply boot succeeds" equal "$status" 0
+check "the profile is the old system until the reboot" equal "$(node_profile beta)" "$old"
 node_reboot beta
-wait_until 30 "beta keeps the new system" committed beta
-check "beta runs it" equal "$(word beta)" five
-check "and boots it from now on" equal "$(node_profile beta)" "$(node_system beta)"
+wait_until 30 "beta commits the new system" committed beta
+check "beta runs the new system" equal "$(word beta)" five
+check "beta boots the new system from now on" equal "$(node_profile beta)" "$(node_system beta)"
 describe beta six "$failing"
 waggle apply boot --on beta
 node_reboot beta
-node_wait_reboot beta "$(node_boot_id beta)" # the agent goes back by a reboot of its own
-wait_until 60 "beta is back in the old system" runs beta five
+node_wait_reboot beta "$(node_boot_id beta)" # the agent rolls back with a second reboot
+wait_until 60 "beta runs the old system again" runs beta five
 ended() { node_run "$1" grep -q '"state": "rolled-back"' /var/lib/waggle-agent/state.json; }
-wait_until 30 "that deployment has ended" ended beta # before that it holds the node
+wait_until 30 "the deployment has ended" ended beta # until then, it occupies the node
 fleet_wait beta
 
 section "waggle reboot"
 before=$(node_boot_id beta)
 waggle reboot --on beta
-check "it succeeds" equal "$status" 0
-check "it is another boot" differ "$(node_boot_id beta)" "$before"
+check "waggle reboot succeeds" equal "$status" 0
+check "beta has been rebooted" differ "$(node_boot_id beta)" "$before"
 
 section "waggle history and rollback"
 waggle history --on beta
-check "it succeeds" equal "$status" 0
-check "what was rolled back is there, and why" says 'rolled-back.*no honey'
-check "at the console, too" node_run beta sh -c 'waggle-agent history 2>/dev/null || /run/current-system/sw/bin/waggle-agent history'
+check "waggle history succeeds" equal "$status" 0
+check "the history lists the rollback and its reason" says 'rolled-back.*no honey'
+check "waggle-agent history succeeds at the console" node_run beta sh -c 'waggle-agent history 2>/dev/null || /run/current-system/sw/bin/waggle-agent history'
 waggle rollback --on beta
-check "rollback succeeds" equal "$status" 0
-check "beta runs what it had before" equal "$(word beta)" four
+check "waggle rollback succeeds" equal "$status" 0
+check "beta runs the previous system" equal "$(word beta)" four
 waggle rollback --on beta --to 1
 check "a generation that Waggle did not make is refused" equal "$status" 5
-check "with the way to do it by hand" says 'switch-generation 1'
+check "the refusal names the command to run by hand" says 'switch-generation 1'

@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# Systems from which a node must come back by itself, for the tests that send them there once and those that do so often.
-# Source fleet.sh first.
+# Systems that a node must roll back on its own, for tests that deploy them once and for tests that do so often. Source
+# fleet.sh first.
 #
-#   good NODE WORD                a system that works and says WORD
-#   bad_CASE NODE WORD            one that does not: network, exits, hangs, absent, mount, endless
-#   rollback_cases                those names;  ${reason[CASE]}: what the trigger is told
-#   check_came_back NODE REASON   after the waggle that sent it there: node and trigger agree that it runs "good" again
+#   good NODE WORD                a system that works; its /etc/word is WORD
+#   bad_CASE NODE WORD            a system that does not work: network, exits, hangs, absent, mount, endless
+#   rollback_cases                those names;  ${reason[CASE]}: what the trigger reports
+#   check_came_back NODE REASON   after the waggle that deployed one: node and trigger agree that "good" runs again
 
 # shellcheck source=SCRIPTDIR/fleet.sh
 [[ -v agent_port ]] || source "$(dirname "${BASH_SOURCE[0]}")/fleet.sh"
 
-# A system that says `word` and has what else is given. Good ones are given all the time that a busy machine needs; bad
-# ones go back after 5 s.
+# A system whose /etc/word is WORD, with the given module. Good systems have as much time as a busy machine needs; bad
+# ones roll back after 5 s.
 describe() { # NODE WORD [MODULE TEXT]
     change "$1" <<NIX
 { pkgs, lib, ... }: {
@@ -29,8 +29,8 @@ good() { confirm_timeout=60 describe "$1" "$2"; }
 
 # shellcheck disable=SC2034  # for those who source this
 rollback_cases=(network exits hangs absent mount endless)
-# What the trigger says of each. A mount that fails brings emergency mode, which stops nearly everything: what is noticed
-# first differs, and the mount is named in any case.
+# What the trigger reports for each. A mount that fails starts emergency mode, which stops nearly everything: what is
+# noticed first differs, but the mount is always named.
 # shellcheck disable=SC2034
 declare -A reason=(
     [network]='not confirmed'
@@ -70,9 +70,9 @@ bad_endless() { activation_timeout=4 describe "$1" "$2" '{ system.activationScri
 check_came_back() { # NODE REASON
     check "the exit code says rolled back" equal "$status" 6
     check "$1: the table says rolled-back" equal "$(outcome "$1")" rolled-back
-    check "$1: the reason is told" says "$2"
+    check "$1: the output gives the reason" says "$2"
     check "$1 runs the old system" equal "$(word "$1")" good
     check "$1 boots the old system" equal "$(node_profile "$1")" "$(node_system "$1")"
-    wait_until 30 "nothing of ours is left on $1" no_unit_is_left "$1"
+    wait_until 30 "no unit of the deployment is left on $1" no_unit_is_left "$1"
     wait_until 30 "the agent of $1 listens again" agent_listens "$1"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each system that a node must come back from (rollback_cases.sh), COUNT times (default 20), on four nodes side by side.
+# Deploys each system that a node must roll back (rollback_cases.sh) COUNT times (default 20), on four parallel nodes.
 #
 #     rollback_soak.sh [COUNT [CASE…]]
 set -euo pipefail
@@ -32,15 +32,15 @@ for kind in "${cases[@]}"; do
         waggle apply --on "$(IFS=,; echo "${these[*]}")"
         took=$((SECONDS - began))
         ((took <= longest)) || longest=$took
-        # Only what does not hold is shown.
+        # Prints the checks only if one fails.
         (for name in "${these[@]}"; do check_came_back "$name" "${reason[$kind]}"; done) >"$run/checks" 2>&1 ||
             { cat "$run/checks"; exit 1; }
         done_so_far=$((done_so_far + ${#these[@]}))
     done
-    check "$kind: $done_so_far of $count came back, the slowest waggle took $longest s" equal "$done_so_far" "$count"
+    check "$kind: $done_so_far of $count rolled back, the slowest waggle took $longest s" equal "$done_so_far" "$count"
 done
 
 for name in "${nodes[@]}"; do good "$name" better; done
 waggle apply
-check "the next good one goes through everywhere" equal "$status" 0
+check "the next good system is deployed everywhere" equal "$status" 0
 for name in "${nodes[@]}"; do check "the store of $name is sound" store_is_sound "$name"; done

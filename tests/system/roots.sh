@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Debian root folders that tests boot and chroot into, made once by debootstrap and cached.
+# Debian root folders that tests boot or chroot into, made once by debootstrap and cached.
 #
 #   roots.sh node [SUITE]   what a test node boots: bookworm or sid with systemd, Nix and the agent's libraries
 #   roots.sh nix SUITE      trixie or sid, with that suite's Nix (for nix-daemon --stdio in a chroot)
-#   roots.sh build SUITE    trixie or sid, with what package.nix names: for `./dev build --suite SUITE` and the package test
-#   roots.sh cross TARGET   bookworm with a cross compiler for aarch64 or armhf, that processor's libraries, and qemu to run programs
+#   roots.sh build SUITE    trixie or sid, with what package.nix names, for `./dev build --suite` and the package test
+#   roots.sh cross TARGET   bookworm with a cross compiler for aarch64 or armhf, that processor's libraries, and qemu
 #
 # Prints the root's path. Never write to that folder: put an overlay on it, or a private mount namespace.
-# Exits with 69 where the mirror cannot provide sid, which changes every day: whoever needs it skips then, and says so.
+# Exits with 69 if the mirror cannot provide sid, which changes every day: callers that need it then skip, and say so.
 # The folder's name ends in a hash of its recipe, so a changed package list makes a new root.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
-recipe_version=2  # raise it when something other than a package list changes how a root is made
+recipe_version=2  # increase it if anything other than a package list changes how a root is made
 
 say() { printf 'roots: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -52,8 +52,8 @@ debian_architecture() { # TARGET
     if [[ $1 == aarch64 ]]; then echo arm64; else echo "$1"; fi
 }
 
-# The agent is linked with the libraries of the suite it is built in, whose packages are named differently in each: they are
-# what that suite's packages for building depend on.
+# The agent is linked with the libraries of the suite it is built in. Their packages have other names in each suite:
+# they are the dependencies of that suite's development packages.
 agent_libraries() { # SUITE
     local root
     root=$("$here/roots.sh" build "$1")
@@ -128,13 +128,13 @@ make_root() { # KIND SUITE|TARGET FOLDER
     fi
     rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
     mkdir -p "$target/nix"  # to mount on: not every Nix makes it when it is installed
-    # Booted copies make their own identity.
+    # Booted copies create their own identity.
     rm -f "$target"/etc/machine-id "$target"/var/lib/dbus/machine-id "$target"/etc/ssh/ssh_host_*
     : >"$target/etc/machine-id"
     rm -f "$log"
 }
 
-# debootstrap installs packages of one architecture only. Those that are the same for all, headers, go by their bare name.
+# debootstrap installs packages of one architecture only. Packages for all architectures (headers) have no suffix.
 add_foreign() { # FOLDER PACKAGE:ARCHITECTURE…
     # shellcheck disable=SC2016  # expands in the root
     chroot "$1" env DEBIAN_FRONTEND=noninteractive DPKG_FORCE=unsafe-io LC_ALL=C bash -euc '
@@ -170,7 +170,7 @@ main() {
             trap 'exit 130' INT TERM
             make_root "$kind" "$suite" "$partial"
             mv -T "$partial" "$root"
-            # A root of an older recipe that nobody has asked for in a month.
+            # Deletes roots of older recipes that no run has used for a month.
             find "$cache/roots" -maxdepth 1 -name "$kind-$suite-*" -type d -mtime +30 -exec rm -rf {} +
         fi
         exec 9>&-

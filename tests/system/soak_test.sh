@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# soak_test.sh [DEPLOYMENTS]: that many, one after the other on each of four nodes, and in each something dies at a random
-# moment: the agent, what changes the system, both, or the whole node. Every node ends committed or rolled back, with a sound
-# store, and nothing is left over. The seed is printed; SOAK_SEED=N begins with the same choices again.
+# soak_test.sh [DEPLOYMENTS]: runs that many, one after the other on each of four nodes. During each one, something is
+# killed at a random moment: the agent, what changes the system, both, or the whole node. Every node ends committed or
+# rolled back, with a sound store, and nothing is left over. The test prints its seed; SOAK_SEED=N begins with the same
+# choices again.
 set -euo pipefail
 here=$(dirname "$0")
 # shellcheck source=SCRIPTDIR/laptop.sh
@@ -23,7 +24,7 @@ state_file() { echo "$run/nodes/$1/root/var/lib/waggle-agent/state.json"; }
 state_of() { jq -r "$2" "$(state_file "$1")" 2>/dev/null || echo none; } # none before the first deployment
 millis() { echo $(($(date +%s%N) / 1000000)); }
 
-# A word that tells systems apart, and 2 MB that take a moment to travel.
+# A word that tells systems apart, and 2 MB that take a moment to send.
 describe() {
     local name
     for name in "$@"; do
@@ -40,11 +41,11 @@ NIX
 
 is_new() { [[ $(state_of "$1" .deployment.id) != "${old[$1]}" ]]; }
 
-# What dies is said in $run/nodes/NAME/fate.
+# Writes what it kills to $run/nodes/NAME/fate.
 kill_something() { # NODE MILLISECONDS CHOICE
     local name=$1 choice=$3 units='waggle-activation.service waggle-commit.service waggle-recovery.service waggle-rollback.service waggle-confirm.service'
     trap - EXIT INT TERM ERR
-    wait_until 60 "$name is deployed to" is_new "$name" || return 0
+    wait_until 60 "$name has received the deployment" is_new "$name" || return 0
     sleep "$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))" # the random moment
     echo "$choice, $2 ms after it was received, while $(state_of "$name" .deployment.state)" >"$run/nodes/$name/fate"
     case $choice in
@@ -66,7 +67,7 @@ is_in_history() {
     entry=$(jq -r '.entries[-1] | "\(.id) \(.outcome)"' "$(dirname "$(state_file "$1")")/history.json" 2>/dev/null || echo none)
     [[ $entry == "$(state_of "$1" '.deployment | "\(.id) \(.outcome)"')" ]]
 }
-# Kept and what boots next, or back and that.
+# The node runs and boots the new system if it is committed, else the previous one.
 is_consistent() {
     local system profile state
     system=$(node_system "$1") profile=$(node_profile "$1") state=$(state_of "$1" .deployment.state)
@@ -80,15 +81,15 @@ is_consistent() {
 
 fleet_start "${nodes[@]}"
 
-section "one that nothing happens to, for its time"
+section "one undisturbed deployment, to measure its time"
 describe "${nodes[@]}"
 for name in "${nodes[@]}"; do old[$name]=$(state_of "$name" .deployment.id); done
 waggle_in_background apply
-wait_until 60 "a node is deployed to" is_new alpha
+wait_until 60 "alpha has received the deployment" is_new alpha
 began=$(millis)
 waggle_wait
 span_ms=$((($(millis) - began) * 5 / 4))
-check "it succeeds" equal "$status" 0
+check "waggle apply succeeds" equal "$status" 0
 echo "kills come within $span_ms ms"
 
 section "$deployments deployments"
@@ -124,4 +125,4 @@ for name in "${nodes[@]}"; do check "the store of $name is sound" store_is_sound
 number=last
 describe "${nodes[@]}"
 waggle apply
-check "and the next deployment goes through everywhere" equal "$status" 0
+check "the next deployment succeeds everywhere" equal "$status" 0
