@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# build_in_root.sh suite SUITE [TARGET…]: compiles everything, or these, with the compiler and libraries of another Debian.
-# build_in_root.sh target PROCESSOR [--test]: compiles everything for aarch64 or armhf; --test runs the unit tests in qemu.
+# build_in_root.sh suite SUITE [TARGET…]: compiles everything, or these targets, with compiler and libraries of SUITE.
+# build_in_root.sh target PROCESSOR [--test]: compiles all for aarch64 or armhf; --test runs the unit tests in qemu.
 #
-# The checkout is mounted read-only into a root made for this; objects stay in the cache, so the next run is short. The
-# programs are then in $WAGGLE_CACHE/build-NAME/objects/build.
+# The checkout is mounted read-only into a root made for this purpose; objects stay in the cache, so the next run is
+# fast. The resulting programs are in $WAGGLE_CACHE/build-NAME/objects/build.
 set -euo pipefail
 
 kind=$1 name=$2
@@ -14,14 +14,14 @@ run_tests=no pkg_config=
 case $kind-$name in
 suite-*) root=$("$source_dir/tests/system/roots.sh" build "$name") ;;
 target-aarch64) triplet=aarch64-linux-gnu emulator=qemu-aarch64-static quiet= ;;
-target-armhf) triplet=arm-linux-gnueabihf emulator=qemu-arm-static quiet=-Wno-psabi ;; # notes on older versions of g++
+target-armhf) triplet=arm-linux-gnueabihf emulator=qemu-arm-static quiet=-Wno-psabi ;; # silences notes on older g++
 *)
     echo "build_in_root.sh: there is no $kind '$name' (the targets are aarch64 and armhf)" >&2
     exit 2
     ;;
 esac
 if [[ $kind == suite ]]; then
-    # Warnings of a newer compiler are shown, not fatal: they may be news, and they never stop a user's build.
+    # Warnings of a newer compiler are shown but not fatal: they may be new, and they never stop a user's build.
     cmake_flags=(-DWAGGLE_WERROR=OFF)
 else
     root=$("$source_dir/tests/system/roots.sh" cross "$name")
@@ -35,7 +35,7 @@ mkdir -p "$work"/{objects,upper,overlay-work,merged}
 printf '%s\n' "${cmake_flags[@]}" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-Og -g1 -D_GLIBCXX_ASSERTIONS" \
     -DWAGGLE_FAULTS=ON >"$work/objects/cmake-flags"
 
-# In namespaces of its own: when the script ends, however it ends, nothing stays mounted and no process runs.
+# In its own namespaces: however the script ends, nothing stays mounted and no process is left running.
 exec unshare --mount --net --pid --fork --kill-child --propagation private \
     bash -euo pipefail -s "$root" "$source_dir" "$work" "$run_tests" "$pkg_config" "$@" <<'INSIDE'
 root=$1 source_dir=$2 work=$3 merged=$3/merged run_tests=$4 pkg_config=$5
@@ -49,7 +49,7 @@ mount -o remount,bind,ro "$merged/source"
 mount --bind "$work/objects" "$merged/objects"
 mount -t proc proc "$merged/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$merged/dev/shm"
-# Of a folder on disk, qemu hands positions of 64 bits to a program of 32, whose readdir(3) fails.
+# For a directory on disk, qemu passes 64-bit positions to a 32-bit program, whose readdir(3) then fails.
 mount -t tmpfs -o mode=1777 tmpfs "$merged/tmp"
 printf '%s\n' '127.0.0.1 localhost' '::1 localhost' >"$merged/etc/hosts"
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Prints the Debian packages that stand for the inputs of package.nix, one a line: nothing else is in the root where the
-# package is built, so an input that package.nix does not name fails there as it would in Nix's sandbox.
+# Prints the Debian packages that correspond to the inputs of package.nix, one per line. The root where the package is
+# built contains nothing else, so a build that needs an input missing from package.nix fails there as it would in Nix's
+# sandbox.
 #
-# debian_packages.sh --for ARCHITECTURE: to compile for another one of Debian's, NAME:ARCHITECTURE for its libraries.
+# debian_packages.sh --for ARCHITECTURE: the packages to cross-compile for another Debian architecture, with
+# NAME:ARCHITECTURE for its libraries.
 set -euo pipefail
 foreign=''
 [[ ${1:-} != --for ]] || foreign=$2

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds package.nix as Nix's build sandbox would: with the newest compiler and libraries (Debian sid is close to
-# nixos-unstable), with nothing but the inputs that package.nix names, from nothing but the files that its filter keeps, as an
+# nixos-unstable), with only the inputs that package.nix names, from only the files that its filter keeps, as an
 # unprivileged user without network, home and /usr/bin/env. Then checks the two outputs.
 #
-# The outputs stay in $WAGGLE_CACHE/package/outputs: the agent there runs on test nodes of that suite.
+# The outputs stay in $WAGGLE_CACHE/package/outputs, because test nodes of that suite run the agent there.
 set -euo pipefail
 
 suite=sid
@@ -14,7 +14,7 @@ work=$cache/package
 rm -rf "$work/build" "$work/outputs" "$work/upper" "$work/overlay-work" "$work/merged"
 mkdir -p "$work"/{ccache,build,outputs,upper,overlay-work,merged}
 
-# The sources that Nix would build, and the attributes that say how.
+# The sources that Nix would build, and the attributes that describe the build.
 store=$(mktemp -d)
 trap 'chmod -R u+w "$store"; rm -rf "$store"' EXIT
 describe() { # EXPRESSION [nix-instantiate arguments]
@@ -31,7 +31,7 @@ cp "$here/phases.sh" "$work/build/"
 
 chown -R 1000:100 "$work"/{ccache,build,outputs}
 
-# In namespaces of its own: when the script ends, however it ends, nothing stays mounted and no process runs.
+# In its own namespaces: however the script ends, nothing stays mounted and no process is left running.
 unshare --mount --net --pid --ipc --uts --fork --kill-child --propagation private \
     bash -euo pipefail -s "$root" "$work" <<'INSIDE'
 root=$1 work=$2 merged=$2/merged
@@ -47,7 +47,7 @@ printf '%s\n' 'root:x:0:0:Nix build user:/build:/noshell' 'nixbld:x:1000:100:Nix
     'nobody:x:65534:65534:Nobody:/:/noshell' >"$merged/etc/passwd"
 printf '%s\n' 'root:x:0:' 'nixbld:!:100:' 'nogroup:x:65534:' >"$merged/etc/group"
 printf '%s\n' '127.0.0.1 localhost' '::1 localhost' >"$merged/etc/hosts"
-mv "$merged/usr/bin/env" "$merged/usr/local/bin/env" # stdenv has the program, but not in that place
+mv "$merged/usr/bin/env" "$merged/usr/local/bin/env" # stdenv has the program, but not at that path
 chroot --userspec=1000:100 "$merged" /usr/local/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/homeless-shelter TMPDIR=/tmp \
     CCACHE_DIR=/ccache CCACHE_MAXSIZE=2G NIX_BUILD_CORES="$(nproc)" bash -euo pipefail /build/phases.sh
 INSIDE

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Runs inside the root that package_test.sh prepares: the phases of nixpkgs' stdenv with its cmake, as package.nix sets them.
+# Runs the phases of nixpkgs' stdenv and its cmake, with the settings of package.nix, in the root that package_test.sh
+# prepares.
 
 section() { printf '\n== %s\n' "$*"; }
 check() { # "what must hold" COMMAND…
@@ -34,19 +35,19 @@ source /build/post-install
 
 section "outputs"
 check "waggle starts" $out/bin/waggle --version
-check "the trigger's modules are beside it" test -e $out/share/waggle/nixos-module/hive.nix
+check "the trigger's NixOS modules are installed with it" test -e $out/share/waggle/nixos-module/hive.nix
 for file in man/man1/waggle.1 bash-completion/completions/waggle zsh/site-functions/_waggle fish/vendor_completions.d/waggle.fish; do
-    check "it has $file" test -s $out/share/$file
+    check "the trigger's output has $file" test -s $out/share/$file
 done
 mv $out $out.away # the nodes do not have it
 check "waggle-agent starts without the trigger's output" $agent/bin/waggle-agent --version
 mv $out.away $out
 libraries=$(ldd $agent/bin/waggle-agent)
-check "the agent does not need the trigger's libraries" no grep -E 'libgit2' <<<"$libraries"
-check "the trigger does" grep -qE 'libgit2' <<<"$(ldd $out/bin/waggle)"
+check "the agent does not link to libgit2, a library of the trigger" no grep -E 'libgit2' <<<"$libraries"
+check "the trigger links to libgit2" grep -qE 'libgit2' <<<"$(ldd $out/bin/waggle)"
 check "the agent's output does not refer to the trigger's" no grep -rF "$out/" $agent
 check "the agent's output is one program" test "$(find $agent -type f)" = $agent/bin/waggle-agent
-# In Nix each header lies in the development output of its package, which a reference would bring along to the nodes.
+# In Nix, a header is in the development output of its package, which a reference to it would copy to the nodes.
 for program in $out/bin/waggle $agent/bin/waggle-agent; do
-    check "no path of the build or of a header is left in ${program##*/}" no grep -aoE '(/build|/usr/include|/usr/lib/gcc)/[a-zA-Z0-9_./-]+' $program
+    check "${program##*/} contains no path of the build or of a header" no grep -aoE '(/build|/usr/include|/usr/lib/gcc)/[a-zA-Z0-9_./-]+' $program
 done

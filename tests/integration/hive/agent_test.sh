@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# nixos-module/agent.nix: what it refuses, the unit and the configuration file it makes.
+# nixos-module/agent.nix: what it refuses, and the unit and the configuration file that it generates.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
 cases=$source_dir/tests/integration/hive/agent_cases.nix
 nix_enter "$@"
 
-section "what it refuses, and in which words"
+section "refused configurations and their messages"
 all=false
 if fixture_only "cases in which only the text of our own options differs"; then all=true; fi
 hive <<<"(import $cases { all = $all; }).hive"
@@ -15,7 +15,7 @@ check "all $(jq .count <<<"$out") cases of agent_cases.nix" satisfies '.wrong ==
 ask '.nodes [ "upgrade" ]'
 check "a refusal is an evaluation error" fails "Failed assertions:" "- services.waggle-agent: system.autoUpgrade.enable is set"
 
-# Of node a: its unit in $unit, its configuration file's content in $out.
+# MODULE: imports of node a, whose unit is then in $unit and the content of its configuration file in $out.
 agent() { # MODULE
     hive <<NIX
 {
@@ -41,7 +41,7 @@ NIX
         tmpfiles = builtins.filter (rule: builtins.match ".*waggle.*" rule != null) config.systemd.tmpfiles.rules;
         programs = builtins.filter (p: builtins.match ".*-hello.*" p != null) (map toString config.environment.systemPackages);
     }'
-    check "evaluates: $1" succeeds
+    check "the node evaluates with $1" succeeds
     system=$out
     unit=$(jq -r .unit <<<"$out")
     out=$(nix-store --query --binding text "$(jq -r .file <<<"$out")")
@@ -54,13 +54,13 @@ of_system() { jq -e "$1" <<<"$system" >/dev/null || { jq 'del(.unit)' <<<"$syste
 
 section "defaults, without OpenSSH"
 agent '{ }'
-check "the configuration file" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
+check "the configuration file has the default values" answers '{ "v": 1, "hive": "bees", "node": "a", "system": "'"$(uname -m)"'-linux", "listen": ["::"],
     "port": 9244, "operators": ["'"$key"' op"], "identityFile": "/var/lib/waggle-agent/ssh_host_ed25519_key",
     "generateIdentity": true, "stateDir": "/var/lib/waggle-agent", "keep": 20,
     "settings": {"logLevel": "info", "maxConnections": 32, "maxConnectionsPerAddress": 8, "storeTimeout": 600} }'
-check "what the unit runs" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
-check "starts at boot" of_system '.wantedBy == ["multi-user.target"]'
-check "its commands are there for the person at the console" of_system '.programs | length == 1'
+check "the unit runs the daemon with the configuration file" starts "ExecStart=/nix/store/[^ ]*-hello[^ ]*/bin/waggle-agent daemon --config /nix/store/[^ ]*-waggle-agent.json$"
+check "the unit starts at boot" of_system '.wantedBy == ["multi-user.target"]'
+check "the agent's package is in systemPackages, for users at the console" of_system '.programs | length == 1'
 for line in Type=notify Restart=always RestartSec=100ms StartLimitIntervalSec=0 DefaultDependencies=false \
     X-RestartIfChanged=false X-StopOnRemoval=false LimitCORE=0 "Wants=network.target waggle-agent.socket" \
     RequiresMountsFor=/var/lib/waggle-agent RequiresMountsFor=/var/lib/waggle-agent/ssh_host_ed25519_key \
@@ -68,52 +68,52 @@ for line in Type=notify Restart=always RestartSec=100ms StartLimitIntervalSec=0 
     StateDirectory=waggle-agent StateDirectoryMode=0700; do
     check "$line" has "$line"
 done
-check "it requires nothing but those mounts" lacks '^\(Requires\|BindsTo\|Requisite\|PartOf\)='
-check "systemd and Nix in its PATH" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-nix[^:]*/bin:'
+check "the unit requires nothing but those mounts" lacks '^\(Requires\|BindsTo\|Requisite\|PartOf\)='
+check "systemd and Nix are in the unit's PATH" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-nix[^:]*/bin:'
 for line in ListenStream=9244 BindIPv6Only=both FreeBind=true ReusePort=true TriggerLimitIntervalSec=0 \
     DefaultDependencies=false; do
-    check "its socket: $line" socket_has "$line"
+    check "the socket unit has $line" socket_has "$line"
 done
-check "the firewall is closed" of_system '.ports == [] and .interfaces == {} and .tmpfiles == []'
+check "the firewall is closed, and tmpfiles has no rule for Waggle" of_system '.ports == [] and .interfaces == {} and .tmpfiles == []'
 
 section "with OpenSSH"
 agent '{ services.openssh.enable = true; services.openssh.openFirewall = false; }'
-check "its host key is the identity, and not generated" satisfies \
+check "the host key of OpenSSH is the identity, and the agent generates none" satisfies \
     '.identityFile == "/etc/ssh/ssh_host_ed25519_key" and .generateIdentity == false'
-check "the unit waits for the mount of it" has RequiresMountsFor=/etc/ssh/ssh_host_ed25519_key
-check "and for who makes it" starts 'After=.*sshd(-keygen)?\.service'
+check "the unit requires the mount of that key" has RequiresMountsFor=/etc/ssh/ssh_host_ed25519_key
+check "the unit starts after the service that generates that key" starts 'After=.*sshd(-keygen)?\.service'
 agent '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "rsa"; bits = 4096; path = "/etc/ssh/rsa"; } ]; }'
-check "without an Ed25519 key it is the agent's own" satisfies \
+check "without an Ed25519 host key, the agent generates its own" satisfies \
     '.identityFile == "/var/lib/waggle-agent/ssh_host_ed25519_key" and .generateIdentity == true'
 agent '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "ed25519"; path = "/persist/key"; } ]; }'
-check "wherever it is" satisfies '.identityFile == "/persist/key" and .generateIdentity == false'
+check "an Ed25519 host key at another path is the identity" satisfies '.identityFile == "/persist/key" and .generateIdentity == false'
 agent '{ services.waggle-agent.identityFile = "/etc/waggle/key"; }'
-check "a key that is named is never generated" satisfies '.identityFile == "/etc/waggle/key" and .generateIdentity == false'
+check "an explicit identityFile is never generated" satisfies '.identityFile == "/etc/waggle/key" and .generateIdentity == false'
 
 section "other options"
 agent '{ services.waggle-agent = { node = "n"; hive = "h"; port = 9300; listen = [ "wg0" "eth1" ]; openFirewall = true;
     settings = { logLevel = "debug"; maxConnections = 5; }; }; }'
-check "are in the file" satisfies '.node == "n" and .hive == "h" and .port == 9300 and .listen == ["wg0", "eth1"] and
+check "the configuration file contains the options" satisfies '.node == "n" and .hive == "h" and .port == 9300 and .listen == ["wg0", "eth1"] and
     .settings == {"logLevel": "debug", "maxConnections": 5, "maxConnectionsPerAddress": 8, "storeTimeout": 600}'
-check "interfaces have no socket unit" of_system '.socket == ""'
-check "nor does the service want one" has Wants=network.target
-check "the firewall is open on the interfaces" of_system '.interfaces.wg0 == [9300] and .interfaces.eth1 == [9300] and .ports == []'
+check "if the agent listens on interfaces only, there is no socket unit" of_system '.socket == ""'
+check "the service does not want a socket unit" has Wants=network.target
+check "openFirewall opens the port on those interfaces only" of_system '.interfaces.wg0 == [9300] and .interfaces.eth1 == [9300] and .ports == []'
 agent '{ services.waggle-agent = { listen = [ "wg0" "10.0.0.1" ]; openFirewall = true; }; }'
-check "on all of them where there is an address" of_system '.ports == [9244] and .interfaces == {}'
-check "the socket unit has the address" socket_has ListenStream=10.0.0.1:9244
-check "and not the interface" of_system '.socket | contains("wg0") | not'
+check "openFirewall opens the port on all interfaces if an address is listed" of_system '.ports == [9244] and .interfaces == {}'
+check "the socket unit listens on the address" socket_has ListenStream=10.0.0.1:9244
+check "the socket unit does not name the interface" of_system '.socket | contains("wg0") | not'
 agent '{ services.waggle-agent = { listen = [ "::" "10.0.0.1" "2001:db8::7" ]; port = 9300; }; }'
 for line in "ListenStream=[::]:9300" ListenStream=10.0.0.1:9300 "ListenStream=[2001:db8::7]:9300" BindIPv6Only=ipv6-only; do
-    check "its socket: $line" socket_has "$line"
+    check "the socket unit has $line" socket_has "$line"
 done
 agent '{ services.waggle-agent.stateDir = "/srv/waggle"; }'
-check "a state directory elsewhere is writable" has ReadWritePaths=/srv/waggle
-check "and made" of_system '.tmpfiles == ["d /srv/waggle 0700 root root -"]'
-check "with the key in it" satisfies '.identityFile == "/srv/waggle/ssh_host_ed25519_key" and .generateIdentity == true'
+check "the unit can write to another state directory" has ReadWritePaths=/srv/waggle
+check "tmpfiles creates that state directory" of_system '.tmpfiles == ["d /srv/waggle 0700 root root -"]'
+check "the generated key is in that state directory" satisfies '.identityFile == "/srv/waggle/ssh_host_ed25519_key" and .generateIdentity == true'
 agent '{ services.waggle-agent.nixPackage = pkgs.hello; }'
-check "another Nix" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-hello[^:]*/bin:'
+check "nixPackage is in the unit's PATH" starts 'Environment="?PATH=.*-systemd[^:]*/bin:.*-hello[^:]*/bin:'
 
-section "health checks, and how a system is booted once"
+section "health checks and one-time boots"
 hive <<'NIX'
 { a = { pkgs, ... }: {
     deployment.healthChecks = {
@@ -140,11 +140,11 @@ ask 'let
     file = builtins.head (builtins.filter (drv: builtins.match ".*-waggle-health-checks.json.drv" drv != null)
       (builtins.attrNames (builtins.getContext (commands a.config))));
   }'
-check "a system without has nothing of them" satisfies '.none == null and .onceNone == []'
-check "nor one without agent" satisfies '.off == null'
-check "the program for other boot loaders has its place" satisfies '.once == ["waggle/boot-once"]'
+check "a system without health checks or bootOnce has no files for them" satisfies '.none == null and .onceNone == []'
+check "a system without the agent has no file of health checks" satisfies '.off == null'
+check "bootOnce is installed as /etc/waggle/boot-once" satisfies '.once == ["waggle/boot-once"]'
 out=$(nix-store --query --binding text "$(jq -r .file <<<"$out")")
-check "the checks are a file of the system" answers '{ "v": 1,
+check "the health checks are a JSON file of the system" answers '{ "v": 1,
   "cmd": [ { "description": "", "period": 2, "timeout": 5, "deadline": 60, "cmd": ["systemctl", "is-active", "a b"] },
            { "description": "nothing", "period": 1, "timeout": 2, "deadline": 3, "cmd": ["true"] } ],
   "http": [ { "description": "", "period": 2, "timeout": 5, "deadline": 60, "url": "https://[::1]:8443/health", "insecureSSL": true,
@@ -159,15 +159,15 @@ for wrong in 'cmd = [ { cmd = "true"; } ]' 'http = [ { scheme = "ftp"; } ]' 'htt
     check "$wrong is refused" fails "deployment.healthChecks"
 done
 
-section "wrong options"
+section "invalid options"
 for wrong in 'settings.nope = 1' 'settings.logLevel = "loud"' 'port = 70000' 'operators = "one"' 'nope = true'; do
     hive <<<"{ a = { services.waggle-agent.$wrong; services.waggle-agent.enable = true; }; }"
     ask '{ inherit (hive.configurations.a.config.services.waggle-agent) port operators settings; }'
-    check "$wrong" fails "services.waggle-agent.${wrong%% =*}" "hive.nix (node a)"
+    check "$wrong is refused" fails "services.waggle-agent.${wrong%% =*}" "hive.nix (node a)"
 done
 hive <<<'{ a = { services.waggle-agent.enable = true; }; }'
 ask 'toString hive.configurations.a.config.services.waggle-agent.package'
-check "no package" fails "services.waggle-agent.package is not set"
+check "an agent without a package is refused" fails "services.waggle-agent.package is not set"
 
 section "outside a hive"
 cat >plain.nix <<NIX
@@ -180,8 +180,8 @@ let
 in { inherit (evaluated.config.services.waggle-agent) node hive; inherit (evaluated.config.deployment) targetHost; }
 NIX
 ask "import $work/plain.nix { }"
-check "a node has its host name" answers '{ "node": "plain", "hive": "hive", "targetHost": "plain" }'
+check "node and targetHost default to the host name" answers '{ "node": "plain", "hive": "hive", "targetHost": "plain" }'
 ask "import $work/plain.nix { specialArgs.name = \"special\"; }"
-check "unless modules have an argument name, as in Colmena's hives" answers '{ "node": "special", "hive": "hive", "targetHost": "special" }'
+check "specialArgs.name takes precedence over the host name, as in Colmena's hives" answers '{ "node": "special", "hive": "hive", "targetHost": "special" }'
 ask "import $work/plain.nix { module._module.args.name = \"argument\"; }"
-check "in either of the two ways" answers '{ "node": "argument", "hive": "hive", "targetHost": "argument" }'
+check "_module.args.name takes precedence over the host name as well" answers '{ "node": "argument", "hive": "hive", "targetHost": "argument" }'

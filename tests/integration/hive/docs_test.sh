@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Every block of Nix in README.md and docs evaluates on real NixOS, in the smallest frame that a reader would have around it. The
-# word behind ```nix says which frame:
+# Every block of Nix in README.md and docs evaluates with real NixOS, in the smallest frame that a reader would have
+# around it. The word after ```nix names the frame:
 #
 #   hive     a hive.nix
 #   node     attributes of a hive.nix, which Colmena evaluates as well: its node must have an agent that operators reach
 #   module   options of a node
 #   flake    a flake.nix
-#   prose    none: it is not meant to evaluate
+#   prose    none: the block is not meant to evaluate
 #
-# What stands for the reader's own (keys, the place of the checkout) is filled in.
+# Placeholders for the reader's own values (keys, the path of the checkout) are filled in.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
@@ -18,7 +18,7 @@ if [[ -z ${WAGGLE_TEST_NIXPKGS:-} ]]; then
     exit 77
 fi
 
-# What readers have already.
+# Files that readers already have.
 mkdir attic cellar
 cp "$machine" attic/hardware-configuration.nix
 for file in attic/default.nix cellar/default.nix disk.nix; do cp "$machine" $file; done
@@ -27,7 +27,7 @@ cat >reader.nix <<NIX
 NIX
 age_key=$(age-keygen 2>/dev/null | sed -n 's/^# public key: //p')
 
-# blocks FILE: each one to blocks/LINE, its first line being its kind.
+# blocks FILE: writes each block to blocks/LINE, with its kind as the first line.
 blocks() {
     rm -rf blocks && mkdir blocks
     awk '/^```/ { inside = 0; if ($1 == "```nix") { inside = 1; file = "blocks/" NR; print $2 >file } next } inside { print >file }' "$1"
@@ -61,14 +61,15 @@ module_frame() {
 node_frame() {
     { echo "let waggle = $source_dir; in { meta.nixpkgs = import <nixpkgs> { }; defaults = { imports = [ $work/reader.nix ]; deployment.keys.password.text = \"x\"; };"; filled_in; echo "}"; } >block.nix
     all_nodes "path = $work/block.nix;" && satisfies 'all(.[]; .agentEnabled and (.operators | length) > 0)' || return
-    # As Colmena: with its options, and only with what the block imports of Waggle.
+    # As in Colmena: with its options, and only with the modules of Waggle that the block imports.
     evaluate "builtins.mapAttrs (_: node: {
         drv = node.config.system.build.toplevel.drvPath; ports = node.config.networking.firewall.allowedTCPPorts;
       }) (import $source_dir/tests/hives/colmena/make-hive.nix (import $work/block.nix)).nodes"
     satisfies 'length > 0 and all(.[]; .ports | index(9244))'
 }
 
-# The outputs, given the inputs that the block names; without copying all of nixpkgs to the store, as Nix would first.
+# Evaluates the outputs with the inputs that the block names, without first copying all of nixpkgs to the store as Nix
+# would.
 flake_frame() {
     filled_in >block.nix
     evaluate "
@@ -88,7 +89,7 @@ for file in $(cd "$source_dir" && echo README.md docs/*.md); do
     for line in $(find blocks -type f -printf '%f\n' | sort -n); do
         kind=$(sed -n 1p "blocks/$line")
         case $kind in
-        hive | node | module | flake) check "$file:$line, a $kind" "${kind}_frame" < <(sed 1d "blocks/$line") ;;
+        hive | node | module | flake) check "$file:$line, a $kind, evaluates" "${kind}_frame" < <(sed 1d "blocks/$line") ;;
         prose) echo "prose $file:$line" ;;
         *) echo "FAIL  $file:$line: behind \`\`\`nix must stand hive, node, module, flake or prose, not \"$kind\"" && exit 1 ;;
         esac

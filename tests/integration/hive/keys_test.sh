@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# deployment.keys: Colmena's options and defaults, what is refused and in which words, what the trigger is told.
+# deployment.keys: Colmena's options and defaults, refused values with their messages, and what the trigger receives.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
 nix_enter "$@"
 
-# A node with these keys and, of every kind of account, somebody called worker.
+# A node with these keys, and with the user worker and the group workers.
 node() { # KEYS [MORE]
     hive <<NIX
 {
@@ -23,23 +23,23 @@ not_in_store() { ! grep -rqs -- "$1" /nix/store; }
 refuses() { # KEYS TEXT…
     node "$1"
     ask '.keys [ "a" ]'
-    check "refused: $1" fails "Failed assertions:" "${@:2}"
+    check "these keys are refused: $1" fails "Failed assertions:" "${@:2}"
 }
 
 section "defaults"
 node '{ db.text = "honey-8c1f6e"; }'
 ask '.keys [ "a" ]'
-check "are Colmena's" satisfies '.a.keys.db == {
+check "the defaults are Colmena's" satisfies '.a.keys.db == {
     "path": "/run/keys/db", "user": "root", "group": "root", "permissions": "0600", "uploadAt": "pre-activation", "keyFile": null,
     "keyCommand": null, "hasText": true, "restartUnits": [], "reloadUnits": [], "neededForUsers": false, "allowEmpty": false }'
-check "the text is not told" satisfies '(tostring | contains("honey-8c1f6e")) | not'
+check "the keys of a node do not include the text" satisfies '(tostring | contains("honey-8c1f6e")) | not'
 ask '.nodes [ "a" ]'
-check "nor with the system" satisfies '.a.keys.db.hasText and ((tostring | contains("honey-8c1f6e")) | not)'
-check "and nowhere in the store" not_in_store honey-8c1f6e
+check "the result for the system does not include the text" satisfies '.a.keys.db.hasText and ((tostring | contains("honey-8c1f6e")) | not)'
+check "the text is nowhere in the store" not_in_store honey-8c1f6e
 ask '.keyTexts [ "a" ]'
-check "but where it is asked for" answers '{ "a": { "db": "honey-8c1f6e" } }'
+check "keyTexts returns the text" answers '{ "a": { "db": "honey-8c1f6e" } }'
 ask '.deployments [ "a" ]'
-check "selecting nodes needs no keys" satisfies '.a | has("keys") | not'
+check "the deployment options, which select nodes, include no keys" satisfies '.a | has("keys") | not'
 
 section "every option"
 echo nectar-40b7d2 >secret.txt
@@ -50,14 +50,14 @@ node '{
   three = { keyFile = "/etc/hostname"; path = "/persist/three"; neededForUsers = true; };
 }'
 ask '.keys [ "a" ]'
-check "arrives" satisfies '
+check "every option is in the result" satisfies '
     .a.keys.one.path == "/var/lib/x/other-name" and .a.keys.one.keyFile == "'"$work"'/secret.txt" and .a.keys.one.permissions == "440" and
     .a.keys.one.user == "worker" and .a.keys.one.uploadAt == "post-activation" and .a.keys.one.restartUnits == ["a.service"] and
     .a.keys.one.reloadUnits == ["b@1.service"] and .a.keys.two.keyCommand == ["pass", "show", "two words"] and
     .a.keys.three.path == "/persist/three" and .a.keys.three.neededForUsers'
-check "a file that is named as a path is not copied to the store" not_in_store nectar-40b7d2
+check "a keyFile given as a path is not copied to the store" not_in_store nectar-40b7d2
 
-section "what is refused"
+section "refused keys"
 refuses '{ x = { }; }' "deployment.keys.x: one of text, keyFile and keyCommand must be set"
 refuses '{ x = { text = "a"; keyFile = "/b"; }; }' "text and keyFile are set, and only one"
 refuses '{ "a b".text = ""; }' "its name cannot be part of a unit's"
@@ -78,32 +78,32 @@ refuses '{ x.text = ""; y = { text = ""; name = "x"; }; }' "x and y have the sam
 refuses '{ x.text = ""; y = { text = ""; destDir = "/run/keys/x"; }; }' "x (/run/keys/x) is in the way of y"
 node '{ x = { text = ""; uploadAt = "later"; }; }'
 ask '.keys [ "a" ]'
-check "uploadAt has two values" fails "uploadAt"
+check "a value of uploadAt other than its two is refused" fails "uploadAt"
 node '{ x = { text = ""; keyCommand = [ ]; }; }'
 ask '.keys [ "a" ]'
-check "a command has at least a program" fails "keyCommand"
+check "an empty keyCommand is refused" fails "keyCommand"
 node '{ x = { }; }'
 ask '.nodes [ "a" ]'
-check "a system with such keys is not built either" fails "Failed assertions:" "one of text, keyFile and keyCommand"
+check "a system with invalid keys does not evaluate" fails "Failed assertions:" "one of text, keyFile and keyCommand"
 
-section "units that are to be restarted and that no module defines"
+section "restartUnits and reloadUnits that no module defines"
 node '{ x = { text = ""; restartUnits = [ "web.service" "web@1.service" "alias.service" "wbe.service" ]; reloadUnits = [ "gone.socket" "data.mount" ]; }; }' \
     'systemd.services.web = { aliases = [ "alias.service" ]; serviceConfig.ExecStart = "/bin/true"; }; systemd.services."web@".serviceConfig.ExecStart = "/bin/true";'
 ask '.nodes [ "a" ]'
-check "are named in a warning" warns "deployment.keys.x: restartUnits names wbe.service, and no module of this configuration defines a unit of that name"
-check "each of them" warns "reloadUnits names gone.socket"
-check "and nothing else" test "$(grep -o 'deployment.keys.x: [a-zA-Z]* names [a-z.]*' <<<"$err" | sort -u | wc -l)" = 2
-check "which refuses nothing" succeeds
+check "a warning names an undefined unit of restartUnits" warns "deployment.keys.x: restartUnits names wbe.service, and no module of this configuration defines a unit of that name"
+check "a warning names an undefined unit of reloadUnits" warns "reloadUnits names gone.socket"
+check "no warning names any other unit" test "$(grep -o 'deployment.keys.x: [a-zA-Z]* names [a-z.]*' <<<"$err" | sort -u | wc -l)" = 2
+check "the node evaluates despite the warnings" succeeds
 
-section "who can open bundles besides"
+section "meta.recoveryRecipients"
 hive <<<'{ meta.recoveryRecipients = [ "age1x" ]; a = { }; }'
 ask .info
-check "is told" satisfies '.meta.recoveryRecipients == ["age1x"]'
+check "info returns the recovery recipients" satisfies '.meta.recoveryRecipients == ["age1x"]'
 hive <<<'{ meta.recoveryRecipients = "age1x"; a = { }; }'
 ask .info
-check "is a list" fails "meta.recoveryRecipients must be a list of public keys"
+check "recovery recipients that are not a list are refused" fails "meta.recoveryRecipients must be a list of public keys"
 
-section "the search above finds what is there"
+section "the search of the store finds leaked secrets"
 nix-instantiate --eval --read-write-mode -E 'builtins.toFile "leak" "honey-8c1f6e"' >/dev/null
 in_store() { ! not_in_store "$1"; }
-check "a secret in the store" in_store honey-8c1f6e
+check "a secret in the store is found" in_store honey-8c1f6e

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The machines of machines.nix on real NixOS, and a machine that is in no hive.
+# Evaluates the machines of machines.nix with real NixOS, and a machine outside of any hive.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
@@ -26,7 +26,7 @@ NIX
 
 ask .info
 check "NixOS $(nix-instantiate --eval -E '(import <nixpkgs/lib>).trivial.release') knows $(jq '.nodes | length' <<<"$out") machines of the table" succeeds
-names() { # CONDITION: the known machines of which it is true
+names() { # CONDITION: prints the known machines for which it is true
     ask "builtins.filter (name: let machine = ($table).\${name}; in $1) (builtins.attrNames hive.configurations)"
     jq -r '.[]' <<<"$out"
 }
@@ -35,31 +35,31 @@ mapfile -t plain < <(names '!(machine ? refused) && !(machine ? holds)')
 mapfile -t special < <(names 'machine ? holds')
 mapfile -t refused < <(names 'machine ? refused')
 ask .info
-check "and each is asked for" test $((${#plain[@]} + ${#special[@]} + ${#refused[@]})) = "$(jq '.nodes | length' <<<"$out")"
+check "the three groups contain all of these machines" test $((${#plain[@]} + ${#special[@]} + ${#refused[@]})) = "$(jq '.nodes | length' <<<"$out")"
 
 section "machines that evaluate"
 evaluates() { # MACHINE…
     local name
     ask ".nodes [ $(printf '"%s" ' "$@") ]"
     if succeeds; then
-        for name in "$@"; do check "$name" satisfies ".\"$name\".drvPath | endswith(\".drv\")"; done
+        for name in "$@"; do check "$name evaluates" satisfies ".\"$name\".drvPath | endswith(\".drv\")"; done
         return
     fi
-    # Which of them it is, and its own error.
+    # Finds out which of them fails, with its own error.
     for name in "$@"; do
         ask ".nodes [ \"$name\" ]"
-        check "$name" succeeds
+        check "$name evaluates" succeeds
     done
 }
-# As many at a time as one process takes without much memory.
+# As many at a time as one process can evaluate without much memory.
 for ((i = 0; i < ${#plain[@]}; i += 6)); do evaluates "${plain[@]:i:6}"; done
 
-section "and what must be in some of their systems"
+section "machines with required content of their systems"
 for name in "${special[@]}"; do
     ask "let inherit (hive.configurations.\"$name\") config; in {
         drv = builtins.unsafeDiscardStringContext config.system.build.toplevel.drvPath; holds = ($table).\"$name\".holds config;
     }"
-    check "$name" satisfies '.drv | endswith(".drv")'
+    check "$name evaluates" satisfies '.drv | endswith(".drv")'
     mapfile -t sentences < <(jq -r '.holds | keys[]' <<<"$out")
     for sentence in "${sentences[@]}"; do check "$name: $sentence" satisfies ".holds[\"$sentence\"]"; done
 done
@@ -72,7 +72,7 @@ for name in "${refused[@]}"; do
     check "$name: $sentence" fails "Failed assertions:" "$sentence"
 done
 
-section "a machine that is in no hive"
+section "a machine outside of any hive"
 cat >plain.nix <<NIX
 { module ? { } }:
 import <nixpkgs/nixos/lib/eval-config.nix> {
@@ -87,6 +87,6 @@ import <nixpkgs/nixos/lib/eval-config.nix> {
 }
 NIX
 ask "(import $work/plain.nix { }).config.system.build.toplevel.drvPath"
-check "evaluates with nixosModules.default" satisfies 'endswith(".drv")'
+check "the machine evaluates with nixosModules.default" satisfies 'endswith(".drv")'
 ask "(import $work/plain.nix { module.imports = [ $modules/colmena-options.nix $modules/colmena-keys.nix { deployment.keys.a.text = \"x\"; } ]; }).config.system.build.toplevel.drvPath"
-check "and, with colmenaOptions, may have secrets" satisfies 'endswith(".drv")'
+check "the machine can have secrets with colmenaOptions" satisfies 'endswith(".drv")'

@@ -1,23 +1,24 @@
 # shellcheck shell=bash
-# For tests of what is written in Nix. Source it and call `nix_enter "$@"` first thing: the script runs again in a mount
-# namespace with a /nix of its own, where Nix works without daemon, sandbox and network.
+# Common functions for tests of Nix code. Source it and call `nix_enter "$@"` first: the script is run again in a mount
+# namespace with its own /nix, where Nix works without daemon, sandbox and network.
 #
-# Hives are evaluated with the fixture nixpkgs; with $WAGGLE_TEST_NIXPKGS, a folder with real ones; or with the tree of real NixOS
-# that $WAGGLE_TEST_TREE names (nixos_tree.sh). By the Nix of this machine, or by that of $WAGGLE_TEST_NIX_SUITE,
-# trixie or sid.
+# Hives are evaluated with the fixture nixpkgs, with real nixpkgs in the directory $WAGGLE_TEST_NIXPKGS, or with the
+# tree of real NixOS that $WAGGLE_TEST_TREE names (nixos_tree.sh). The Nix is this machine's or that of the Debian suite
+# $WAGGLE_TEST_NIX_SUITE, trixie or sid.
 #
-#   $work                    an empty folder, gone at the end
-#   $machine                 a file with a module: what NixOS demands of a machine besides what a test is about
+#   $work                    an empty directory, removed at the end
+#   $machine                 a file with a module: the options that NixOS requires of any machine
 #   hive < text              writes $work/hive.nix
-#   ask EXPRESSION           evaluates it, `hive` being what nixos-module/hive.nix makes of the hive (".info" is short for
+#   ask EXPRESSION           evaluates it, where `hive` is what nixos-module/hive.nix makes of the hive (".info" means
 #                            "hive.info"): standard output in $out, standard error in $err
-#   $key                     a line that may be an operator's key
-#   check "what" COMMAND…    one line; the first that does not hold ends the test
-#   answers JSON             $out is equal to it
-#   fails TEXT…              the last ask failed and said each text
-#   fixture_only "what"      true with the fixture; with real NixOS it says what is left out: what it would not change, or what
-#                            would have to be built, which needs a network
-#   keeps_overlays "what"    true where a package set knows its overlays, as nixpkgs does and some test trees do not; else the same
+#   $key                     a line that is a valid operator's key
+#   check "title" COMMAND…   prints one line; the first check that fails ends the test
+#   answers JSON             the last ask succeeded and $out is equal to JSON
+#   fails TEXT…              the last ask failed and $err contains each text
+#   fixture_only "what"      true with the fixture; with real NixOS it prints what is skipped because NixOS makes no
+#                            difference to it, or because it would have to be built, which needs a network
+#   keeps_overlays "what"    true if the package set keeps its overlays, as nixpkgs does and some test trees do not;
+#                            otherwise it prints what is skipped
 
 source_dir=${WAGGLE_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)}
 modules=$source_dir/nixos-module
@@ -35,8 +36,8 @@ nix_enter() {
         [[ $(id -u) = 0 ]] || as_root=(--map-root-user)
         if [[ -n ${WAGGLE_TEST_TREE:-} ]]; then
             WAGGLE_TEST_NIXPKGS=$("$source_dir/tests/integration/nixos_tree.sh" "$WAGGLE_TEST_TREE") || exit
-            export WAGGLE_TEST_NIXPKGS NIXPKGS_ALLOW_UNFREE=1 # nixos_tree.sh says why
-            export GC_INITIAL_HEAP_SIZE=1G                    # without collecting garbage Nix takes a third less time
+            export WAGGLE_TEST_NIXPKGS NIXPKGS_ALLOW_UNFREE=1 # nixos_tree.sh explains why
+            export GC_INITIAL_HEAP_SIZE=1G                    # Nix takes a third less time without garbage collection
             launcher=("$source_dir/tests/huge_pages.sh")
         fi
         mkdir -p /nix
@@ -60,7 +61,7 @@ nix_enter() {
     cd "$work" || exit 1
 }
 
-# Puts programs into PATH that are those of the suite's root, with its libraries.
+# Puts wrappers into PATH that run the programs of the suite's root with its libraries.
 nix_of_suite() { # ROOT
     local loader program
     loader=$(echo "$1"/lib64/ld-linux-*.so.2)
@@ -105,7 +106,7 @@ fails() {
     local text
     for text in "$@"; do warns "$text" || { echo "      it does not say: $text"; return 1; }; done
 }
-# Nix breaks no lines, but indents those of a message.
+# Nix does not wrap lines, but indents those of a message.
 warns() { [[ $(tr -s '[:space:]' ' ' <<<"$err") == *"$1"* ]]; }
 
 keeps_overlays() {

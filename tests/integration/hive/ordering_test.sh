@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# No unit waits for itself: systemd orders the units of machines whose secrets, users and disks depend on each other.
+# systemd finds no ordering cycle in the units of machines whose secrets, users and disks depend on each other.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
@@ -25,8 +25,8 @@ machine_of() { # MODULES
 NIX
 }
 
-# The units of the machine, as they are written, in the folder units; those that systemd brings itself are this machine's own.
-# What is mounted before systemd starts is left out: no job for it is ever queued.
+# Writes the units of the machine to the directory units; the units that systemd ships are those of the host. Mounts
+# that exist before systemd starts are left out, because no job for them is ever queued.
 write_units() {
     local name kind target alias file folder=$work/units
     rm -rf "$folder"
@@ -38,10 +38,10 @@ write_units() {
         mounts = map (fs: { inherit (fs) mountPoint device fsType; })
             (builtins.filter (fs: fs.mountPoint != "/" && !fs.neededForBoot) (builtins.attrValues config.fileSystems));
     }'
-    check "$1: evaluates" succeeds
+    check "$1: the node evaluates" succeeds
     while IFS= read -r name; do
         file=$folder/$name
-        if [[ -e /usr/lib/systemd/system/$name ]]; then # a module adds to a unit of systemd's: as NixOS writes it then
+        if [[ -e /usr/lib/systemd/system/$name ]]; then # a module extends a unit of systemd: write a drop-in
             mkdir -p "$file.d"
             file=$file.d/overrides.conf
         fi
@@ -59,7 +59,7 @@ write_units() {
     SYSTEMD_FSTAB=$work/fstab /usr/lib/systemd/system-generators/systemd-fstab-generator "$folder" "$folder" "$folder"
 }
 
-# Programs in the store are not there, which systemd-analyze says as well.
+# systemd-analyze also reports that the programs in the store do not exist, so only cycles are searched for.
 cycles() {
     SYSTEMD_UNIT_PATH=$work/units:/usr/lib/systemd/system SYSTEMD_LOG_LEVEL=info \
         systemd-analyze verify --man=no multi-user.target "$@" >"$work/verify" 2>&1 || true
@@ -73,21 +73,21 @@ knows() { # SET NAME
     answers true
 }
 
-section "a cycle is found"
+section "a cycle is detected"
 machine_of '{ systemd.services.late = { wantedBy = [ "multi-user.target" ]; after = [ "multi-user.target" ]; before = [ "sysinit.target" ]; script = "true"; }; }'
 write_units "a service that waits for itself"
-check "it is named" has_cycle
-check "with its unit" grep -q 'late.service' "$work/verify"
+check "systemd-analyze reports the cycle" has_cycle
+check "the report names the unit of the cycle" grep -q 'late.service' "$work/verify"
 
 ordered() { # NAME MODULES
     machine_of "$2"
     write_units "$1"
-    check "$1: no unit waits for itself" has_no_cycle
+    check "$1: there is no ordering cycle" has_no_cycle
 }
 refused() { # NAME MODULES SENTENCE
     machine_of "$2"
     ask '.nodes [ "a" ]'
-    check "$1: refused" fails "Failed assertions:" "$3"
+    check "$1: the system is refused" fails "Failed assertions:" "$3"
 }
 
 makers=('')
@@ -99,7 +99,7 @@ for maker in "${makers[@]}"; do
     with='{ }'
     [[ -z $maker ]] || with="{ $maker.enable = true; }"
     section "$by"
-    # NixOS has sysusers with users that do not change.
+    # NixOS supports sysusers only with immutable users.
     [[ $maker != systemd.sysusers || -z ${WAGGLE_TEST_NIXPKGS:-} ]] ||
         with="{ $maker.enable = true; boot.initrd.systemd.enable = true; system.etc.overlay = { enable = true; mutable = false; }; users.mutableUsers = false; users.users.root.initialHashedPassword = \"x\"; }"
     ordered "$by, secrets" "$with $keys"
@@ -111,7 +111,7 @@ for maker in "${makers[@]}"; do
         'set fileSystems."/srv/late".neededForBoot = true'
     [[ -n $maker ]] || continue
     write_units "$by, that machine"
-    check "it would be a cycle" has_cycle
+    check "the refused machine would have a cycle" has_cycle
 done
 ! knows networking useNetworkd || ordered "networkd" "$keys $late_secret { networking.useNetworkd = true; networking.useDHCP = false; }"
 refused "the state on the network" '{ fileSystems."/mnt/far" = { device = "server:/x"; fsType = "nfs"; }; services.waggle-agent.stateDir = "/mnt/far/waggle"; }' \

@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "$0")/nix.sh"
 nix_enter "$@"
 
-# Of node a with these modules: units by name in $out.units, snippets, the agent's settings.
+# Evaluates node a with MODULE: $out has its units by name, its activation snippets and the agent's settings.
 node() { # MODULE
     hive <<NIX
 {
@@ -28,9 +28,9 @@ NIX
             (builtins.intersectAttrs { waggleSecretOwners = 1; waggleSecretsForUsers = 1; users = 1; } config.system.activationScripts);
         inherit (config.services.waggle-agent) secretMounts oldIdentityFiles;
     }'
-    check "evaluates" succeeds
+    check "the node evaluates" succeeds
 }
-# Snippet A comes before B.
+# Succeeds if activation snippet A runs before B.
 in_order() {
     local order
     order=$(jq -r .order <<<"$out")
@@ -47,31 +47,31 @@ unit_has() { # UNIT LINE
 
 section "a node without secrets"
 node '{ }'
-check "brings the newest ones back all the same" satisfies '.units | keys == ["waggle-secrets"]'
-check "before anything else" satisfies '.units["waggle-secrets"].wantedBy == ["sysinit.target"]'
+check "the node has the unit waggle-secrets nevertheless" satisfies '.units | keys == ["waggle-secrets"]'
+check "sysinit.target wants that unit" satisfies '.units["waggle-secrets"].wantedBy == ["sysinit.target"]'
 for line in 'Type=oneshot' 'DefaultDependencies=false' 'RemainAfterExit=true' 'LimitCORE=0' 'X-RestartIfChanged=false' \
     'RequiresMountsFor=/var/lib/waggle-agent' 'Before=(.* )?network-pre.target( .*)?' 'Before=(.* )?systemd-networkd.service( .*)?' \
     'ExecStart=/nix/store/[^ ]*/bin/waggle-agent install-secrets --stage boot --config /nix/store/[^ ]*-waggle-agent.json'; do
     check "$line" unit_has waggle-secrets "$line"
 done
-check "no snippet of ours" satisfies '.snippets.waggleSecretOwners == null and .snippets.waggleSecretsForUsers == null'
+check "the node has no activation snippets of Waggle" satisfies '.snippets.waggleSecretOwners == null and .snippets.waggleSecretsForUsers == null'
 
 section "a secret"
 node '{ deployment.keys.web = { text = "x"; }; }'
-check "has its unit, which nothing but its users wants" satisfies '.units["web-key"].wantedBy == []'
+check "the secret has its own unit, which no other unit wants" satisfies '.units["web-key"].wantedBy == []'
 for line in 'After=waggle-secrets.service' 'Wants=waggle-secrets.service' 'X-RestartIfChanged=false' 'TimeoutStartSec=infinity' \
     'ExecStart=/nix/store/[^ ]*/bin/waggle-agent await-secret web --config /nix/store/[^ ]*-waggle-agent.json'; do
     check "$line" unit_has web-key "$line"
 done
-check "is handed over when its owner is made" in_order users waggleSecretOwners
-check "or its group" in_order groups waggleSecretOwners
+check "the secret gets its owner after users are created" in_order users waggleSecretOwners
+check "the secret gets its owner after groups are created" in_order groups waggleSecretOwners
 
-section "one that users need"
+section "a secret that users need"
 node '{ deployment.keys.password = { text = "x"; neededForUsers = true; }; }'
-check "is there before users are made" in_order waggleSecretsForUsers users
-check "and after /run/keys is mounted" in_order specialfs waggleSecretsForUsers
+check "the secret is installed before users are created" in_order waggleSecretsForUsers users
+check "the secret is installed after /run/keys is mounted" in_order specialfs waggleSecretsForUsers
 
-section "where a unit makes users"
+section "units that create users"
 has_option() { # SET NAME
     hive <<<'{ a = { }; }'
     ask ".configurations.a.options.$1 ? $2"
@@ -80,17 +80,17 @@ has_option() { # SET NAME
 for maker in services.userborn systemd.sysusers; do
     has_option "${maker%.*}" "${maker#*.}" || continue
     node "{ $maker.enable = true; deployment.keys = { web.text = \"x\"; password = { text = \"x\"; neededForUsers = true; }; }; }"
-    check "$maker: what users need comes before it" unit_has waggle-secrets-for-users 'Before=sysinit.target systemd-sysusers.service userborn.service .*'
-    check "in the boot" satisfies '.units["waggle-secrets-for-users"].wantedBy == ["sysinit.target"]'
-    check "all others after it" unit_has waggle-secrets 'After=(.* )?systemd-sysusers.service userborn.service( .*)?'
-    check "in a switch they are handed over after it" unit_has waggle-secrets-for-owners 'After=systemd-sysusers.service userborn.service'
-    check "and before other units" unit_has waggle-secrets-for-owners 'Before=sysinit-reactivation.target .*'
-    check "with each switch" satisfies '.units["waggle-secrets-for-owners"].wantedBy == ["sysinit-reactivation.target"]'
-    check "anew" unit_has waggle-secrets-for-owners 'RemainAfterExit=false'
-    check "no snippet comes too early for that" satisfies '.snippets.waggleSecretOwners == null and .snippets.waggleSecretsForUsers == null'
+    check "$maker: secrets that users need are installed before users are created" unit_has waggle-secrets-for-users 'Before=sysinit.target systemd-sysusers.service userborn.service .*'
+    check "sysinit.target wants the unit for secrets that users need" satisfies '.units["waggle-secrets-for-users"].wantedBy == ["sysinit.target"]'
+    check "all other secrets are installed after users are created" unit_has waggle-secrets 'After=(.* )?systemd-sysusers.service userborn.service( .*)?'
+    check "during a switch, secrets get their owners after users are created" unit_has waggle-secrets-for-owners 'After=systemd-sysusers.service userborn.service'
+    check "during a switch, secrets get their owners before other units start" unit_has waggle-secrets-for-owners 'Before=sysinit-reactivation.target .*'
+    check "sysinit-reactivation.target wants the unit that sets the owners" satisfies '.units["waggle-secrets-for-owners"].wantedBy == ["sysinit-reactivation.target"]'
+    check "the unit that sets the owners runs again in each switch" unit_has waggle-secrets-for-owners 'RemainAfterExit=false'
+    check "there are no activation snippets, which would run too early" satisfies '.snippets.waggleSecretOwners == null and .snippets.waggleSecretsForUsers == null'
 done
 
-section "on file systems that come later"
+section "secrets on file systems that are mounted later"
 node '{
   fileSystems."/data" = { device = "/dev/sdb1"; fsType = "ext4"; };
   fileSystems."/mnt/far-away" = { device = "server:/x"; fsType = "nfs"; };
@@ -102,19 +102,20 @@ node '{
     three = { text = "x"; destDir = "/persist/keys"; };
   };
 }'
-check "the agent knows them" satisfies '.secretMounts == ["/data", "/mnt/far-away"]'
-check "a unit for each" satisfies '.units | has("waggle-secrets-data") and has("waggle-secrets-mnt-far\\x2daway")'
-check "that comes with its mount" satisfies '.units["waggle-secrets-data"].wantedBy == ["data.mount"]'
-check "and after it" unit_has waggle-secrets-data 'After=data.mount waggle-secrets.service'
-check "whose secrets wait for it" unit_has one-key 'After=waggle-secrets.service waggle-secrets-data.service'
-check "the early unit requires none of them" no unit_has waggle-secrets 'RequiresMountsFor=/(data|mnt).*'
+check "the agent's settings list these mounts" satisfies '.secretMounts == ["/data", "/mnt/far-away"]'
+check "each mount has a unit for its secrets" satisfies '.units | has("waggle-secrets-data") and has("waggle-secrets-mnt-far\\x2daway")'
+check "the mount wants the unit for its secrets" satisfies '.units["waggle-secrets-data"].wantedBy == ["data.mount"]'
+check "the unit for its secrets starts after the mount" unit_has waggle-secrets-data 'After=data.mount waggle-secrets.service'
+check "the unit of a secret on the mount starts after the unit for its secrets" unit_has one-key 'After=waggle-secrets.service waggle-secrets-data.service'
+check "the unit waggle-secrets requires none of these mounts" no unit_has waggle-secrets 'RequiresMountsFor=/(data|mnt).*'
 
-section "what they may do"
-# The exposure by systemd-analyze, 0 to 10, is at most this; it comes from destDir, which may be anywhere, and from files of others.
+section "privileges of the units"
+# The limit of the exposure that systemd-analyze computes, from 0 to 10. The exposure is due to destDir, which can be
+# any directory, and to files of other users.
 if ! command -v systemd-analyze >/dev/null; then
     echo "SKIP  systemd-analyze is not installed"
 else
-    exposure() { # UNIT: prints it, in tenths
+    exposure() { # UNIT: prints its exposure, in tenths
         local unit=$work/$1.service
         jq -r --arg unit "$1" '.units[$unit].text' <<<"$out" >"$unit"
         systemd-analyze security --offline=true --no-pager "$unit" | sed -nE 's/.*Overall exposure level for [^:]*: ([0-9]+)\.([0-9]).*/\1\2/p'
@@ -125,10 +126,10 @@ else
         ((10#$tenths <= $1))
     }
     for unit in waggle-secrets waggle-secrets-data one-key; do
-        check "$unit is no more exposed than it must be" exposed_at_most 20 "$unit"
+        check "the exposure of $unit is within its limit" exposed_at_most 20 "$unit"
     done
 fi
 
-section "two host keys, while one replaces the other"
+section "two host keys during a key rotation"
 node '{ services.openssh.enable = true; services.openssh.hostKeys = [ { type = "ed25519"; path = "/etc/ssh/new"; } { type = "ed25519"; path = "/etc/ssh/old"; } ]; }'
-check "secrets sealed for the old one are still opened" satisfies '.oldIdentityFiles == ["/etc/ssh/old"]'
+check "the agent can still decrypt secrets for the old key" satisfies '.oldIdentityFiles == ["/etc/ssh/old"]'

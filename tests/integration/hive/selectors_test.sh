@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `waggle build --on`: the rules of tests/hives/selectors.txt, which are Colmena's, each through the program. That a node is
-# evaluated only as far as the rules need is in flakes_test.sh.
+# Runs `waggle build --on` with each rule of tests/hives/selectors.txt; the rules are Colmena's. flakes_test.sh checks
+# that a node is evaluated only as far as the rules need.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
@@ -21,10 +21,10 @@ while IFS='|' read -r rules expected; do
     err=$(<"$work/err")
     if [[ $expected = 'error: '* ]]; then
         check "“$rules”: ${expected}" fails "${expected#error: }"
-        check "is a usage error" test "$status" = 2
+        check "the rule is a usage error" test "$status" = 2
     else
         check "“$rules”: $expected" chosen "$expected"
     fi
     count=$((count + 1))
 done <"$source_dir/tests/hives/selectors.txt"
-check "all rules of the table were tried" test "$count" = "$(grep -c '^[^#]*|' "$source_dir/tests/hives/selectors.txt")"
+check "all rules of the table were tested" test "$count" = "$(grep -c '^[^#]*|' "$source_dir/tests/hives/selectors.txt")"

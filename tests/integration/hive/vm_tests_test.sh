@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# nixos-module/tests, the tests of NixOS's own framework, evaluated: to run them takes KVM and a network.
+# Evaluates nixos-module/tests, which use NixOS's own test framework; running them requires KVM and a network.
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/nix.sh
 source "$(dirname "$0")/nix.sh"
@@ -29,9 +29,9 @@ test_has() { # ATTRIBUTE
     err=$(<"$work/err")
 }
 test_has nodes
-check "its machines evaluate" satisfies 'keys == ["laptop", "target"] and all(.[]; endswith(".drv"))'
+check "the machines of the test evaluate" satisfies 'keys == ["laptop", "target"] and all(.[]; endswith(".drv"))'
 test_has script
-check "its script does" succeeds
+check "the test script evaluates" succeeds
 jq -r . <<<"$out" >script.py
-check "and is Python" python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' script.py
-for what in broken unreachable reboot; do check "it has the case $what" grep -q "$what" script.py; done
+check "the test script is valid Python" python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' script.py
+for what in broken unreachable reboot; do check "the test script has the case $what" grep -q "$what" script.py; done

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# A machine to build on for tests: a real sshd that ssh starts by itself, in a mount namespace with another /nix and another home.
-# Source it and call builder_make; $work is an empty folder as nix.sh (or laptop.sh, as $run) makes it.
+# A build machine for tests: a real sshd that ssh starts itself, in a mount namespace with another /nix and another
+# home. Source it and call builder_make; $work is an empty directory, as nix.sh creates it (or laptop.sh, as $run).
 #
-#   builder              its name for ssh, by $SSH_CONFIG_FILE, which is set
-#   nobody               another, that does not answer; stranger: with a host key that nobody knows; bare: without Nix
-#   distrustful          the builder, to whose daemon we are none of the trusted-users (after builder_distrusts)
-#   $builder_nix         its /nix as seen from here
+#   builder              its host name for ssh, defined in $SSH_CONFIG_FILE, which is set
+#   nobody               another host, which does not answer; stranger: with an unknown host key; bare: without Nix
+#   distrustful          the builder with a daemon whose trusted-users do not include us (after builder_distrusts)
+#   $builder_nix         its /nix, as seen from outside
 #   $builder_home        its home
-#   in_builder COMMAND…  runs there
+#   in_builder COMMAND…  runs the command there
 
 builder_make() {
     local folder=${work:-$run}/builder name config
@@ -46,7 +46,7 @@ SCRIPT
 
 in_builder() { "${builder_nix%/nix}/enter" "$@"; }
 
-# Until the process $builder_daemon ends.
+# Starts the daemon of distrustful, which works until the process $builder_daemon ends.
 builder_distrusts() {
     local folder=${builder_nix%/nix}
     mkdir "$folder/distrustful-conf"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How nodes are evaluated: side by side within a budget, broken and killed ones apart; selectors; what `waggle nodes`, `eval` and
-# `repl` say.
+# How nodes are evaluated: in parallel within a memory budget, isolated from broken nodes and killed evaluators;
+# selectors; what `waggle nodes`, `eval` and `repl` print.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=SCRIPTDIR/trigger.sh
@@ -17,7 +17,7 @@ wait_until() { # SECONDS WHAT COMMAND…
     done
 }
 
-# sixteen_nodes [BROKEN]: node07 has a type error in a file of its own.
+# sixteen_nodes [broken]: with the argument, node07 has a type error in its own file.
 sixteen_nodes() {
     echo '{ networking.hostName = 7; }' >broken.nix
     {
@@ -32,18 +32,18 @@ sixteen_nodes() {
 section "one broken node of sixteen"
 sixteen_nodes
 waggle build --dry-run
-check "all are evaluated while none is broken" test "$status $(nodes_printed)" = "0 16"
+check "all nodes evaluate if none is broken" test "$status $(nodes_printed)" = "0 16"
 good=$out
 sixteen_nodes broken
 for limit in auto 0 5 1; do
     waggle build --dry-run --eval-node-limit $limit
-    check "--eval-node-limit $limit: the exit code says so" exits 2
-    check "the fifteen others are as before" prints "$(grep -v node07 <<<"$good")"
-    check "the error is its own, and names its file" fails "node07: hive-error" "networking.hostName" "$work/broken.nix"
+    check "--eval-node-limit $limit: the exit code is that of a hive error" exits 2
+    check "the fifteen other nodes have the same result" prints "$(grep -v node07 <<<"$good")"
+    check "the error is that of the broken node, and names its file" fails "node07: hive-error" "networking.hostName" "$work/broken.nix"
     check "no other node fails" test "$(grep -c ': hive-error$' <<<"$err")" = 1
 done
 
-section "an error of the whole hive"
+section "an error that affects the whole hive"
 sixty_nodes() { # META
     hive <<NIX
 let n = builtins.genList (i: "node\${toString i}") 60; in
@@ -54,14 +54,14 @@ sixty_nodes '{ nixpkgs = throw "the pin cannot be had"; }'
 for command in nodes "build --dry-run" "build --dry-run --on node1,node2" "nodes --on @web"; do
     # shellcheck disable=SC2086 # words
     waggle $command
-    check "$command: is told" fails "the pin cannot be had"
-    check "once" test "$(grep -c 'the pin cannot be had' <<<"$err")" = 1
-    check "as a hive error" exits 2
+    check "waggle $command reports the error" fails "the pin cannot be had"
+    check "the error is printed once" test "$(grep -c 'the pin cannot be had' <<<"$err")" = 1
+    check "the exit code is that of a hive error" exits 2
 done
 sixty_nodes '{ nixpkgs = throw "the pin cannot be had"; nodeNixpkgs.node7 = import <nixpkgs> { }; }'
 waggle nodes
-check "a node with a nixpkgs of its own is there" test "$(nodes_printed)" = 2
-check "and the others fail together" test "$(grep -c '^    .*the pin cannot be had' <<<"$err")" = 1
+check "a node with its own nixpkgs is listed" test "$(nodes_printed)" = 2
+check "one error is printed for all other nodes" test "$(grep -c '^    .*the pin cannot be had' <<<"$err")" = 1
 
 section "memory limits"
 if grep -q __asan_init "$build_dir/trigger/waggle"; then
@@ -69,23 +69,23 @@ if grep -q __asan_init "$build_dir/trigger/waggle"; then
 else
     sixteen_nodes
     (ulimit -v 1500000; "$build_dir/trigger/waggle" build --dry-run --eval-workers 2 >"$work/out" 2>"$work/err") || true
-    check "of the address space are obeyed" test "$(wc -l <"$work/out")" = 16
-    check "without a process that cannot start" test "$(grep -c 'heap' "$work/err")" = 0
+    check "all nodes evaluate under a limit of the address space" test "$(wc -l <"$work/out")" = 16
+    check "no evaluator fails to allocate its heap" test "$(grep -c 'heap' "$work/err")" = 0
 fi
 
-section "a budget"
+section "the memory budget"
 sixteen_nodes
 for memory in 1M 300M 80%; do
     waggle build --dry-run --eval-memory $memory --eval-workers 4
-    check "--eval-memory $memory: all sixteen" prints "$good"
+    check "--eval-memory $memory: all sixteen nodes evaluate" prints "$good"
 done
 waggle build --dry-run --eval-memory much
-check "one that is no amount is refused" fails "“much” is not an amount of memory" "1.5G"
-check "as a usage error" exits 2
+check "an invalid amount of memory is refused" fails "“much” is not an amount of memory" "1.5G"
+check "an invalid amount of memory is a usage error" exits 2
 
-# Blocks the evaluation of beta, by a pipe that nobody writes to, until there is a file `go`.
+# A hive whose node beta blocks on a pipe that no process writes to, unless the file `go` exists.
 blocking_hive() {
-    rm -f pipe go "$work/err" # what a run before this one said would be waited for in vain
+    rm -f pipe go "$work/err" # the output of a previous run would end the wait too early
     mkfifo pipe
     hive <<'NIX'
 let wait = if builtins.pathExists ./go then "" else builtins.trace "beta waits" (builtins.readFile ./pipe); in
@@ -97,7 +97,7 @@ let wait = if builtins.pathExists ./go then "" else builtins.trace "beta waits" 
 NIX
 }
 
-section "an evaluator that is killed"
+section "a killed evaluator"
 blocking_hive
 "$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
 pid=$!
@@ -107,11 +107,11 @@ kill -9 "$(pgrep -P $pid -f nix-instantiate)"
 status=0
 wait $pid || status=$?
 out=$(<"$work/out") err=$(<"$work/err")
-check "does not end the run" exits 0
+check "a killed evaluator does not fail the run" exits 0
 check "all nodes are evaluated" test "$(nodes_printed)" = 3
-check "and it is said" warns "an evaluator was killed by signal 9"
+check "a warning reports the killed evaluator" warns "an evaluator was killed by signal 9"
 
-section "Ctrl-C"
+section "interrupting a run"
 blocking_hive
 "$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
 pid=$!
@@ -120,8 +120,8 @@ evaluator=$(pgrep -P $pid -f nix-instantiate)
 kill -TERM $pid
 status=0
 wait $pid || status=$?
-check "ends the run" exits 130
-check "and the evaluator" test ! -e "/proc/$evaluator"
+check "SIGTERM ends the run with the exit code of an interruption" exits 130
+check "the evaluator has ended as well" test ! -e "/proc/$evaluator"
 
 section "selectors"
 hive <<'NIX'
@@ -135,12 +135,12 @@ selects() { # SELECTOR NODE…
     waggle build --dry-run --on "$1"
     [[ $status = 0 && $(awk '{ print $1 }' <<<"$out" | paste -sd ' ') == "${*:2}" ]]
 }
-check "exclusion" selects '@web,!@canary' alpha
-check "intersection" selects '@eu&@web' alpha
-check "all but one" selects '!gamma' alpha beta
-check "by names alone no other node is evaluated" test "$(grep -c 'gamma is looked at' <<<"$err")" = 0
+check "a selector can exclude nodes by tag" selects '@web,!@canary' alpha
+check "a selector can require two tags" selects '@eu&@web' alpha
+check "a selector can exclude one node" selects '!gamma' alpha beta
+check "a selector of names alone does not evaluate an excluded node" test "$(grep -c 'gamma is looked at' <<<"$err")" = 0
 waggle build --dry-run --on '!@canray'
-check "a misspelt tag to leave out is refused" fails "“canray”" "did you mean “canary”"
+check "excluding a misspelt tag is refused with a suggestion" fails "“canray”" "did you mean “canary”"
 waggle build --dry-run --on '@web&&alpha'
 check "an empty term is refused" fails "empty rule"
 
@@ -153,41 +153,41 @@ hive <<'NIX'
 }
 NIX
 waggle nodes --json
-check "a broken node fails alone" exits 2
-check "the others are there" test_json 'select(.type == "result") | [.nodes[] | select(.outcome == "ok") | [.name, .tags, .host, .system]] == [["alpha", ["web", "eu"], "10.0.0.1", "x86_64-linux"], ["beta", [], null, "x86_64-linux"]]'
-check "with its own error" test_json 'select(.type == "result") | .outcome == "hive-error" and .exitCode == 2 and (.nodes[] | select(.name == "gamma") | .outcome == "hive-error" and (.message | contains("deployment.tags")))'
+check "the exit code reports the broken node" exits 2
+check "the other nodes are listed" test_json 'select(.type == "result") | [.nodes[] | select(.outcome == "ok") | [.name, .tags, .host, .system]] == [["alpha", ["web", "eu"], "10.0.0.1", "x86_64-linux"], ["beta", [], null, "x86_64-linux"]]'
+check "the broken node has its own error" test_json 'select(.type == "result") | .outcome == "hive-error" and .exitCode == 2 and (.nodes[] | select(.name == "gamma") | .outcome == "hive-error" and (.message | contains("deployment.tags")))'
 check "every line is an object with a type" test "$(jq -r .type <<<"$out" | grep -c .)" = "$(wc -l <<<"$out")"
 waggle nodes
-check "without --json, too" fails "gamma: hive-error" "deployment.tags"
+check "the error is also printed without --json" fails "gamma: hive-error" "deployment.tags"
 waggle build --dry-run --json --on alpha
-check "the derivation of a node" test_json 'select(.type == "result") | .command == "build" and .exitCode == 0 and (.nodes | length == 1) and (.nodes[0].drv | startswith("/nix/store/"))'
+check "waggle build --json prints the derivation of a node" test_json 'select(.type == "result") | .command == "build" and .exitCode == 0 and (.nodes | length == 1) and (.nodes[0].drv | startswith("/nix/store/"))'
 waggle eval --json -E '{ nodes, ... }: builtins.length (builtins.attrNames nodes)'
-check "a value" test_json 'select(.type == "result") | .value == 3'
+check "waggle eval --json prints the value" test_json 'select(.type == "result") | .value == 3'
 waggle build --json --on nobody
-check "an error that concerns no node" test_json 'select(.type == "result") | .exitCode == 2 and (.error | contains("nobody"))'
+check "the JSON result contains an error that concerns no node" test_json 'select(.type == "result") | .exitCode == 2 and (.error | contains("nobody"))'
 waggle repl --json
-check "the prompt has no --json" fails "waggle repl" "--json"
+check "waggle repl does not accept --json" fails "waggle repl" "--json"
 waggle nodes --on alpha
-check "as a table" prints "$(printf 'NODE   TAGS    HOST      SYSTEM\nalpha  web eu  10.0.0.1  x86_64-linux')"
+check "waggle nodes prints a table" prints "$(printf 'NODE   TAGS    HOST      SYSTEM\nalpha  web eu  10.0.0.1  x86_64-linux')"
 
 section "waggle eval"
 hive <<'NIX'
 { alpha = { environment.etc.a.text = "of alpha"; }; beta = { }; }
 NIX
 waggle eval -E '{ nodes, lib, ... }: lib.mapAttrs (_: node: node.config.deployment.targetHost) nodes # hosts'
-check "prints JSON" answers '{"alpha": "alpha", "beta": "beta"}'
+check "waggle eval prints JSON" answers '{"alpha": "alpha", "beta": "beta"}'
 echo '{ nodes, ... }: nodes.alpha.config.environment.etc.a.text' >question.nix
 waggle introspect question.nix
-check "of a file, too, under Colmena's name" answers '"of alpha"'
+check "waggle introspect, the name that Colmena uses, evaluates a file" answers '"of alpha"'
 waggle eval --instantiate -E '{ pkgs, nodes, ... }: [ (pkgs.runCommand "hello" { } "") nodes.beta.config.system.build.toplevel ]'
-check "instantiates" exits 0
-check "each derivation" test "$(nodes_printed)" = 2 -a -f "$(head -n1 <<<"$out")" -a -f "$(tail -n1 <<<"$out")"
+check "waggle eval --instantiate succeeds" exits 0
+check "waggle eval --instantiate prints each derivation" test "$(nodes_printed)" = 2 -a -f "$(head -n1 <<<"$out")" -a -f "$(tail -n1 <<<"$out")"
 waggle eval -E '{ nodes, ... }: nodes.alpah.config'
-check "an error is Nix's own" fails "alpah"
+check "an evaluation error names the missing attribute" fails "alpah"
 waggle eval
-check "nothing to evaluate is a usage error" fails "needs a function"
+check "waggle eval without an expression is an error" fails "needs a function"
 
 section "waggle repl"
 status=0
 out=$("$build_dir/trigger/waggle" repl 2>"$work/err" <<<'"names: " + builtins.concatStringsSep " " (builtins.attrNames nodes)') || status=$?
-check "has the nodes" grep -q 'names: alpha beta' <<<"$out"
+check "waggle repl has the nodes in scope" grep -q 'names: alpha beta' <<<"$out"

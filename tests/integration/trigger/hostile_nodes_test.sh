@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What nodes that mean harm get onto an operator's terminal: every subcommand that asks nodes asks them all, each of which says
-# what nobody should see in another way (tests/hostile). Nothing of it may come out as it is, on a terminal or in a pipe.
+# What hostile nodes can print on an operator's terminal: every subcommand that queries nodes queries all of them, and
+# each node sends harmful text in another way (tests/hostile). None of it may be printed unescaped, on a terminal or to
+# a pipe.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=SCRIPTDIR/../hive/nix.sh
@@ -32,8 +33,8 @@ builtins.mapAttrs (name: { port, hostKey }: { pkgs, ... }: {
 }) (builtins.fromJSON (builtins.readFile ./nodes.json))
 NIX
 
-# The subcommands that ask nodes, with the nodes whose text each shows: that of a refusal, always; that of an answer, where a
-# person is meant to read it.
+# The subcommands that query nodes, with the nodes whose text each prints: the text of a refusal always, the text of an
+# answer only where it is meant for people.
 commands=(
     'status:facts-escapes facts-wide'
     'whoami:'
@@ -51,10 +52,10 @@ commands=(
     'apply dry-activate:answer-escapes answer-wide'
 )
 always='hello-escapes hello-wide'
-ask_no_node='build eval nodes repl' # nothing of a node comes to them
+ask_no_node='build eval nodes repl' # they receive nothing from nodes
 
-# What is left of the output without what Waggle says itself: ASCII, its quotes, ellipsis and dash, and, on a terminal, the
-# codes with which it draws.
+# What remains of the output without Waggle's own characters: ASCII, its quotes, ellipsis and dash, and, on a terminal,
+# its control sequences.
 strange() { # FILE
     LC_ALL=C sed -E 's/\xe2\x80(\x9c|\x9d|\x99|\xa6|\x93)//g' "$1" | LC_ALL=C tr -d '\n\040-\176'
 }
@@ -76,7 +77,7 @@ documented_exit() { [[ $1 =~ ^[25678]$ ]]; }
 section "the table has every subcommand"
 "$build_dir/trigger/waggle" --help | sed -nE '/^Global options:/q; s/^  ([a-z][a-z-]*) .*/\1/p' | sort >has
 { printf '%s\n' "${commands[@]}" | cut -d: -f1 | cut -d' ' -f1; tr ' ' '\n' <<<"$ask_no_node"; } | sort -u >named
-check "as waggle --help lists them" diff has named
+check "the table has the same subcommands as waggle --help" diff has named
 
 for row in "${commands[@]}"; do
     IFS=' ' read -ra words <<<"${row%%:*}"
@@ -86,17 +87,17 @@ for row in "${commands[@]}"; do
 
     status=0
     "${command[@]}" >piped 2>&1 </dev/null || status=$?
-    check "piped: nothing of what the nodes say comes out as it is" nothing_strange piped
-    check "no line is long" short_lines piped
-    check "nor all of it" small piped
-    check "it is shown, made harmless" shows piped "${shown[@]}"
-    check "the exit code is one of a failure" documented_exit $status
+    check "to a pipe: no text from the nodes is printed unescaped" nothing_strange piped
+    check "no line is longer than 4096 bytes" short_lines piped
+    check "the output has at most 512 KiB" small piped
+    check "the text from the nodes is printed in a harmless form" shows piped "${shown[@]}"
+    check "the exit code is that of a documented failure" documented_exit $status
 
     status=0
     script -qec "stty cols 200 rows 50; ${command[*]@Q}" terminal >/dev/null </dev/null || status=$?
     sed -i '/^Script \(started\|done\) on /d' terminal
     without_our_codes terminal >plain
-    check "on a terminal: nothing but our own codes" nothing_strange plain
-    check "the exit code is the same kind" documented_exit $status
+    check "on a terminal: Waggle's own control sequences are the only ones" nothing_strange plain
+    check "the exit code on a terminal is that of a documented failure" documented_exit $status
 done
-check "the nodes are still there" kill -0 $hostile_nodes
+check "the hostile nodes are still running" kill -0 $hostile_nodes

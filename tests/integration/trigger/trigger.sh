@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# For tests of the trigger with real Nix: source it, after `here` is set, and call `trigger_enter "$@"` first thing. What nix.sh
-# offers, always with the fixture nixpkgs (real NixOS cannot be built without a network), and
+# Common functions for tests of the trigger with real Nix: source it and call `trigger_enter "$@"` first. It offers
+# everything in nix.sh, always with the fixture nixpkgs (real NixOS cannot be built without a network), and
 #
-#   waggle COMMAND…      runs the trigger: standard output in $out, standard error in $err (and $work/err), exit code in $status
-#   exits CODE           prints TEXT           the last one did
-#   system_of NODE       what it printed of the node
+#   waggle COMMAND…      runs the trigger: standard output in $out, standard error in $err (and $work/err), exit code in
+#                        $status
+#   exits CODE           prints TEXT           succeed if the last run did so
+#   system_of NODE       the path that it printed for the node
 #   nodes_printed        how many lines it printed
 
 # shellcheck source=SCRIPTDIR/../hive/nix.sh
