@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# nixos_tree.sh NAME: prints the folder of a tree of real NixOS, unpacked once into the cache: 20.09, 24.11 or 26.11.
+# nixos_tree.sh NAME: prints the directory of a tree of real NixOS, unpacked once into the cache: 20.09, 24.11 or 26.11.
 #
-# $WAGGLE_TEST_NIXOS is a folder with unpack.sh, which makes the trees; .ci/run looks for it beside the checkout. A tree is used
-# as a flake, too, so it gets a flake.nix, and everything that it refers to. Exits with 77 where there are none.
+# $WAGGLE_TEST_NIXOS is a directory with unpack.sh, which creates the trees; .ci/run looks for it next to the checkout.
+# A tree is also used as a flake, so it gets a flake.nix and everything that it refers to. Exits with 77 if
+# $WAGGLE_TEST_NIXOS is not set.
 set -euo pipefail
 
 name=$1
@@ -23,12 +24,12 @@ unpack() {
             cp -al "$trees.partial/20.09" "$tree/base"
         fi
         write_flake >"$tree/flake.nix.new"
-        mv "$tree/flake.nix.new" "$tree/flake.nix" # not into the file, which may have another name in another tree
+        mv "$tree/flake.nix.new" "$tree/flake.nix" # not in place: another tree may have a hard link to it
     done
     mv -T "$trees.partial" "$trees"
 }
 
-# The packages are those of 2020, when cli11 was called unfree by mistake, and not known to work on aarch64; those of Haskell, of
+# The packages are those of 2020, when cli11 was unfree by mistake and not supported on aarch64; those of Haskell, of
 # which shellcheck is one, are left out.
 write_flake() {
     cat <<'NIX'
