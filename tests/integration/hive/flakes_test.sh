@@ -215,6 +215,8 @@ echo -n outside >"$work/outside"
 waggle build --dry-run
 check "reading an absolute path is an error" fails "access to absolute path" "is forbidden"
 check "only the node that reads the path fails" test "$(awk '{ print $1 }' <<<"$out")" = b
+waggle nodes --json --on b
+check "builtins.currentSystem does not exist" grep -q '"tags": *\["none"\]' <<<"$out"
 waggle build --dry-run --on @outside --impure
 check "--impure allows reading an absolute path" nodes a
 waggle build --dry-run --on @none

@@ -70,6 +70,7 @@ waggle build --build-store ssh-ng://nobody
 check "an unreachable builder is reported with the message of ssh" fails "the build store ssh-ng://nobody" "Connection closed"
 check "an unreachable builder is reported before any evaluation" test "$(grep -c evaluating <<<"$err")" = 0
 check "the exit code of an unreachable builder is 2" exits 2
+check "it is reported once" test "$(grep -c 'ssh-ng://nobody' <<<"$err")" = 1
 waggle build --build-store ssh-ng://stranger
 check "a builder with an unknown host key is an error" fails "Host key verification failed"
 waggle build --build-store ssh-ng://bare

@@ -112,16 +112,18 @@ check "all nodes are evaluated" test "$(nodes_printed)" = 3
 check "a warning reports the killed evaluator" warns "an evaluator was killed by signal 9"
 
 section "interrupting a run"
-blocking_hive
-"$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
-pid=$!
-wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
-evaluator=$(pgrep -P $pid -f nix-instantiate)
-kill -TERM $pid
-status=0
-wait $pid || status=$?
-check "SIGTERM ends the run with the exit code of an interruption" exits 130
-check "the evaluator has ended as well" test ! -e "/proc/$evaluator"
+for signal in TERM INT; do
+    blocking_hive
+    "$build_dir/trigger/waggle" build --dry-run --eval-node-limit 0 >"$work/out" 2>"$work/err" &
+    pid=$!
+    wait_until 60 "beta's evaluation" grep -q 'beta waits' "$work/err"
+    evaluator=$(pgrep -P $pid -f nix-instantiate)
+    kill -$signal $pid
+    status=0
+    wait $pid || status=$?
+    check "SIG$signal ends the run with the exit code of an interruption" exits 130
+    check "the evaluator has ended as well after SIG$signal" test ! -e "/proc/$evaluator"
+done
 
 section "selectors"
 hive <<'NIX'
