@@ -23,7 +23,7 @@ protected:
                  script + "\" ]; }"});
         return StorePath::parse_absolute(drv.substr(0, drv.find('\n')));
     }
-    // One that needs another: its own derivation first.
+    // Instantiates two derivations, of which the first needs the second.
     std::pair<StorePath, StorePath> instantiate_two() const {
         const std::string drvs = nix->run({"nix-instantiate", "-E",
                                            "let make = name: script: derivation { inherit name; system = "
@@ -58,14 +58,14 @@ private:
 INSTANTIATE_TEST_SUITE_P(Nix, RealBuild, testing::Values("host", "trixie", "sid"),
                          [](const auto& instance) { return instance.param; });
 
-TEST_P(RealBuild, TellsWhatTheBuilderSaysAndLeavesTheConnectionUsable) {
+TEST_P(RealBuild, ReportsTheBuildLogAndKeepsTheConnectionUsable) {
     const StorePath drv = instantiate("echo at work; echo hello > $out");
     build(drv);
     EXPECT_THAT(lines, Contains("it> at work"));
     EXPECT_EQ(daemon().query_valid_paths(std::array{drv}), std::set{drv});
 }
 
-TEST_P(RealBuild, TellsWhyItFailed) {
+TEST_P(RealBuild, ReportsWhyTheBuildFailed) {
     const StorePath drv = instantiate("echo oh no; exit 3");
     try {
         build(drv);
@@ -76,7 +76,7 @@ TEST_P(RealBuild, TellsWhyItFailed) {
     EXPECT_THAT(lines, Contains("it> oh no"));
 }
 
-TEST_P(RealBuild, IsForetoldWithAllThatItNeeds) {
+TEST_P(RealBuild, PredictsAllDerivationsThatMustBeBuilt) {
     const auto [whole, part] = instantiate_two();
     EXPECT_EQ(daemon().query_will_build(std::array{whole}), (std::set{whole, part}));
     build(part);
@@ -85,7 +85,7 @@ TEST_P(RealBuild, IsForetoldWithAllThatItNeeds) {
     EXPECT_EQ(daemon().query_will_build(std::array{whole, part}), std::set<StorePath>{});
 }
 
-TEST_P(RealBuild, IsGivenUp) {
+TEST_P(RealBuild, CanBeInterrupted) {
     EXPECT_THROW(build(instantiate("echo waiting; while :; do :; done")), Interrupted);
 }
 

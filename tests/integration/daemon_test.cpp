@@ -109,7 +109,7 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Nix, RealDaemon, testing::Values("host", "trixie", "sid"),
                          [](const auto& instance) { return instance.param; });
 
-TEST_P(RealDaemon, IsOfAVersionWeSpeak) {
+TEST_P(RealDaemon, SpeaksASupportedProtocolVersion) {
     Daemon daemon = open();
     std::cout << fmt::format("{}: Nix {}, protocol 1.{} of {}", GetParam(), daemon.nix_version(),
                              daemon.protocol_minor(), nix->run({"nix-daemon", "--version"}));
@@ -118,7 +118,7 @@ TEST_P(RealDaemon, IsOfAVersionWeSpeak) {
     EXPECT_FALSE(daemon.nix_version().empty());
 }
 
-TEST_P(RealDaemon, TakesPathsWithReferencesAndGivesThemBack) {
+TEST_P(RealDaemon, StoresAndReturnsPathsWithReferences) {
     Object leaf = object("leaf"), middle = object("middle", {leaf.info.path}, 300'000);
     Object top = object("top", {leaf.info.path, middle.info.path, path_named("top")}); // refers to itself
     Daemon daemon = open();
@@ -234,7 +234,7 @@ TEST_P(RealDaemon, RefusesAReferenceThatIsNotThere) {
     EXPECT_FALSE(is_valid(each.info.path));
 }
 
-TEST_P(RealDaemon, RefusesWhatIsNoNar) {
+TEST_P(RealDaemon, RefusesAnInvalidNar) {
     Object each = object("x");
     each.nar[20] = 'X';
     each.info.nar_hash = sha256(each.nar);
@@ -243,7 +243,7 @@ TEST_P(RealDaemon, RefusesWhatIsNoNar) {
     EXPECT_FALSE(is_valid(each.info.path));
 }
 
-// Whatever goes wrong on our side, the path is not valid afterwards, and can be added then.
+// Whatever fails on our side, the path is not valid afterwards and can still be added.
 TEST_P(RealDaemon, RegistersNothingWhenTheSourceFails) {
     struct Case {
         std::string what;
@@ -330,7 +330,7 @@ TEST_P(RealDaemon, KeepsAnIndirectRoot) {
     EXPECT_FALSE(is_valid(kept.info.path));
 }
 
-TEST_P(RealDaemon, FailsForThePathOfANarThatIsNotThere) {
+TEST_P(RealDaemon, FailsToReadTheNarOfAnInvalidPath) {
     Daemon daemon = open();
     auto sink = [](std::span<const std::byte>) { ADD_FAILURE(); };
     try {
@@ -341,7 +341,7 @@ TEST_P(RealDaemon, FailsForThePathOfANarThatIsNotThere) {
     }
 }
 
-TEST_P(RealDaemon, RefusesASizeThatIsNotTheNars) {
+TEST_P(RealDaemon, RefusesANarThatIsLargerThanExpected) {
     Object each = object("x", {}, 100'000);
     {
         Daemon daemon = open();

@@ -25,7 +25,7 @@ class PrivateNix {
 public:
     // "host" is the machine's own Nix; "trixie" and "sid" are those of Debian roots, from tests/system/roots.sh, or the
     // folder that $WAGGLE_NIX_ROOT_TRIXIE or $WAGGLE_NIX_ROOT_SID names. Throws Error that says what is missing,
-    // RootUnavailable where that is nobody's fault here.
+    // RootUnavailable if the cause lies outside this machine.
     explicit PrivateNix(const std::string& which);
 
     // The command that runs these words there.

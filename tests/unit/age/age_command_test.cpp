@@ -1,4 +1,4 @@
-// Against the age that everybody has.
+// Tests against the age command line tool.
 
 #include "shared/age/age.hpp"
 #include "shared/base/file.hpp"
@@ -42,14 +42,14 @@ protected:
     }();
 };
 
-TEST_F(AgeCommand, OpensWhatWasSealedForASshKey) {
+TEST_F(AgeCommand, OpensAFileSealedForAnSshKey) {
     const auto key = ssh::make_key(folder_, "ed25519");
     const std::array recipients{Recipient::parse(first_line(key.string() + ".pub")), Identity::generate().recipient()};
     const auto file = write("secret.age", as_text(seal(plaintext_, recipients)));
     EXPECT_EQ(output({"age", "-d", "-i", key.string(), file}), as_text(plaintext_));
 }
 
-TEST_F(AgeCommand, OpensWhatWasSealedForAnAgeKey) {
+TEST_F(AgeCommand, OpensAFileSealedForAnAgeKey) {
     const auto key = (folder_.path() / "key").string();
     output({"age-keygen", "-o", key});
     const std::array recipients{Recipient::parse(output({"age-keygen", "-y", key}).substr(0, 62))};
@@ -57,7 +57,7 @@ TEST_F(AgeCommand, OpensWhatWasSealedForAnAgeKey) {
     EXPECT_EQ(output({"age", "-d", "-i", key, file}), as_text(plaintext_));
 }
 
-TEST_F(AgeCommand, SealsWhatIsOpened) {
+TEST_F(AgeCommand, SealsAFileThatWeCanOpen) {
     const auto key = ssh::make_key(folder_, "ed25519");
     const auto age_key = (folder_.path() / "key").string();
     output({"age-keygen", "-o", age_key});

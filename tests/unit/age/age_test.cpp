@@ -50,7 +50,7 @@ TEST(Age, OpensWhatItSealed) {
     }
 }
 
-TEST(Age, AnyOfTheRecipientsOpensItAndNobodyElse) {
+TEST(Age, EveryRecipientAndNoOtherKeyOpensAFile) {
     std::vector<Identity> identities;
     std::vector<Recipient> recipients;
     for (int i = 0; i < 3; ++i)
@@ -74,12 +74,12 @@ TEST(Age, TriesAllOfItsIdentities) {
     }
 }
 
-TEST(Age, SealsTheSameNeverTheSameWay) {
+TEST(Age, SealingTheSameContentTwiceGivesDifferentFiles) {
     const std::array recipients{Identity::generate().recipient()};
     EXPECT_NE(seal(some_bytes(5), recipients), seal(some_bytes(5), recipients));
 }
 
-TEST(Age, NoBitOfAFileCanBeChanged) {
+TEST(Age, RefusesAFileWithAnyByteChanged) {
     const auto identities = both_kinds();
     const std::array recipients{identities[0].recipient(), identities[1].recipient()};
     const auto file = seal(some_bytes(40), recipients);
@@ -90,7 +90,7 @@ TEST(Age, NoBitOfAFileCanBeChanged) {
     }
 }
 
-TEST(Age, NoByteCanBeMissingOrTooMany) {
+TEST(Age, RefusesATruncatedOrExtendedFile) {
     const auto identities = both_kinds();
     const std::array recipients{identities[1].recipient()};
     const auto file = seal(some_bytes(chunk + 3), recipients);
@@ -99,7 +99,7 @@ TEST(Age, NoByteCanBeMissingOrTooMany) {
     EXPECT_EQ(why_not(std::string(text(file)) + "x", identities), Reason::payload);
 }
 
-TEST(Age, EveryFailureReadsTheSame) {
+TEST(Age, EveryFailureHasTheSameMessage) {
     const auto reason_text = [](Reason reason) { return std::string(CannotOpen(reason).what()); };
     EXPECT_EQ(reason_text(Reason::header), reason_text(Reason::payload));
     EXPECT_EQ(reason_text(Reason::no_match), reason_text(Reason::header_mac));
@@ -112,7 +112,7 @@ TEST(Age, RefusesAHeaderThatDoesNotEnd) {
     EXPECT_EQ(why_not(file + "--- " + std::string(43, 'A') + "\n", both_kinds()), Reason::header);
 }
 
-TEST(Age, AStanzaOfTheRightTypeMustBeWellFormed) {
+TEST(Age, RefusesAMalformedStanzaOfAKnownType) {
     const auto identity = Identity(ssh::PrivateKey::generate());
     const std::array recipients{identity.recipient()};
     const std::string file(text(seal(some_bytes(5), recipients)));
@@ -127,7 +127,7 @@ TEST(Age, AStanzaOfTheRightTypeMustBeWellFormed) {
     EXPECT_EQ(why_not(replaced("\n", "\r\n"), {&identity, 1}), Reason::header);
 }
 
-TEST(Age, SealsToSomebodyButNotToTooMany) {
+TEST(Age, RefusesToSealForNoneOrTooManyRecipients) {
     EXPECT_THROW(seal(some_bytes(5), {}), Error);
     const std::vector<Recipient> many(max_recipients + 1, Identity::generate().recipient());
     EXPECT_THROW(seal(some_bytes(5), many), Error);
@@ -146,7 +146,7 @@ TEST(AgeKeys, ReadWhatTheyWrite) {
     EXPECT_NO_THROW(Identity::parse(private_text));
 }
 
-TEST(AgeKeys, RefuseOthersAndSayWhy) {
+TEST(AgeKeys, RefuseOtherKeysWithAReason) {
     const auto refusal = [](std::string_view text) -> std::string {
         try {
             Recipient::parse(text);
@@ -177,7 +177,7 @@ TEST(AgeKeys, PointsWithoutAnX25519FormAreRefused) {
 }
 
 // RFC 7748, section 5.2, the first vector.
-TEST(Crypto, X25519IsThatOfItsDefinition) {
+TEST(Crypto, X25519MatchesTheVectorOfRfc7748) {
     const auto scalar = *from_hex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4");
     const auto point = *from_hex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
     const auto shared = x25519(scalar, point);
@@ -187,7 +187,7 @@ TEST(Crypto, X25519IsThatOfItsDefinition) {
 }
 
 // RFC 5869, test cases 1 and 3 (no salt), the first 32 bytes.
-TEST(Crypto, HkdfIsThatOfItsDefinition) {
+TEST(Crypto, HkdfMatchesTheVectorsOfRfc5869) {
     const Bytes key(22, 0x0b);
     const auto salt = *from_hex("000102030405060708090a0b0c");
     const auto info = *from_hex("f0f1f2f3f4f5f6f7f8f9");

@@ -101,7 +101,7 @@ std::string outcome(const Vector& vector) {
     return "?";
 }
 
-TEST(AgeTestKit, EveryApplicableVectorEndsAsItMust) {
+TEST(AgeTestKit, EveryApplicableVectorHasTheExpectedOutcome) {
     const char* folder = std::getenv("WAGGLE_AGE_TESTKIT");
     if (folder == nullptr || *folder == '\0')
         GTEST_SKIP() << "WAGGLE_AGE_TESTKIT is not set. To run this test, get https://github.com/C2SP/CCTV and set it "

@@ -18,13 +18,13 @@ TEST(RawBase64, HasNoPadding) {
     EXPECT_EQ(from_raw_base64(""), bytes(""));
 }
 
-TEST(RawBase64, IsReadInItsCanonicalFormOnly) {
+TEST(RawBase64, AcceptsOnlyTheCanonicalForm) {
     for (const char* text : {"Zg==", "Zg=", "Zh", "Zm9", "Z", "Zm9vZ", "Zm 8", "Zm8\n", "Zm-_"})
         EXPECT_FALSE(from_raw_base64(text)) << text;
 }
 
-// Valid and invalid strings of BIP 173; witness programs are not our business, so only the code itself.
-TEST(Bech32, ReadsTheExamplesOfItsDefinition) {
+// Valid and invalid strings of BIP 173. Witness programs are out of scope, so only the encoding is tested.
+TEST(Bech32, AcceptsAndRefusesTheExamplesOfBip173) {
     for (const char* text : {"A12UEL5L", "a12uel5l", "?1ezyfcl"})
         EXPECT_TRUE(from_bech32(text)) << text;
     for (const char* text : {"A1G7SGD8", "10a06t8", "1qzzfhee", "de1lg7wt\xff", "li1dgmt3", "x1b4n0q5v",
@@ -32,7 +32,7 @@ TEST(Bech32, ReadsTheExamplesOfItsDefinition) {
         EXPECT_FALSE(from_bech32(text)) << text;
 }
 
-TEST(Bech32, GoesBothWays) {
+TEST(Bech32, RoundTripsAndDetectsAChangedCharacter) {
     for (const size_t size : {1u, 2u, 5u, 31u, 32u, 33u, 200u}) {
         Bytes value(size);
         fill_random(value);

@@ -16,7 +16,7 @@
 
 namespace waggle::agent {
 
-// A boot loader that remembers what it was told.
+// A boot loader that records the calls it receives.
 class FakeBootLoader : public BootLoader {
 public:
     explicit FakeBootLoader(std::vector<std::string>& done) : done_(done) {}
@@ -36,7 +36,7 @@ private:
     std::vector<std::string>& done_;
 };
 
-// A machine in memory on which switching works, but for the steps that end as the test says. Remembers what was done.
+// An in-memory machine on which every step succeeds unless the test specifies otherwise. Records the steps.
 class FakeActions : public SystemActions {
 public:
     explicit FakeActions(protocol::Goal goal, DeploymentState state = DeploymentState::activating) {

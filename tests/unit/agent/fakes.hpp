@@ -128,7 +128,7 @@ struct FakeHost : Host {
     }
 };
 
-// Units that write into the state what the test says, while somebody watches them.
+// Units that write to the state what the test specifies, while the daemon observes them.
 class FakeUnits : public TransientUnits {
 public:
     explicit FakeUnits(const std::filesystem::path& state_dir) : state_(state_dir) {}

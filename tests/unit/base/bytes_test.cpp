@@ -27,7 +27,7 @@ TEST(Base64, AgreesWithTheVectorsOfRfc4648) {
     }
 }
 
-TEST(Base64, RefusesEveryOtherWayToWriteAValue) {
+TEST(Base64, RefusesNonCanonicalForms) {
     for (const char* text :
          {"Zg", "Zg=", "Zh==", "Zm9=", "Zm9v\n", "Zm 9v", "Zg==Zg==", "====", "=AAA", "A=AA", "Zm-_"})
         EXPECT_FALSE(from_base64(text)) << text;

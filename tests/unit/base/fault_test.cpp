@@ -37,7 +37,7 @@ protected:
         ::setenv("WAGGLE_FAULT_FOLDER", folder.c_str(), 1);
     }
 
-    // What a power cut would take back now.
+    // The changes that a power cut would undo now.
     std::set<std::string> unsynced() const {
         std::istringstream lines(read_file_if_exists(faults() / "journal", 1 << 20).value_or(""));
         std::set<std::string> open;
@@ -81,14 +81,14 @@ TEST_F(Fault, EveryChangeIsOnTheDiskWhenItsFunctionReturns) {
     EXPECT_NE(read_file(faults() / "journal", 1 << 20).find("change"), std::string::npos);
 }
 
-TEST_F(Fault, SyncsThatAreLeftOutShow) {
+TEST_F(Fault, DetectsMissingSyncs) {
     plan("* */file * never lose");
     write_file_atomically(file(), "one", 0600);
     EXPECT_EQ(unsynced().count("content of " + file().string()), 1);
     EXPECT_EQ(unsynced().count(file().string()), 1);
 }
 
-TEST_F(Fault, AWriteThatFailsLeavesWhatWasThere) {
+TEST_F(Fault, AFailedWriteKeepsTheOldContent) {
     write_without_faults(file(), "old");
     for (const char* moment : {"before", "written"}) {
         plan(std::string("* */file * ") + moment + " fail");
@@ -96,11 +96,11 @@ TEST_F(Fault, AWriteThatFailsLeavesWhatWasThere) {
         EXPECT_EQ(read_file(file(), 100), "old") << moment;
         EXPECT_EQ(entries(), 2U) << moment; // and the faults
     }
-    write_file_atomically(file(), "new", 0600); // the plan is for once
+    write_file_atomically(file(), "new", 0600); // a plan applies only once
     EXPECT_EQ(read_file(file(), 100), "new");
 }
 
-TEST_F(Fault, ASyncThatFailsAfterTheRenameIsTold) {
+TEST_F(Fault, ReportsAFailedSyncAfterTheRename) {
     write_without_faults(file(), "old");
     plan("* */file * changed fail");
     try {
@@ -113,7 +113,7 @@ TEST_F(Fault, ASyncThatFailsAfterTheRenameIsTold) {
     EXPECT_EQ(entries(), 2U);
 }
 
-TEST_F(Fault, ThePlanAfterThisOneIsForTheStepAfterIt) {
+TEST_F(Fault, TheNextPlanAppliesToTheNextStep) {
     plan("* */file * before fail");
     write_without_faults(faults() / "next", "* */file * written fail");
     EXPECT_THROW(write_file_atomically(file(), "one", 0600), SystemError);
@@ -122,7 +122,7 @@ TEST_F(Fault, ThePlanAfterThisOneIsForTheStepAfterIt) {
     EXPECT_EQ(read_file(file(), 100), "three");
 }
 
-TEST_F(Fault, AFileSystemIsSyncedOrNotAsTheTestWantsIt) {
+TEST_F(Fault, FileSystemSyncsCanBeMadeToFail) {
     FaultPoint::has_tree(file());
     plan("* * * before fail");
     EXPECT_THROW(sync_file_system(folder_.path()), SystemError);
@@ -141,7 +141,7 @@ TEST_F(Fault, IsChosenByPathAndState) {
     EXPECT_TRUE(fs::exists(faults() / "hit"));
 }
 
-TEST_F(Fault, Kills) {
+TEST_F(Fault, KillsTheProcess) {
     plan("* */file * written kill");
     EXPECT_EXIT(write_file_atomically(file(), "new", 0600), testing::KilledBySignal(SIGKILL), "");
     EXPECT_FALSE(fs::exists(file()));

@@ -13,7 +13,7 @@ size_t entries(const fs::path& folder) {
     return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
-TEST(WriteFileAtomically, ReplacesContentAndModeAndLeavesNothingBeside) {
+TEST(WriteFileAtomically, ReplacesContentAndModeAndLeavesNoOtherFile) {
     TemporaryFolder folder;
     auto path = folder.path() / "state";
     write_file_atomically(path, "one", 0600);
@@ -34,7 +34,7 @@ TEST(WriteFileAtomically, KeepsTheOldFileWhenItFails) {
     EXPECT_EQ(entries(folder.path()), 1U);
 }
 
-TEST(ReadFile, HasACap) {
+TEST(ReadFile, RefusesAFileAboveTheLimit) {
     TemporaryFolder folder;
     auto path = folder.path() / "long";
     write_file_atomically(path, std::string(11, 'x'), 0600);
@@ -42,7 +42,7 @@ TEST(ReadFile, HasACap) {
     EXPECT_EQ(read_file(path, 11).size(), 11U);
 }
 
-TEST(ReadFile, NamesTheFileThatIsNotThere) {
+TEST(ReadFile, NamesAMissingFile) {
     TemporaryFolder folder;
     EXPECT_FALSE(read_file_if_exists(folder.path() / "none", 10));
     try {
@@ -53,7 +53,7 @@ TEST(ReadFile, NamesTheFileThatIsNotThere) {
     }
 }
 
-TEST(RemoveFile, IsContentWithNoFile) {
+TEST(RemoveFile, AcceptsAMissingFile) {
     TemporaryFolder folder;
     auto path = folder.path() / "file";
     write_file_atomically(path, "", 0600);
@@ -62,7 +62,7 @@ TEST(RemoveFile, IsContentWithNoFile) {
     EXPECT_FALSE(fs::exists(path));
 }
 
-TEST(TemporaryFolder, GoesWithItsContent) {
+TEST(TemporaryFolder, IsRemovedWithItsContent) {
     fs::path path;
     {
         TemporaryFolder folder;

@@ -38,7 +38,7 @@ TEST(Run, HandsOutWholeStderrLines) {
     EXPECT_EQ(lines, (std::vector<std::string>{"one", "two", "last"}));
 }
 
-TEST(Run, GivesNoInputAndTheExtraEnvironment) {
+TEST(Run, ProvidesNoInputAndTheExtraEnvironment) {
     Command command = sh("cat; echo $WAGGLE_X");
     command.extra_environment["WAGGLE_X"] = "y";
     EXPECT_EQ(run(command, within(10s)).out, "y\n");
@@ -46,7 +46,7 @@ TEST(Run, GivesNoInputAndTheExtraEnvironment) {
 
 TEST(Run, StopsAProgramAtTheDeadline) {
     EXPECT_THROW(run(sh("exec sleep 100"), within(50ms)), TimedOut);
-    // One that closes its streams and goes on, too.
+    // This also applies to a program that closes its streams and continues to run.
     EXPECT_THROW(run(sh("exec >&- 2>&-; exec sleep 100"), within(50ms)), TimedOut);
 }
 
@@ -76,7 +76,7 @@ TEST(Run, NamesAProgramThatDoesNotExist) {
     }
 }
 
-TEST(Run, TellsASignalFromAnExitCode) {
+TEST(Run, DistinguishesASignalFromAnExitCode) {
     auto status = run(sh("kill -9 $$"), within(10s)).status;
     EXPECT_EQ(status.signal, 9);
     EXPECT_EQ(status.to_string(), "killed by signal 9 (Killed)");
@@ -114,7 +114,7 @@ TEST(Child, TalksThroughOneSocket) {
     EXPECT_TRUE(child.wait(deadline).success());
 }
 
-TEST(Command, IsPrintedSoThatItCanBeCopied) {
+TEST(Command, IsPrintedInShellSyntax) {
     Command command{.argv = {"nix-store", "--option", "a b", ""}, .extra_environment = {}};
     EXPECT_EQ(command.to_string(), "nix-store --option 'a b' ''");
 }

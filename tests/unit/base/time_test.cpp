@@ -22,7 +22,7 @@ TEST(Rfc3339, RefusesEverythingElse) {
         EXPECT_THROW(parse_rfc3339(text), Error) << text;
 }
 
-TEST(Deadline, ThatHasPassedLeavesNoTime) {
+TEST(Deadline, LeavesNoTimeAfterItHasPassed) {
     EXPECT_EQ(poll_timeout_ms(deadline_in(std::chrono::seconds(-1))), 0);
     EXPECT_GT(poll_timeout_ms(deadline_in(std::chrono::seconds(60))), 58'000);
 }

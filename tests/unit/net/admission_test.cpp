@@ -17,13 +17,13 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-TEST(Admission, AStrangersKeyIsRefusedAndTellsNothingElse) {
+TEST(Admission, ARefusedUnlistedOperatorLearnsNothingElse) {
     TestNode node;
     Client client;
     NodeConnection connection = node.connect(client);
     ssh::PrivateKey stranger = ssh::PrivateKey::generate();
     protocol::Hello hello = node.hello(connection);
-    hello.hive = "other"; // a stranger is not told that this is wrong, either
+    hello.hive = "other"; // the refusal does not reveal that this is wrong
     connection.connection->send(protocol::sign_hello(hello, stranger), soon());
     protocol::Refused refused = receive_refusal(*connection.connection);
     EXPECT_EQ(refused.code, "unknown-operator");
@@ -56,7 +56,7 @@ TEST(Admission, AHelloThatIsNotForThisSessionIsRefused) {
     }
 }
 
-// Somebody in between has a TLS session with each side and passes the operator's proof on.
+// A man in the middle has a TLS session with each side and relays the operator's proof.
 TEST(Admission, ARelayedProofIsRefused) {
     TestNode node;
     Client client;
@@ -68,7 +68,7 @@ TEST(Admission, ARelayedProofIsRefused) {
     EXPECT_EQ(receive_refusal(*with_node.connection).code, "other-session");
 }
 
-TEST(Admission, WhatIsNoHelloIsRefused) {
+TEST(Admission, AMalformedHelloIsRefused) {
     TestNode node;
     Client client;
     NodeConnection connection = node.connect(client);
@@ -100,7 +100,7 @@ TEST(Admission, AClientComparesTheHostKeyBeforeItSendsAnything) {
     }
 }
 
-TEST(Admission, AnyOfSeveralPinsWillDoAndNoneWillNot) {
+TEST(Admission, AcceptsAnyPinnedKeyAndRefusesWithoutPins) {
     TestNode node;
     Client client;
     ssh::PublicKey other = ssh::PrivateKey::generate().public_key();
@@ -109,7 +109,7 @@ TEST(Admission, AnyOfSeveralPinsWillDoAndNoneWillNot) {
     EXPECT_THROW(client.connect("127.0.0.1", node.server.port(), {}, soon()), WrongHostKey);
 }
 
-TEST(Admission, WhoSaysNothingRightIsDroppedInTime) {
+TEST(Admission, ConnectionsWithoutAValidHelloAreDroppedInTime) {
     ServerOptions options = loopback();
     options.hello_timeout = milliseconds(300);
     TestNode node(echo, options);
@@ -155,7 +155,7 @@ TEST(Admission, OneAddressCannotKeepAnOperatorOut) {
 }
 
 // An attacker in the operator's network, or behind the same `ssh -W`, opens a new connection for each that is closed.
-TEST(Admission, SilentConnectionsOfTheOperatorsOwnAddressDoNotKeepItOut) {
+TEST(Admission, SilentConnectionsFromItsOwnAddressDoNotKeepAnOperatorOut) {
     ServerOptions options = loopback();
     options.hello_timeout = std::chrono::minutes(1);
     TestNode node(echo, options);
@@ -170,7 +170,7 @@ TEST(Admission, SilentConnectionsOfTheOperatorsOwnAddressDoNotKeepItOut) {
     }
 }
 
-TEST(Admission, AHandshakeUnderWayIsNotPushedOutBeforeItsTime) {
+TEST(Admission, AHandshakeIsNotDisplacedBeforeItsMinimumLifetime) {
     ServerOptions options = loopback();
     options.max_connections_per_address = 1;
     options.least_lifetime = std::chrono::minutes(1);
@@ -188,7 +188,7 @@ TEST(Admission, AHandshakeUnderWayIsNotPushedOutBeforeItsTime) {
     EXPECT_EQ(session.connection->receive(soon()), "in");
 }
 
-TEST(Admission, SessionsDoNotTakeThePlacesOfTheirAddress) {
+TEST(Admission, SessionsDoNotCountTowardsTheirAddressLimit) {
     ServerOptions options = loopback();
     options.max_connections_per_address = 2;
     TestNode node(echo, options);
@@ -205,7 +205,7 @@ TEST(Admission, SessionsDoNotTakeThePlacesOfTheirAddress) {
     }
 }
 
-TEST(Admission, ConnectionsInAllAreLimited) {
+TEST(Admission, TotalConnectionsAreLimited) {
     ServerOptions options = loopback();
     options.max_connections = 3;
     options.hello_timeout = std::chrono::minutes(1);
@@ -214,14 +214,14 @@ TEST(Admission, ConnectionsInAllAreLimited) {
     for (std::uint8_t i = 0; i < 3; ++i)
         half_open.emplace_back(node.server.port(), static_cast<std::uint8_t>(2 + i));
     RawClient fourth(node.server.port(), 9);
-    EXPECT_EQ(half_open.front().receive_all(), ""); // the oldest has made room, long before its time
+    EXPECT_EQ(half_open.front().receive_all(), ""); // the oldest was displaced, long before its timeout
     std::vector<pollfd> others;
     for (auto raw = std::next(half_open.begin()); raw != half_open.end(); ++raw)
         others.push_back({raw->fd().get(), POLLIN, 0});
     EXPECT_EQ(::poll(others.data(), others.size(), 0), 0) << "the others stay";
 }
 
-TEST(Admission, SessionsMakeNoRoom) {
+TEST(Admission, SessionsAreNotDisplaced) {
     ServerOptions options = loopback();
     options.max_connections = 2;
     TestNode node(echo, options);
@@ -237,7 +237,7 @@ TEST(Admission, SessionsMakeNoRoom) {
     EXPECT_EQ(sessions.front().connection->receive(soon()), "still in");
 }
 
-TEST(Admission, SilentConnectionsFromEverywhereDoNotKeepAnOperatorOut) {
+TEST(Admission, SilentConnectionsFromManyAddressesDoNotKeepAnOperatorOut) {
     ServerOptions options = loopback();
     options.hello_timeout = std::chrono::minutes(1);
     TestNode node(echo, options);
@@ -250,8 +250,8 @@ TEST(Admission, SilentConnectionsFromEverywhereDoNotKeepAnOperatorOut) {
     EXPECT_EQ(session.connection->receive(soon()), "in");
 }
 
-// Somebody has listened to a whole session and says the same bytes again.
-TEST(Admission, ARecordedSessionPlayedAgainIsNothing) {
+// An attacker has recorded a whole session and sends the same bytes again.
+TEST(Admission, AReplayedSessionIsNotAdmitted) {
     std::atomic<int> sessions = 0;
     TestNode node([&](Session session) {
         ++sessions;
@@ -274,7 +274,7 @@ TEST(Admission, ARecordedSessionPlayedAgainIsNothing) {
     EXPECT_EQ(sessions, 1);
 }
 
-TEST(Admission, AnOperatorTooManyIsToldThatTheNodeIsBusy) {
+TEST(Admission, ASessionAboveTheLimitIsRefusedAsBusy) {
     ServerOptions options = loopback();
     options.max_sessions = 2;
     TestNode node(echo, options);

@@ -25,7 +25,7 @@ std::string why_unreachable(const std::string& host, std::uint16_t port, Deadlin
     }
 }
 
-// Something that listens and is not an agent.
+// A server that is not an agent.
 struct OtherServer {
     Listener listener = std::move(listen_on({"127.0.0.1"}, 0).front());
     std::uint16_t port() const { return listener.endpoint.port(); }
@@ -38,25 +38,25 @@ struct OtherServer {
     }
 };
 
-TEST(Client, SaysThatNothingListens) {
-    std::uint16_t port = OtherServer().port(); // gone again
+TEST(Client, ReportsThatNothingListens) {
+    std::uint16_t port = OtherServer().port(); // already closed
     EXPECT_EQ(why_unreachable("127.0.0.1", port), "nothing listens on port " + std::to_string(port) +
                                                       " of 127.0.0.1: is waggle-agent running, and the firewall open?");
     EXPECT_THAT(why_unreachable("localhost", port),
                 AllOf(HasSubstr("nothing listens on port"), HasSubstr("of localhost ("), HasSubstr("127.0.0.1")));
 }
 
-TEST(Client, SaysThatANameDoesNotResolve) {
+TEST(Client, ReportsThatANameDoesNotResolve) {
     EXPECT_THAT(why_unreachable("no-such-node.invalid", 9244), HasSubstr("no-such-node.invalid does not resolve"));
 }
 
-TEST(Client, SaysThatNobodyAnswersInTime) {
-    OtherServer silent; // the kernel accepts, nobody says anything
+TEST(Client, ReportsThatNoAnswerCameInTime) {
+    OtherServer silent; // the kernel accepts, but no process answers
     EXPECT_THAT(why_unreachable("127.0.0.1", silent.port(), deadline_in(milliseconds(200))),
                 HasSubstr("no answer came in time"));
 }
 
-TEST(Client, SaysThatItIsNotAnAgent) {
+TEST(Client, ReportsThatThePeerIsNotAnAgent) {
     OtherServer ssh;
     auto served = std::async(std::launch::async, [&] {
         Fd connection = ssh.accept();
@@ -68,7 +68,7 @@ TEST(Client, SaysThatItIsNotAnAgent) {
     served.get();
 }
 
-TEST(Client, SaysThatTheConnectionWasClosedAtOnce) {
+TEST(Client, ReportsThatTheConnectionWasClosedAtOnce) {
     OtherServer closing;
     auto served = std::async(std::launch::async, [&] { closing.accept(); });
     EXPECT_THAT(why_unreachable("127.0.0.1", closing.port()), HasSubstr("closed the connection"));
@@ -76,7 +76,7 @@ TEST(Client, SaysThatTheConnectionWasClosedAtOnce) {
 }
 
 TEST(Client, TriesAllAddressesOfAName) {
-    TestNode node; // on 127.0.0.1 only, while localhost is ::1, too, on most machines
+    TestNode node; // on 127.0.0.1 only, whereas localhost is also ::1 on most machines
     Client client;
     NodeConnection connection = client.connect("localhost", node.server.port(), {node.host_key.public_key()}, soon());
     EXPECT_THAT(connection.connection->peer(), HasSubstr("127.0.0.1:"));

@@ -114,7 +114,7 @@ HostileNode::HostileNode(const ssh::PrivateKey& host_key, std::function<void(Gue
             serve(
                 listener_.get(), host_key,
                 [&](Guest& guest) {
-                    listener_ = Fd(); // whoever comes again is refused
+                    listener_ = Fd(); // later connections are refused
                     script(guest);
                 },
                 std::chrono::seconds(patience_s));

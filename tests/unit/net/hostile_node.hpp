@@ -15,7 +15,7 @@
 
 namespace waggle::net {
 
-// A node that means harm: our TLS with a host key of its own, a WebSocket by hand, and in it whatever the test says.
+// A hostile node: our TLS with its own host key, and a manual WebSocket that carries whatever the test sends.
 // Serves one connection, on a thread of its own.
 class HostileNode {
 public:
@@ -45,7 +45,7 @@ public:
 
     std::uint16_t port() const { return port_; }
 
-    // Waits for one guest, and runs the script with it. Throws Error when it leaves first; false: nobody came.
+    // Waits for one guest and runs the script with it. Throws Error if the guest leaves first; false: no guest came.
     static bool serve(int listening_socket, const ssh::PrivateKey& host_key, const std::function<void(Guest&)>& script,
                       std::chrono::milliseconds patience);
 

@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(HttpUrl, SaysWhereToGo) {
+TEST(HttpUrl, ParsesHostPortAndTarget) {
     const auto plain = HttpUrl::parse("http://localhost");
     EXPECT_EQ(plain.host, "localhost");
     EXPECT_EQ(plain.port, 80);
@@ -76,7 +76,7 @@ private:
     std::thread thread_;
 };
 
-TEST(HttpStatus, IsWhatTheServerSays) {
+TEST(HttpStatus, IsTheStatusOfTheServer) {
     OneAnswer server("HTTP/1.1 204 No Content\r\n\r\n");
     EXPECT_EQ(server.ask({.url = {}, .headers = {{"X-Token", "secret"}}}), 204);
     EXPECT_TRUE(server.request.starts_with("GET /x?y HTTP/1.1\r\nHost: 127.0.0.1:")) << server.request;
@@ -85,7 +85,7 @@ TEST(HttpStatus, IsWhatTheServerSays) {
     EXPECT_EQ(old.ask(), 503);
 }
 
-TEST(HttpStatus, ComesFromHttpOnly) {
+TEST(HttpStatus, RefusesMalformedAnswers) {
     for (const auto* answer : {"SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1 2000 OK\r\n", "\r\n", ""}) {
         OneAnswer server(answer);
         EXPECT_THROW(server.ask(), Error) << answer;
@@ -94,19 +94,19 @@ TEST(HttpStatus, ComesFromHttpOnly) {
     EXPECT_THROW(endless.ask(), Error);
 }
 
-TEST(HttpStatus, IsWaitedForUntilTheDeadline) {
+TEST(HttpStatus, TimesOutAtTheDeadline) {
     const auto listener = std::move(listen_on({"127.0.0.1"}, 0).front());
     HttpGet get;
     get.url = HttpUrl::parse("http://127.0.0.1:" + std::to_string(listener.endpoint.port()));
     EXPECT_THROW(http_status(get, deadline_in(50ms)), TimedOut);
 }
 
-TEST(HttpStatus, ComesByTlsFromAServerThatIsVouchedFor) {
+TEST(HttpStatus, OverTlsRequiresATrustedCertificateUnlessInsecure) {
     const TemporaryFolder folder;
     const auto path = [&](const char* name) { return (folder.path() / name).string(); };
     RunOptions soon;
     soon.deadline = deadline_in(30s);
-    // Not every machine has openssl's own.
+    // Not every machine has OpenSSL's default configuration.
     write_file_atomically(path("config"), "[req]\ndistinguished_name = name\n[name]\n", 0600);
     ASSERT_TRUE(run({.argv = {"openssl", "req", "-config", path("config"), "-x509", "-newkey", "ed25519", "-nodes",
                               "-keyout", path("key"), "-out", path("crt"), "-days", "2", "-subj", "/CN=localhost",

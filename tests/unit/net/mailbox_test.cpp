@@ -19,7 +19,7 @@ struct MailboxTest : testing::Test {
     Mailbox mailbox{[this](Task task) { asked.push_back(task); }};
 };
 
-TEST_F(MailboxTest, AsksOnceToWriteWhileThereIsSomething) {
+TEST_F(MailboxTest, RequestsOneWriteWhileMessagesAreQueued) {
     mailbox.send("a", at_once());
     mailbox.send("b", at_once());
     EXPECT_EQ(asked, std::vector{Task::write});
@@ -42,7 +42,7 @@ TEST_F(MailboxTest, HoldsTheSenderBackByCountAndByBytes) {
     mailbox.send("x", at_once());
 }
 
-TEST_F(MailboxTest, StopsReadingWhenFullAndGoesOnWhenHalfEmpty) {
+TEST_F(MailboxTest, StopsReadingWhenFullAndResumesWhenHalfEmpty) {
     for (size_t i = 1; i < Mailbox::max_queued_messages; ++i)
         ASSERT_TRUE(mailbox.deliver("x"));
     EXPECT_FALSE(mailbox.deliver("last"));
@@ -55,7 +55,7 @@ TEST_F(MailboxTest, StopsReadingWhenFullAndGoesOnWhenHalfEmpty) {
     EXPECT_TRUE(mailbox.reading());
 }
 
-TEST_F(MailboxTest, WhatArrivedBeforeTheEndIsReceivedBeforeIt) {
+TEST_F(MailboxTest, DeliversReceivedMessagesBeforeALoss) {
     mailbox.deliver("last words");
     mailbox.lose("gone");
     EXPECT_EQ(mailbox.receive(at_once()), "last words");
@@ -70,14 +70,14 @@ TEST_F(MailboxTest, AnOrderlyEndIsNoError) {
     EXPECT_THROW(mailbox.send("x", at_once()), ConnectionLost);
 }
 
-TEST_F(MailboxTest, FinishAsksToCloseAfterWhatIsQueued) {
+TEST_F(MailboxTest, FinishRequestsACloseAfterTheQueuedWrite) {
     mailbox.send("last", at_once());
-    mailbox.finish(at_once()); // nobody writes here, so it ends in an abort
+    mailbox.finish(at_once()); // no thread writes here, so it ends in an abort
     EXPECT_EQ(asked, (std::vector{Task::write, Task::close}));
     EXPECT_EQ(mailbox.next().message, std::nullopt);
 }
 
-TEST_F(MailboxTest, TheFirstReasonOfALossStays) {
+TEST_F(MailboxTest, KeepsTheFirstReasonOfALoss) {
     mailbox.lose("the cable");
     mailbox.abort();
     mailbox.lose("another");

@@ -53,7 +53,7 @@ std::string RawClient::receive_all() {
         ssize_t got = recv(fd_.get(), buffer.data(), buffer.size(), 0);
         if (got < 0 && errno == EAGAIN)
             throw TimedOut("the peer does not close");
-        if (got <= 0) // a reset is an end, too
+        if (got <= 0) // a reset is also an end
             return all;
         all.append(buffer.data(), static_cast<size_t>(got));
     }

@@ -46,7 +46,7 @@ public:
     SSL* tls() { return tls_.get(); }
     // Everything until the text appears or the peer closes.
     std::string read_until(std::string_view text);
-    // Upgrades and waits for the challenge: whatever TLS says after its handshake has then been read, too.
+    // Upgrades and waits for the challenge. All TLS messages after the handshake have then been read.
     std::string read_challenge();
     int tickets() const { return tickets_; }
 

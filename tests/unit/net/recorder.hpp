@@ -9,7 +9,7 @@
 
 namespace waggle::net {
 
-// Somebody on the way: passes one connection on to a port of this machine and keeps what the client says.
+// An eavesdropper: relays one connection to a port of this machine and records what the client sends.
 class Recorder {
 public:
     explicit Recorder(std::uint16_t server_port);

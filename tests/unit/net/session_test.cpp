@@ -21,7 +21,7 @@ TEST(Session, CarriesMessagesBothWaysInOrder) {
         EXPECT_EQ(session.connection->receive(soon()), "message " + std::to_string(i));
 }
 
-TEST(Session, CarriesEmptyAndGreatestMessages) {
+TEST(Session, CarriesEmptyAndMaximumSizeMessages) {
     TestNode node;
     Client client;
     NodeConnection session = node.open_session(client);
@@ -41,7 +41,7 @@ TEST(Session, RefusesToSendAMessageThatIsTooLong) {
     EXPECT_EQ(session.connection->receive(soon()), "short");
 }
 
-TEST(Session, TellsTheHandlerWhoAndWhen) {
+TEST(Session, PassesOperatorAndTimeToTheHandler) {
     std::promise<Session> handed;
     TestNode node([&](Session session) { handed.set_value(std::move(session)); });
     Client client;
@@ -55,7 +55,7 @@ TEST(Session, TellsTheHandlerWhoAndWhen) {
     EXPECT_THAT(session.connection->peer(), HasSubstr("127.0.0.1:"));
 }
 
-TEST(Session, IsStillGoodAfterAReceiveThatTimedOut) {
+TEST(Session, RemainsUsableAfterAReceiveTimeout) {
     TestNode node;
     Client client;
     NodeConnection session = node.open_session(client);
@@ -64,7 +64,7 @@ TEST(Session, IsStillGoodAfterAReceiveThatTimedOut) {
     EXPECT_EQ(session.connection->receive(soon()), "still there?");
 }
 
-TEST(Session, FinishSendsWhatIsQueuedAndThePeerSeesAnOrderlyEnd) {
+TEST(Session, FinishSendsQueuedMessagesAndEndsOrderly) {
     std::promise<size_t> received;
     TestNode node([&](Session session) {
         size_t count = 0;
@@ -148,7 +148,7 @@ TEST(Session, AbortAllWakesBlockedCallsAndAllowsNoNewConnection) {
     EXPECT_THROW(node.connect(client), ConnectionLost);
 }
 
-TEST(Session, MayOutliveItsClient) {
+TEST(Session, IsLostWhenItsClientIsDestroyed) {
     TestNode node;
     auto client = std::make_unique<Client>();
     NodeConnection session = node.open_session(*client);
@@ -156,7 +156,7 @@ TEST(Session, MayOutliveItsClient) {
     EXPECT_THROW(session.connection->send("", soon()), ConnectionLost);
 }
 
-TEST(Session, TheServersEndBreaksItPromptly) {
+TEST(Session, DestroyingTheServerEndsSessionsPromptly) {
     Client client;
     std::vector<NodeConnection> sessions;
     auto begin = std::chrono::steady_clock::now();
@@ -175,7 +175,7 @@ TEST(Session, TheServersEndBreaksItPromptly) {
         EXPECT_THROW(session.connection->receive(soon()), ConnectionLost);
 }
 
-// The handler does not read: the client must be held back, and no time limit may strike that is for dead peers.
+// The handler does not read: the client must block, and the time limit for dead peers must not apply.
 TEST(Session, ASlowReaderHoldsTheSenderBackAndLosesNothing) {
     ServerOptions options = loopback();
     options.keep_alive = {milliseconds(50), milliseconds(2000), std::chrono::seconds(60)};
@@ -208,7 +208,7 @@ TEST(Session, ASlowReaderHoldsTheSenderBackAndLosesNothing) {
     EXPECT_TRUE(get_soon(std::move(reader)));
 }
 
-TEST(Session, APeerThatSaysNothingIsLost) {
+TEST(Session, ASilentPeerIsLost) {
     ServerOptions options = loopback();
     options.keep_alive = {milliseconds(20), milliseconds(200), std::chrono::seconds(60)};
     std::promise<std::string> end;
@@ -226,7 +226,7 @@ TEST(Session, APeerThatSaysNothingIsLost) {
     EXPECT_THAT(get_soon(end.get_future()), HasSubstr("no sign of life"));
 }
 
-TEST(Session, AnIdlePeerThatLivesIsNotLost) {
+TEST(Session, AnIdlePeerThatAnswersIsNotLost) {
     ServerOptions options = loopback();
     options.keep_alive = {milliseconds(20), milliseconds(400), std::chrono::seconds(60)};
     TestNode node(echo, options);
@@ -242,7 +242,7 @@ size_t open_files() {
     return static_cast<size_t>(std::distance(begin(files), end(files)));
 }
 
-TEST(Session, TwoHundredInARowLeaveNoFileOpen) {
+TEST(Session, TwoHundredSessionsLeaveNoFileOpen) {
     if (!std::filesystem::exists("/proc/self/fd"))
         GTEST_SKIP() << "there is no /proc here to count open files in";
     TestNode node;

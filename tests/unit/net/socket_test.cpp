@@ -36,7 +36,7 @@ bool has_ipv6() {
     }
 }
 
-TEST(Listen, AnyAddressIsBothFamilies) {
+TEST(Listen, TheAnyAddressAlsoAcceptsIpv4) {
     auto listeners = listen_on({"::"}, 0);
     RawClient ipv4(listeners.front().endpoint.port());
     auto accepted = accept_from(listeners.front().fd.get());
@@ -56,21 +56,21 @@ TEST(Listen, SeveralAddressesShareThePort) {
 }
 
 #ifdef __linux__
-TEST(Listen, AnAddressThatTheNodeDoesNotHaveYetIsFine) {
+TEST(Listen, AcceptsAnAddressThatTheNodeDoesNotHaveYet) {
     EXPECT_EQ(why_not({"198.51.100.7"}), "it listens");
     if (has_ipv6()) {
         EXPECT_EQ(why_not({"2001:db8::7"}), "it listens");
     }
 }
 
-TEST(Listen, OnAnInterface) {
+TEST(Listen, AcceptsAnInterface) {
     auto listeners = listen_on({"lo"}, 0);
     RawClient client(listeners.front().endpoint.port());
     EXPECT_TRUE(accept_from(listeners.front().fd.get()).fd);
 }
 #endif
 
-TEST(Listen, SaysWhatCannotBeListenedOn) {
+TEST(Listen, NamesWhatCannotBeListenedOn) {
     EXPECT_THAT(why_not({"127.0.0.1", "no-such-if"}),
                 AllOf(HasSubstr("no-such-if"), HasSubstr("neither an IP address")));
     EXPECT_THAT(why_not({""}), HasSubstr("neither an IP address"));
@@ -80,7 +80,7 @@ TEST(Listen, SaysWhatCannotBeListenedOn) {
                 AllOf(HasSubstr("\"127.0.0.1\""), HasSubstr("in use")));
 }
 
-TEST(Listen, OpensOnlyWhatIsMissing) {
+TEST(Listen, OpensOnlyMissingSockets) {
     auto listeners = listen_on({"127.0.0.1"}, 0);
     const auto first = listeners.front().fd.get();
     const auto port = listeners.front().endpoint.port();
@@ -98,7 +98,7 @@ struct TakenRow {
     bool taken;
 };
 
-TEST(TakeListener, TakesWhatIsOnAnEntry) {
+TEST(TakeListener, TakesASocketThatMatchesAnEntry) {
     for (const auto& row : std::vector<TakenRow>{{{"127.0.0.1"}, {"127.0.0.1"}, true},
                                                  {{"127.0.0.1"}, {"127.0.0.2", "127.0.0.1"}, true},
                                                  {{"127.0.0.1"}, {"127.0.0.2"}, false},
@@ -116,14 +116,14 @@ TEST(TakeListener, TakesWhatIsOnAnEntry) {
     }
 }
 
-TEST(TakeListener, LeavesAnotherPortAndWhatDoesNotListen) {
+TEST(TakeListener, RefusesAnotherPortAndASocketThatDoesNotListen) {
     auto opened = std::move(listen_on({"127.0.0.1"}, 0).front());
     const auto port = opened.endpoint.port();
     EXPECT_FALSE(take_listener(std::move(opened.fd), {"127.0.0.1"}, static_cast<std::uint16_t>(port ^ 1U)));
     EXPECT_FALSE(take_listener(open_tcp_socket(AF_INET), {"0.0.0.0"}, 0));
 }
 
-// Bound to 127.0.0.1; invalid where that is refused. Shared: as waggle-agent.socket has systemd open it.
+// A socket bound to 127.0.0.1, or an invalid one if that fails. `shared` makes it like one of waggle-agent.socket.
 Fd bound(std::uint16_t port, bool shared) {
     Fd fd = open_tcp_socket(AF_INET);
     const int yes = 1;
@@ -140,11 +140,11 @@ Fd bound(std::uint16_t port, bool shared) {
     return fd;
 }
 
-TEST(HoldPort, KeepsOthersAwayWhileASocketIsReplaced) {
+TEST(HoldPort, ReservesThePortWhileASocketIsReplaced) {
     std::uint16_t port = 0;
     Fd old;
     Fd held;
-    // The kernel may give a port that is free for a moment to a process beside this one: then another one will do.
+    // The kernel may meanwhile have given the free port to another process; then try another port.
     for (int tries = 0; !held && tries < 20; ++tries) {
         port = listen_on({"127.0.0.1"}, 0).front().endpoint.port();
         old = bound(port, true);
@@ -164,7 +164,7 @@ TEST(HoldPort, KeepsOthersAwayWhileASocketIsReplaced) {
     EXPECT_FALSE(bound(port, false));
 }
 
-TEST(HoldPort, FailsWhereAnotherHasIt) {
+TEST(HoldPort, FailsIfThePortIsTaken) {
     const auto listeners = listen_on({"127.0.0.1"}, 0);
     EXPECT_THROW(hold_port(listeners.front().endpoint.port()), SystemError);
 }
@@ -197,11 +197,11 @@ TEST(Endpoint, AnIPv6NetworkOf64BitsCountsAsOneSource) {
     EXPECT_NE(one.source(), other.source());
 }
 
-// With no file descriptor left, accept fails at once and again and again.
+// Without free file descriptors, accept fails immediately and repeatedly.
 TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
     TestNode node;
-    // UBSan looks at a type that it sees for the first time through a pipe of its own, which it cannot have below. So
-    // what will be thrown, logged and served then has been so before.
+    // UBSan opens a pipe to inspect a type that it sees for the first time, which is impossible below. Therefore,
+    // throw, log and serve everything once in advance.
     spdlog::warn("no connection can be accepted: {}", std::strerror(EMFILE));
     EXPECT_THROW(throw SystemError("nothing is left", EMFILE), SystemError);
     EXPECT_THROW(throw TimedOut("nothing comes"), TimedOut);
@@ -225,7 +225,7 @@ TEST(Accept, DoesNotSpinWithoutFreeFileDescriptors) {
         while (true)
             fillers.push_back(open_tcp_socket(AF_INET));
     } catch (const SystemError&) {
-        EXPECT_EQ(errno, EMFILE); // clang's sanitizer needs a file descriptor for every look into an object
+        EXPECT_EQ(errno, EMFILE); // clang's sanitizer needs a file descriptor to inspect an object
     }
     rusage start{};
     getrusage(RUSAGE_SELF, &start);

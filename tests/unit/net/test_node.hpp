@@ -78,7 +78,7 @@ struct TestNode {
         return client.connect("127.0.0.1", server.port(), {host_key.public_key()}, soon());
     }
 
-    // What a rightful operator says on this connection after it has received the challenge.
+    // The hello of a listed operator on this connection, after it has received the challenge.
     protocol::Hello hello(NodeConnection& node) const {
         protocol::Hello hello{node.exporter, {}, "demo", "alpha", node.node_key, {1}, now()};
         hello.nonce = protocol::parse_challenge(node.connection->receive(soon()).value());

@@ -22,7 +22,7 @@ TEST(Tls, ShowsTheHostKeyInAFullHandshake) {
     EXPECT_EQ(peer_key(raw.tls()), node.host_key.public_key());
 }
 
-TEST(Tls, GivesNoTicket) {
+TEST(Tls, IssuesNoTicket) {
     TestNode node;
     RawTlsClient raw(node.server.port());
     ASSERT_THAT(raw.read_challenge(), HasSubstr("challenge"));
@@ -30,7 +30,7 @@ TEST(Tls, GivesNoTicket) {
     EXPECT_FALSE(SSL_SESSION_is_resumable(SSL_get_session(raw.tls())));
 }
 
-TEST(Tls, AcceptsNoCompressionOfMessages) {
+TEST(Tls, NegotiatesNoCompression) {
     TestNode node;
     RawTlsClient raw(node.server.port());
     std::string answer = raw.read_challenge();
@@ -59,12 +59,12 @@ TEST(Tls, RefusesOtherHandshakes) {
 
 // Two TLS ends in one process, without a network.
 struct Pair {
-    // With a session the client insists on its resumption.
+    // If `session` is given, the client requests its resumption.
     Pair(const TlsContext& client_context, const TlsContext& server_context, const SSL_SESSION* session = nullptr)
         : client(SSL_new(client_context.get())), server(SSL_new(server_context.get())) {
         if (session) {
             SSL_SESSION* const own =
-                SSL_SESSION_dup(session); // OpenSSL takes one for bad whose connection ends abruptly
+                SSL_SESSION_dup(session); // OpenSSL invalidates a session whose connection ends abruptly
             SSL_set_session(client, own);
             SSL_SESSION_free(own);
         }
@@ -95,7 +95,7 @@ using TlsSession = std::unique_ptr<SSL_SESSION, FreeSession>;
 
 using TicketKeys = std::array<unsigned char, 80>;
 
-// A node that has our host key, and gives and takes tickets.
+// A server with our host key that issues and accepts tickets.
 TlsContext make_lenient_server(const ssh::PrivateKey& host_key, TicketKeys& keys) {
     TlsContext context = make_server_tls(host_key);
     SSL_CTX_clear_options(context.get(), SSL_OP_NO_TICKET);
@@ -104,7 +104,7 @@ TlsContext make_lenient_server(const ssh::PrivateKey& host_key, TicketKeys& keys
     return context;
 }
 
-// What a client of OpenSSL's keeps of a connection to such a node.
+// The session that an OpenSSL client keeps after a connection to such a server.
 TlsSession get_ticket(const TlsContext& server) {
     TlsSession kept;
     TlsContext client = make_client_tls();
@@ -117,11 +117,11 @@ TlsSession get_ticket(const TlsContext& server) {
     });
     const Pair pair(client, server);
     char nothing = 0;
-    SSL_read(pair.client, &nothing, 1); // what follows the handshake
+    SSL_read(pair.client, &nothing, 1); // receives what follows the handshake
     return kept;
 }
 
-TEST(Tls, WhoInsistsOnResumptionGetsAFullHandshakeOrNothing) {
+TEST(Tls, AResumptionGetsAFullHandshakeOrIsRefused) {
     TestNode node;
     TicketKeys keys{7};
     const TlsContext lenient = make_lenient_server(node.host_key, keys);
@@ -133,7 +133,7 @@ TEST(Tls, WhoInsistsOnResumptionGetsAFullHandshakeOrNothing) {
         EXPECT_THROW(require_full_handshake(resumed.client), Error);
         EXPECT_THROW(require_full_handshake(resumed.server), Error);
     }
-    // Even one that could read the ticket does not take it.
+    // Even a server that could decrypt the ticket does not resume the session.
     TlsContext server = make_server_tls(node.host_key);
     SSL_CTX_set_tlsext_ticket_keys(server.get(), keys.data(), std::ssize(keys));
     const Pair full(make_client_tls(), server, session.get());
@@ -147,7 +147,7 @@ TEST(Tls, WhoInsistsOnResumptionGetsAFullHandshakeOrNothing) {
     EXPECT_EQ(peer_key(raw.tls()), node.host_key.public_key());
 }
 
-TEST(Tls, BothSidesExportTheSameAndEverySessionOther) {
+TEST(Tls, ExporterMatchesOnBothSidesAndDiffersPerSession) {
     ssh::PrivateKey key = ssh::PrivateKey::generate();
     TlsContext client = make_client_tls();
     TlsContext server = make_server_tls(key);
@@ -160,7 +160,7 @@ TEST(Tls, BothSidesExportTheSameAndEverySessionOther) {
 }
 
 // RFC 9266: a context of no bytes, which in TLS 1.3 is the same as none.
-TEST(Tls, TheExporterIsThatOfRfc9266) {
+TEST(Tls, TheExporterFollowsRfc9266) {
     ssh::PrivateKey key = ssh::PrivateKey::generate();
     Pair pair(make_client_tls(), make_server_tls(key));
     protocol::Exporter expected{};
@@ -187,10 +187,10 @@ TEST(Tls, TheClientAcceptsNoOtherKindOfCertificate) {
     EVP_PKEY_free(key);
 }
 
-TEST(Tls, TheClientRequiresThatTheServerAgreesOnTheProtocol) {
+TEST(Tls, TheClientRequiresAlpnFromTheServer) {
     ssh::PrivateKey key = ssh::PrivateKey::generate();
     TlsContext server = make_server_tls(key);
-    SSL_CTX_set_alpn_select_cb(server.get(), nullptr, nullptr); // a server that knows nothing of ALPN
+    SSL_CTX_set_alpn_select_cb(server.get(), nullptr, nullptr); // a server without ALPN
     Pair pair(make_client_tls(), server);
     EXPECT_TRUE(SSL_is_init_finished(pair.client));
     EXPECT_THROW(require_full_handshake(pair.client), Error);

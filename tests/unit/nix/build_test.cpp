@@ -67,7 +67,7 @@ protected:
     std::vector<std::string> lines;
 };
 
-TEST_F(Build, AsksForAllOutputsAndTellsWhatIsSaid) {
+TEST_F(Build, RequestsAllOutputsAndReportsTheLog) {
     FakeDaemon fake(handshake(35), builds(7) + log_line(7, "checking for \x1b[31mgcc") + log_line(8, "of nobody") +
                                        activity(9, 4, 109, "querying info", {}) + says("warning: \x1b[1mlow\nmore") +
                                        wire(message_stop) + wire(7) + log_line(7, "late") + last() + wire(1));
@@ -91,7 +91,7 @@ TEST_F(Build, WaitsForASilentBuilder) {
     build(fake);
 }
 
-TEST_F(Build, AFailureHasAllOfNixsErrors) {
+TEST_F(Build, AFailureContainsAllErrorsOfNix) {
     FakeDaemon fake(handshake(35), says("error: builder for '/nix/store/y.drv' failed with exit code 3;\n"
                                         "       last 1 log lines:\n       > oh \x1b[31mno") +
                                        error("1 dependencies of derivation '/nix/store/x.drv' failed to build"));
@@ -111,14 +111,14 @@ TEST_F(Build, ManyErrorsAreCut) {
     EXPECT_THAT(text, EndsWith("error: it failed"));
 }
 
-TEST_F(Build, IsGivenUpWhenThatIsAskedForAndTheDaemonSeesIt) {
+TEST_F(Build, AnInterruptClosesTheConnectionToTheDaemon) {
     FakeDaemon fake(handshake(35), builds(7));
     stops_at_first_line = true; // the next thing is to wait for more
     EXPECT_THROW(build(fake), Interrupted);
     EXPECT_THAT(fake.received(), HasSubstr(wire(drv.absolute() + "!*"))); // it waits for the end of the connection
 }
 
-TEST_F(Build, EndsAtItsDeadlineAlsoWhenTheBuilderTalks) {
+TEST_F(Build, EndsAtItsDeadlineWithOrWithoutOutput) {
     FakeDaemon fake([](const Fd& fd) {
         write_all(fd, handshake(35) + builds(7), deadline_in(10s));
         const std::string line = log_line(7, "and on");
@@ -131,7 +131,7 @@ TEST_F(Build, EndsAtItsDeadlineAlsoWhenTheBuilderTalks) {
     EXPECT_THAT(failure<DaemonError>(silent, 100ms), HasSubstr("exceeded its time limit"));
 }
 
-TEST_F(Build, ADaemonThatGoesAwayIsNoFailureOfTheBuild) {
+TEST_F(Build, ALostDaemonIsNotABuildFailure) {
     FakeDaemon fake([](const Fd& fd) { write_all(fd, handshake(35) + builds(7), deadline_in(10s)); });
     EXPECT_THAT(failure<DaemonError>(fake), HasSubstr("building " + drv.absolute()));
 }

@@ -47,7 +47,7 @@ std::vector<StorePath> closure_of(const StorePath& root, const References& store
 
 const StorePath a = test_path("a"), b = test_path("b"), c = test_path("c"), d = test_path("d"), e = test_path("e");
 
-TEST(Closure, HasReferencesBeforeReferrersAndTiesInOrder) {
+TEST(Closure, ListsReferencesBeforeReferrersAndSortsTies) {
     EXPECT_EQ(closure_of(a, {{a, {b, c}}, {b, {d}}, {c, {d}}, {d, {}}, {e, {}}}), (std::vector{d, b, c, a}));
     EXPECT_EQ(closure_of(d, {{a, {}}, {b, {}}, {c, {}}, {d, {a, b, c}}}), (std::vector{a, b, c, d}));
     EXPECT_EQ(closure_of(a, {{a, {e, b}}, {b, {}}, {e, {c}}, {c, {}}}), (std::vector{b, c, e, a}));
@@ -66,7 +66,7 @@ TEST(Closure, IsRefusedWhenReferencesFormACycle) {
     EXPECT_THROW(closure_of(a, {{a, {b}}, {b, {c}}, {c, {b}}}), Error);
 }
 
-TEST(Closure, OfAChainIsFoundLevelByLevel) {
+TEST(Closure, FindsALongChain) {
     References store;
     std::vector<StorePath> chain;
     for (int i = 0; i < 300; ++i)

@@ -59,7 +59,7 @@ TEST(Daemon, ReadsPathInfosInTheOrderAskedFor) {
     EXPECT_EQ(infos[1]->deriver, info.deriver);
 }
 
-TEST(Daemon, PassesOverLogMessages) {
+TEST(Daemon, SkipsLogMessages) {
     std::string log = wire(message_next) + wire("warning: something\n") + wire(message_start) + wire(7) + wire(3) +
                       wire(100) + wire("copying") + wire(2) + wire(0) + wire(5) + wire(1) + wire("field") + wire(0) +
                       wire(message_result) + wire(7) + wire(101) + wire(1) + wire(1) + wire("line") +
@@ -68,7 +68,7 @@ TEST(Daemon, PassesOverLogMessages) {
     EXPECT_EQ(fake.connect().query_valid_paths(std::array{path_a}), std::set{path_a});
 }
 
-TEST(Daemon, SendsManyRequestsAheadOfTheirAnswers) {
+TEST(Daemon, PipelinesManyRequests) {
     // The fake reads no request before this many are there, so a client that waits for each answer would stall.
     constexpr size_t ahead = 100, count = 1000;
     const size_t request_bytes = wire(26).size() + wire(path_a.absolute()).size();
@@ -90,7 +90,7 @@ TEST(Daemon, SendsManyRequestsAheadOfTheirAnswers) {
 }
 
 TEST(Daemon, ReadsWhileItSends) {
-    // Answers that fill every buffer before all requests are sent: each side must take while it gives.
+    // Answers that fill every buffer before all requests are sent: each side must read while it writes.
     constexpr size_t count = 20000;
     std::string answers;
     for (size_t i = 0; i < count; ++i)
@@ -112,21 +112,21 @@ TEST(Daemon, RegistersAnIndirectRootByItsLink) {
     EXPECT_THAT(fake.received(), HasSubstr(wire(12) + wire("/var/lib/waggle-agent/gcroot")));
 }
 
-TEST(Daemon, TellsTheDaemonsErrorWithItsTraces) {
+TEST(Daemon, ReportsTheDaemonsErrorWithItsTraces) {
     EXPECT_EQ(failure_of_query(error("\x1b[31;1merror:\x1b[0m database is \x1b[35;1mlocked\x1b[0m\n",
                                      {"while querying", "while waiting"})),
               "asking for path infos: database is locked\nwhile querying\nwhile waiting");
     EXPECT_EQ(failure_of_query(error("gone")), "asking for path infos: gone");
 }
 
-TEST(Daemon, IsOfNoMoreUseAfterAnError) {
+TEST(Daemon, CannotBeUsedAfterAnError) {
     FakeDaemon fake(handshake(35), error("gone") + last() + wire({path_a}));
     Daemon daemon = fake.connect();
     EXPECT_THROW(daemon.query_valid_paths(std::array{path_a}), DaemonError);
     EXPECT_THROW(daemon.query_valid_paths(std::array{path_a}), DaemonError);
 }
 
-TEST(Daemon, RefusesAnswersThatDoNotFit) {
+TEST(Daemon, RefusesMalformedAnswers) {
     std::string head = last() + wire(1) + wire("");
     std::string hash(64, '0');
     std::uint64_t huge = std::uint64_t{1} << 62;
@@ -163,7 +163,7 @@ TEST(Daemon, RefusesMoreValidPathsThanAskedFor) {
     EXPECT_THROW(fake.connect().query_valid_paths(std::array{path_a}), DaemonError);
 }
 
-TEST(Daemon, NamesTheOperationAndTheLastWordsOfAStalledDaemon) {
+TEST(Daemon, NamesTheOperationAndTheLastMessageOfAStalledDaemon) {
     EXPECT_EQ(
         [] {
             FakeDaemon fake(handshake(35),
@@ -180,7 +180,7 @@ TEST(Daemon, NamesTheOperationAndTheLastWordsOfAStalledDaemon) {
         "garbage collector lock...");
 }
 
-// A daemon that takes what is said to it, and never answers.
+// A daemon that reads everything and never answers.
 FakeDaemon silent_daemon() {
     return FakeDaemon([](const Fd& fd) {
         std::array<std::byte, 32> greeting;
@@ -193,7 +193,7 @@ FakeDaemon silent_daemon() {
     });
 }
 
-TEST(Daemon, TellsOfALongWaitOnceAndEndsItWhenThatIsAskedFor) {
+TEST(Daemon, ReportsALongWaitOnceAndCanBeInterrupted) {
     FakeDaemon fake = silent_daemon();
     Daemon daemon = fake.connect();
     Interrupt interrupt;
@@ -208,7 +208,7 @@ TEST(Daemon, TellsOfALongWaitOnceAndEndsItWhenThatIsAskedFor) {
     EXPECT_THROW(daemon.add_temp_roots(std::array{path_a}), DaemonError); // the connection is closed
 }
 
-TEST(Daemon, ALongWaitThatWasToldOfStillHasItsLimit) {
+TEST(Daemon, AReportedWaitStillTimesOut) {
     FakeDaemon fake = silent_daemon();
     Daemon daemon = fake.connect(milliseconds(100));
     int told = 0;

@@ -23,7 +23,7 @@ std::string wire(std::initializer_list<StorePath> paths);
 inline constexpr std::uint64_t message_next = 0x6f6c6d67, message_last = 0x616c7473, message_error = 0x63787470,
                                message_start = 0x53545254, message_stop = 0x53544f50, message_result = 0x52534c54;
 
-// What a daemon of protocol 1.`minor` says up to the first operation.
+// What a daemon of protocol 1.`minor` sends before the first operation.
 std::string handshake(unsigned minor);
 std::string last(); // "the answer follows"
 std::string error(std::string_view message, std::initializer_list<std::string_view> traces = {}); // an operation failed
@@ -36,7 +36,7 @@ public:
     using Complete = std::function<bool(const std::string& received)>;
     static bool has_request(const std::string& received) { return received.size() > 32; } // more than the greeting
 
-    // Says `greeting` at once and `answer` when the request is complete, and reads until the client closes.
+    // Sends `greeting` at once and `answer` when the request is complete, and reads until the client closes.
     explicit FakeDaemon(std::string greeting, std::string answer = "", Complete complete = has_request);
     explicit FakeDaemon(std::function<void(const Fd&)> answer);
     FakeDaemon(const FakeDaemon&) = delete;

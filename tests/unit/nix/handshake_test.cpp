@@ -27,7 +27,7 @@ std::string connect_failure(std::string bytes) {
     return failure([&] { fake.connect(milliseconds(500)); });
 }
 
-TEST(Handshake, TakesTheOlderOfBothVersions) {
+TEST(Handshake, NegotiatesTheOlderOfBothVersions) {
     struct Case {
         unsigned server_minor;
         unsigned negotiated;
@@ -47,7 +47,7 @@ TEST(Handshake, TakesTheOlderOfBothVersions) {
     }
 }
 
-TEST(Handshake, RefusesAnOlderDaemonAndSaysWhichIsNeeded) {
+TEST(Handshake, RefusesAnOutdatedDaemonAndSuggestsAnUpgrade) {
     EXPECT_THAT(connect_failure(wire(0x6478696f) + wire(0x100 | 31)),
                 AllOf(HasSubstr("protocol 1.31"), HasSubstr("upgrade Nix")));
 }
@@ -56,11 +56,11 @@ TEST(Handshake, RefusesAnotherMajorVersion) {
     EXPECT_THAT(connect_failure(wire(0x6478696f) + wire(0x200 | 40)), HasSubstr("protocol 2.40"));
 }
 
-TEST(Handshake, RefusesWhatIsNoDaemon) {
+TEST(Handshake, RefusesAPeerThatIsNotADaemon) {
     EXPECT_THAT(connect_failure("SSH-2.0-OpenSSH_9.2\r\n"), HasSubstr("not a nix daemon"));
 }
 
-TEST(Handshake, TellsADaemonsRefusalWithoutEscapes) {
+TEST(Handshake, ReportsADaemonsRefusalWithoutEscapes) {
     std::string greeting = handshake(35);
     greeting.resize(greeting.size() - 8); // up to "last"
     EXPECT_THAT(connect_failure(greeting + error("\x1b[31;1merror:\x1b[0m user 'mallory' is not allowed")),
@@ -78,7 +78,7 @@ TEST(Handshake, NamesTheSocketAndWhatToDo) {
                       HasSubstr("systemctl status nix-daemon.socket")));
 }
 
-TEST(Handshake, EndsAtEveryEarlyEndOfTheStream) {
+TEST(Handshake, ReportsAnEarlyEndOfTheStreamAnywhere) {
     std::string whole = handshake(35);
     for (size_t length = 0; length < whole.size(); length += 5) {
         FakeDaemon fake([&](const Fd& fd) {
@@ -90,25 +90,25 @@ TEST(Handshake, EndsAtEveryEarlyEndOfTheStream) {
     }
 }
 
-TEST(Handshake, GivesASilentPeerUp) {
+TEST(Handshake, TimesOutWithASilentPeer) {
     FakeDaemon fake("");
     EXPECT_THAT(failure([&] { fake.connect(milliseconds(50)); }), HasSubstr("no progress for 0.05 s"));
 }
 
-TEST(SpawnedDaemon, TellsWhatTheChildSaidOnStandardError) {
+TEST(SpawnedDaemon, ReportsTheChildsStandardError) {
     Command command{.argv = {"sh", "-c", "echo 'error: no such store' >&2; exit 3"}, .extra_environment = {}};
     EXPECT_THAT(failure([&] { Daemon::spawn(command, milliseconds(5000)); }),
                 AllOf(HasSubstr("sh -c"), HasSubstr("error: no such store")));
 }
 
-TEST(SpawnedDaemon, NamesAProgramThatIsNotThere) {
+TEST(SpawnedDaemon, NamesAMissingProgram) {
     EXPECT_THAT(failure([&] {
                     Daemon::spawn({.argv = {"no-such-program-here"}, .extra_environment = {}}, milliseconds(5000));
                 }),
                 HasSubstr("no-such-program-here"));
 }
 
-TEST(SpawnedDaemon, IsNotBlockedByMuchOnStandardError) {
+TEST(SpawnedDaemon, IsNotBlockedByALargeStandardError) {
     TemporaryFolder folder;
     write_file_atomically(folder.path() / "bytes", handshake(34), 0600);
     Command command{.argv = {"sh", "-c", "head -c 1000000 /dev/zero >&2; cat " + (folder.path() / "bytes").string()},
@@ -138,7 +138,7 @@ private:
     std::optional<std::string> before_;
 };
 
-// A program nix-daemon, first in PATH, that speaks protocol 1.33 when it is called with --stdio.
+// Puts a fake nix-daemon first in PATH, which speaks protocol 1.33 when it is called with --stdio.
 class DefaultStore : public testing::Test {
 protected:
     DefaultStore() {
@@ -165,7 +165,7 @@ TEST_F(DefaultStore, IsAChildWhenNoDaemonListens) {
     EXPECT_EQ(Daemon::open_default(milliseconds(5000)).protocol_minor(), 33u);
 }
 
-TEST_F(DefaultStore, IsWhatNixMakesOfNixRemote) {
+TEST_F(DefaultStore, IsAChildWhenNixRemoteIsSet) {
     Environment socket("NIX_DAEMON_SOCKET_PATH", folder.path() / "no-socket");
     Environment remote("NIX_REMOTE", "/some/other/store");
     EXPECT_EQ(Daemon::open_default(milliseconds(5000)).protocol_minor(), 33u);

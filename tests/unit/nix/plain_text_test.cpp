@@ -10,7 +10,7 @@ struct Case {
     std::string_view plain;
 };
 
-TEST(PlainText, KeepsTextAndDropsControl) {
+TEST(PlainText, KeepsTextAndDropsControlSequences) {
     using namespace std::string_view_literals;
     const Case cases[] = {
         {"plain\n\ttext", "plain\n\ttext"},

@@ -28,7 +28,7 @@ TEST(StorePath, AcceptsWhatNixAccepts) {
         EXPECT_EQ(StorePath::parse(hash + "-" + name).name(), name);
 }
 
-TEST(StorePath, RefusesWhatIsNone) {
+TEST(StorePath, RefusesInvalidPaths) {
     const std::vector<std::string> refused = {
         "",
         "/nix/store/",

@@ -91,7 +91,7 @@ TEST(AddToStoreNar, SendsTheInfoAndTheNarInFrames) {
     EXPECT_THAT(received, EndsWith(wire(0)));
 }
 
-TEST(AddToStoreNar, SendsAllSizesAroundAFrame) {
+TEST(AddToStoreNar, SendsNarsAroundTheFrameSize) {
     for (size_t size : {1u, 65535u, 65536u, 65537u, 131071u, 131072u, 131073u}) {
         std::string nar = test_bytes(size);
         FakeDaemon fake(handshake(35), last(), has_all_frames);
@@ -100,7 +100,7 @@ TEST(AddToStoreNar, SendsAllSizesAroundAFrame) {
     }
 }
 
-// On a board with 32 bits size_t ends at 4 GiB.
+// On 32-bit boards, size_t is limited to 4 GiB.
 constexpr std::uint64_t five_gib = std::uint64_t{5} << 30;
 constexpr std::chrono::minutes for_five_gib{5};
 
@@ -156,9 +156,9 @@ TEST(NarFromPath, ReadsANarOf5GiB) {
     EXPECT_EQ(received, five_gib);
 }
 
-// A daemon registers a path when it has all of its NAR, so the last bytes are held back until everything is known to be
-// right: for all sizes around a frame.
-TEST(AddToStoreNar, HoldsTheLastBytesBackFromASourceThatFails) {
+// A daemon registers a path when it has the whole NAR, so the last bytes are withheld until everything is known to be
+// correct. This is tested for all sizes around a frame.
+TEST(AddToStoreNar, WithholdsTheLastBytesIfTheSourceFails) {
     for (size_t size : {1u, 65535u, 65536u, 65537u, 131072u, 200'000u}) {
         std::string nar = test_bytes(size);
         {
@@ -207,7 +207,7 @@ TEST(AddToStoreNar, StopsAtAnErrorWhileItSends) {
         size_t count = source(buffer);
         taken += count;
         if (count > 0 && taken > 1'000'000 && waiting.valid())
-            waiting.get(); // then the error is there, and the rest of the NAR is not
+            waiting.get(); // the error has now arrived, and the rest of the NAR was not sent
         return count;
     };
     try {
@@ -219,7 +219,7 @@ TEST(AddToStoreNar, StopsAtAnErrorWhileItSends) {
     EXPECT_LT(taken, 1'500'000u);
 }
 
-TEST(AddToStoreNar, TellsTheErrorOfADaemonThatClosesAfterIt) {
+TEST(AddToStoreNar, ReportsTheErrorOfADaemonThatThenCloses) {
     std::string nar = test_bytes(5'000'000);
     FakeDaemon fake([&](const Fd& fd) {
         Deadline deadline = deadline_in(std::chrono::seconds(10));
@@ -236,7 +236,7 @@ TEST(AddToStoreNar, TellsTheErrorOfADaemonThatClosesAfterIt) {
     }
 }
 
-TEST(AddToStoreNar, TellsWhatTheDaemonFindsWrong) {
+TEST(AddToStoreNar, FailsWhenTheDaemonRefusesTheNar) {
     std::string nar = test_bytes(1000);
     FakeDaemon fake(handshake(35), error("hash mismatch importing path"), has_all_frames);
     Daemon daemon = fake.connect();
@@ -256,7 +256,7 @@ TEST(NarFromPath, GivesExactlyTheNar) {
     FakeDaemon fake(handshake(35), valid + last() + nar + last() + wire({path}));
     Daemon daemon = fake.connect();
     std::string got;
-    // The next answer is already there; a real daemon would not have sent it, so it is held against this one.
+    // The next answer is already there. A real daemon would not have sent it, so this is an error.
     EXPECT_THROW(
         daemon.nar_from_path(path, nar.size(), [&](std::span<const std::byte> bytes) { got += as_text(bytes); }),
         DaemonError);
@@ -280,7 +280,7 @@ TEST(NarFromPath, IsRefusedForAPathThatIsNotValid) {
     }
 }
 
-TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
+TEST(NarFromPath, RefusesANarThatIsLargerThanExpected) {
     std::string nar = nar_of_file("some content");
     for (size_t size : {nar.size() - 16, nar.size() - 8, size_t{0}}) {
         for (const std::string& said : {nar, nar.substr(0, size)}) { // the rest comes at once, or later
@@ -291,7 +291,7 @@ TEST(NarFromPath, RefusesANarThatIsNotAtItsEnd) {
     }
 }
 
-TEST(NarFromPath, NamesThePathWhenTheDaemonEndsInTheMiddle) {
+TEST(NarFromPath, NamesThePathWhenTheConnectionEndsEarly) {
     std::string nar = nar_of_file(test_bytes(1000));
     FakeDaemon fake([&](const Fd& fd) {
         std::array<std::byte, 256> request;

@@ -29,13 +29,13 @@ protected:
     TemporaryFolder folder_;
 };
 
-TEST_F(BootFiles, AreKernelAndInitrdByTheNamesThatBootLoadersGiveThem) {
+TEST_F(BootFiles, AreKernelAndInitrdUnderTheirBootLoaderNames) {
     put("aaa-linux-6.6/bzImage", 10, system() / "kernel");
     put("bbb-initrd/initrd", 20, system() / "initrd");
     EXPECT_EQ(found(), (std::vector<BootFile>{{"aaa-linux-6.6-bzImage", 10}, {"bbb-initrd-initrd", 20}}));
 }
 
-TEST_F(BootFiles, OfSpecialisationsAreCountedOnce) {
+TEST_F(BootFiles, IncludeThoseOfSpecialisationsOnce) {
     put("aaa-linux-6.6/bzImage", 10, system() / "kernel");
     put("bbb-initrd/initrd", 20, system() / "initrd");
     const auto special = system() / "specialisation/rescue";
@@ -46,7 +46,7 @@ TEST_F(BootFiles, OfSpecialisationsAreCountedOnce) {
                            {"aaa-linux-6.6-bzImage", 10}, {"bbb-initrd-initrd", 20}, {"ccc-initrd-initrd", 30}}));
 }
 
-TEST_F(BootFiles, OfExtlinuxAreTheDeviceTreesToo) {
+TEST_F(BootFiles, IncludeDeviceTreesOnRequest) {
     put("aaa-linux-6.6/Image", 10, system() / "kernel");
     make_folders(store() / "ddd-device-trees/rockchip");
     for (const char* board : {"rk3399.dtb", "rockchip/rk3328.dtb"})
@@ -57,7 +57,7 @@ TEST_F(BootFiles, OfExtlinuxAreTheDeviceTreesToo) {
               (std::vector<BootFile>{{"aaa-linux-6.6-Image", 10}, {"ddd-device-trees", std::uint64_t{4} * 4096}}));
 }
 
-TEST_F(BootFiles, WhatIsNotThereOrNotInTheStoreIsLeftOut) {
+TEST_F(BootFiles, OmitMissingEmptyAndNonStoreFiles) {
     make_folders(system());
     EXPECT_TRUE(found().empty()) << "a container has no kernel";
     write_file_atomically(folder_.path() / "elsewhere", "x", 0444);
@@ -66,7 +66,7 @@ TEST_F(BootFiles, WhatIsNotThereOrNotInTheStoreIsLeftOut) {
     EXPECT_TRUE(found().empty());
 }
 
-TEST_F(BootFiles, AreNotMoreThanADocumentTakes) {
+TEST_F(BootFiles, AreLimitedToWhatADocumentCanHold) {
     for (size_t i = 0; i < max_boot_files + 5; ++i)
         put(std::to_string(i) + "-initrd/initrd", 1, system() / "specialisation" / std::to_string(i) / "initrd");
     EXPECT_EQ(found().size(), max_boot_files);

@@ -54,7 +54,7 @@ TEST(BuildRequest, HasExactlyTheDocumentedFields) {
     EXPECT_THAT(request_complaint_with("/goal", "switch"), HasSubstr("unknown field \"goal\""));
 }
 
-TEST(BuildRequest, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
+TEST(BuildRequest, RefusesInvalidValuesAndNamesTheField) {
     struct Case {
         const char* pointer;
         Json value;
@@ -84,8 +84,8 @@ TEST(BuildRequest, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
     EXPECT_THAT(complaint([] { parse_build_request(std::string(max_payload_bytes + 1, ' ')); }), HasSubstr("longer"));
 }
 
-// Neither can be taken for the other, by its signature nor by what it says.
-TEST(BuildRequest, IsNoDeployment) {
+// Neither can be mistaken for the other, by its signature or by its content.
+TEST(BuildRequest, IsNotInterchangeableWithADeployment) {
     const auto key = ssh::PrivateKey::generate();
     const auto request = sign(sample_request(), key);
     const auto deployment = sign(sample_deployment(), key);

@@ -37,12 +37,12 @@ ClosureList read(std::string_view text, const ClosureSummary& expected, size_t p
     return reader.finish();
 }
 
-// A text that was signed as it is: what is wrong with it is in its lines.
+// A summary that matches the text, so that only its lines can be wrong.
 ClosureSummary summary_of(std::string_view text) {
     return {sha256(text), text.size(), static_cast<std::uint64_t>(std::ranges::count(text, '\n'))};
 }
 
-TEST(ClosureList, IsOneLineAPath) {
+TEST(ClosureList, HasOneLinePerPath) {
     auto list = make_closure_list(sample_closure());
     EXPECT_EQ(to_text(list), fmt::format("{0}-glibc {4} 30000000 -\n"
                                          "{1}-bash {5} 1000 -\n"
@@ -71,7 +71,7 @@ TEST(ClosureList, HoldsSizesBeyond4GiB) {
     EXPECT_EQ(read(text, summary_of(text)).front().nar_size, 5'000'000'000U);
 }
 
-TEST(ClosureList, GivesBackWhatTheStoreSaid) {
+TEST(ClosureList, ReturnsThePathInfosOfTheStore) {
     auto closure = sample_closure();
     auto list = make_closure_list(closure);
     for (std::uint32_t i = 0; i < closure.size(); ++i) {
@@ -85,13 +85,13 @@ TEST(ClosureList, GivesBackWhatTheStoreSaid) {
     EXPECT_THROW(path_info(list, 4), std::out_of_range);
 }
 
-TEST(ClosureList, OfPathsInTheWrongOrderIsNotMade) {
+TEST(ClosureList, RefusesPathsInTheWrongOrder) {
     auto closure = sample_closure();
     std::swap(closure[2], closure[3]);
     EXPECT_THAT(complaint([&] { make_closure_list(closure); }), HasSubstr("which does not come before it"));
 }
 
-TEST(ClosureListReader, SaysWhenAllBytesHaveArrived) {
+TEST(ClosureListReader, IsCompleteWhenAllBytesHaveArrived) {
     auto list = make_closure_list(sample_closure());
     auto text = to_text(list);
     ClosureListReader reader(summarize(text, list), toplevel);
@@ -104,7 +104,7 @@ TEST(ClosureListReader, SaysWhenAllBytesHaveArrived) {
     EXPECT_EQ(reader.finish(), list);
 }
 
-TEST(ClosureListReader, HoldsTheListToWhatWasSigned) {
+TEST(ClosureListReader, VerifiesTheListAgainstTheSignedSummary) {
     auto list = make_closure_list(sample_closure());
     auto text = to_text(list);
     const auto summary = summarize(text, list);
@@ -122,15 +122,15 @@ TEST(ClosureListReader, HoldsTheListToWhatWasSigned) {
                 HasSubstr("the toplevel /nix/store/ffffffffffffffffffffffffffffffff-system is not in it"));
 }
 
-TEST(ClosureListReader, RefusesWhatIsTooLongBeforeItIsAllThere) {
+TEST(ClosureListReader, RefusesATooLongListAtOnce) {
     ClosureListReader reader({sha256("x"), 10, 1}, toplevel);
     reader.update("0123456789");
     EXPECT_THAT(complaint([&] { reader.update("x"); }), HasSubstr("longer than the 10 bytes"));
 }
 
-// As many as a deployment may name: they are read one after another, and nothing grows but the list.
+// The maximum that a deployment may name. The lines are read one by one, and only the list grows.
 TEST(ClosureListReader, ReadsAMillionLinesAndNotOneMore) {
-    const auto line = [](std::uint64_t number) { // digits are letters of Nix's base 32, too
+    const auto line = [](std::uint64_t number) { // digits are also letters of Nix's base 32
         return fmt::format("{:032}-x {} 1 -\n", number, hash_text);
     };
     ClosureSummary summary;
@@ -165,7 +165,7 @@ TEST(ClosureListReader, RefusesAFlippedBitAnywhere) {
     }
 }
 
-// Lines that whoever signed got wrong, each with the line's number and what is wrong.
+// Invalid lines in a signed list, each with its line number and its error.
 TEST(ClosureListReader, RefusesABadLineAndNamesIt) {
     auto good = [](char c, std::string_view name, std::string_view references) {
         return fmt::format("{}-{} {} 1 {}\n", std::string(32, c), name, hash_text, references);

@@ -14,7 +14,7 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-// What is said against the sample's payload with the JSON patch applied; "" for nothing. "remove" is a JSON pointer.
+// The error for the sample's payload with another value at the JSON pointer; "" if there is none.
 std::string complaint_with(const std::string& pointer, const Json& value) {
     auto json = Json::parse(to_payload(sample_deployment()));
     json[Json::json_pointer(pointer)] = value;
@@ -41,7 +41,7 @@ TEST(Deployment, IsReadAsItWasWritten) {
         }
 }
 
-TEST(Deployment, OfSecretsAloneHasNoSystem) {
+TEST(Deployment, ForSecretsOnlyHasNoSystem) {
     auto upload = sample_deployment();
     upload.goal = Goal::upload_keys;
     upload.toplevel.reset();
@@ -57,7 +57,7 @@ TEST(Deployment, OfSecretsAloneHasNoSystem) {
     EXPECT_THAT(refusal([](auto& d) { d.secrets = {}; }), HasSubstr("field \"secrets\""));
 }
 
-TEST(Deployment, ThatChangesNothingReplacesNoSecrets) {
+TEST(Deployment, RefusesSecretsForGoalsThatChangeNothing) {
     for (auto goal : {Goal::push, Goal::dry_activate}) {
         auto changed = sample_deployment();
         changed.goal = goal;
@@ -89,7 +89,7 @@ TEST(Deployment, HasExactlyTheDocumentedFields) {
     EXPECT_EQ(Json::parse(to_payload(keep))["secrets"], Json::parse(R"({"keep":true})"));
 }
 
-TEST(Deployment, WithAFieldMissingOrTooManyIsRefused) {
+TEST(Deployment, RefusesMissingAndUnknownFields) {
     const auto json = Json::parse(to_payload(sample_deployment()));
     auto check_object = [&](const std::string& prefix) {
         for (const auto& item : json.at(Json::json_pointer(prefix)).items()) {
@@ -107,7 +107,7 @@ TEST(Deployment, WithAFieldMissingOrTooManyIsRefused) {
 }
 
 // Every field, with every JSON type that is not its own.
-TEST(Deployment, WithAFieldOfAnotherTypeIsRefused) {
+TEST(Deployment, RefusesFieldsOfAnotherType) {
     const auto json = Json::parse(to_payload(sample_deployment()));
     const std::vector<Json> values = {
         nullptr, true, 7, -7, 1.5, "text", Json::array(), Json::object(), Json::array({nullptr})};
@@ -129,7 +129,7 @@ TEST(Deployment, WithAFieldOfAnotherTypeIsRefused) {
         }
 }
 
-TEST(Deployment, WithAValueOutOfRangeIsRefusedAndSaysWhere) {
+TEST(Deployment, RefusesInvalidValuesAndNamesTheField) {
     struct Case {
         const char* pointer;
         Json value;
@@ -208,14 +208,14 @@ TEST(Deployment, WithTooManyNodeKeysIsRefused) {
                 HasSubstr("\"nodeKeys\" has more than 8"));
 }
 
-TEST(Deployment, ThatIsTooLongIsRefusedBeforeItIsParsed) {
+TEST(Deployment, RefusesAPayloadAboveTheSizeLimit) {
     auto payload = to_payload(sample_deployment());
     payload.resize(max_payload_bytes, ' ');
     EXPECT_EQ(complaint([&] { parse_deployment(payload); }), "");
     EXPECT_THAT(complaint([&] { parse_deployment(payload + " "); }), HasSubstr("longer than 65536 bytes"));
 }
 
-TEST(Deployment, CutAnywhereIsRefused) {
+TEST(Deployment, IsRefusedIfTruncatedAnywhere) {
     auto payload = to_payload(sample_deployment());
     for (size_t length = 0; length < payload.size(); ++length)
         EXPECT_THROW(parse_deployment(payload.substr(0, length)), BadDocument) << length;
@@ -232,7 +232,7 @@ TEST(Deployment, WithRandomBytesChangedIsReadOrRefused) {
     }
 }
 
-TEST(Goal, SaysWhatItDoesToANode) {
+TEST(Goal, HasANameAndItsEffectsOnANode) {
     struct Row {
         Goal goal;
         const char* word;

@@ -74,7 +74,7 @@ TEST_F(HelloTest, OfAnOperatorForThisSessionIsAdmitted) {
     EXPECT_EQ(verdict.code, "");
 }
 
-TEST_F(HelloTest, OfAnyoneElseOrForAnythingElseIsRefused) {
+TEST_F(HelloTest, RefusesUnlistedOperatorsAndOtherTargets) {
     struct Case {
         const char* name;
         void (*change)(Hello&, SessionExpectation&);
@@ -95,7 +95,7 @@ TEST_F(HelloTest, OfAnyoneElseOrForAnythingElseIsRefused) {
          "other-node", "this node's key is SHA256:"},
         {"versions", [](Hello& h, SessionExpectation&) { h.versions = {2, 3}; }, "version",
          "speaks session protocol 2, 3, this agent 1"},
-        // A stranger learns no more than that.
+        // An unlisted operator learns nothing else.
         {"stranger at the wrong node",
          [](Hello& h, SessionExpectation& e) {
              e.operators.pop_back();
@@ -115,7 +115,7 @@ TEST_F(HelloTest, OfAnyoneElseOrForAnythingElseIsRefused) {
     }
 }
 
-TEST_F(HelloTest, WithAnyBitFlippedOrSignedForAnotherPurposeDoesNotVerify) {
+TEST_F(HelloTest, DoesNotVerifyIfChangedOrSignedForAnotherPurpose) {
     auto payload = inner();
     auto signature = ssh::sshsig_sign(operator_key, session_namespace, payload);
     EXPECT_NO_THROW(verify_hello(message(payload, signature)));
@@ -133,7 +133,7 @@ TEST_F(HelloTest, WithAnyBitFlippedOrSignedForAnotherPurposeDoesNotVerify) {
                  ssh::BadSignature);
 }
 
-TEST_F(HelloTest, InAnyOtherFormIsRefused) {
+TEST_F(HelloTest, RefusesAnyOtherForm) {
     struct Case {
         const char* name;
         void (*change)(Json&);
@@ -169,7 +169,7 @@ TEST_F(HelloTest, InAnyOtherFormIsRefused) {
     EXPECT_THAT(complaint([&] { verify_hello(std::string(max_hello_bytes + 1, ' ')); }), HasSubstr("longer than 4096"));
 }
 
-TEST_F(HelloTest, CutAnywhereIsRefused) {
+TEST_F(HelloTest, IsRefusedIfTruncatedAnywhere) {
     auto message = sign_hello(hello, operator_key);
     for (size_t length = 0; length < message.size(); ++length)
         EXPECT_NE(complaint([&] { verify_hello(message.substr(0, length)); }), "") << length;
@@ -180,7 +180,7 @@ TEST(Challenge, IsReadAsItWasWritten) {
     EXPECT_EQ(parse_challenge(to_message(nonce)), nonce);
 }
 
-TEST(Challenge, InAnyOtherFormIsRefused) {
+TEST(Challenge, RefusesAnyOtherForm) {
     auto good = to_message(random_bytes<32>());
     for (size_t length = 0; length < good.size(); ++length)
         EXPECT_NE(complaint([&] { parse_challenge(good.substr(0, length)); }), "") << length;

@@ -17,10 +17,10 @@ std::string nested(size_t levels, char open, char close) {
     return std::string(levels, open) + std::string(levels, close);
 }
 
-TEST(Json, IsOneValueAndNothingElse) {
+TEST(Json, AcceptsExactlyOneStrictValue) {
     struct Case {
         std::string text;
-        const char* said; // "" where the text is fine
+        const char* said; // "" if the text is accepted
     };
     const Case cases[] = {
         {"{}", ""},
@@ -64,7 +64,7 @@ TEST(Json, IsOneValueAndNothingElse) {
     }
 }
 
-TEST(Json, ShowsWhatCameFromElsewhereWithoutControlCharacters) {
+TEST(Json, QuotesForeignTextWithoutControlCharacters) {
     EXPECT_EQ(in_quotes("plain"), "\"plain\"");
     EXPECT_EQ(in_quotes("\x1b[31m\x7f\xe2\x80\xae"), "\"\\u001b[31m\\u007f\\u202e\"");
     EXPECT_EQ(in_quotes("\xff"), "\"\\ufffd\"");
@@ -78,7 +78,7 @@ TEST(Json, IsWrittenEvenWhenATextIsNotUtf8) {
               "b\"");
 }
 
-TEST(Fields, GiveWhatIsThere) {
+TEST(Fields, ReturnTypedValues) {
     auto json = parse_json(
         R"({"s":"x","i":-3,"b":true,"a":[1],"o":{},"n":null,"d":"AQI=","t":"2026-11-22T09:42:00.000Z"})", "t");
     Fields fields(json, "thing");
@@ -96,7 +96,7 @@ TEST(Fields, GiveWhatIsThere) {
     EXPECT_NO_THROW(fields.end());
 }
 
-TEST(Fields, RefuseWhatIsMissingOfAnotherTypeOrLeftOver) {
+TEST(Fields, RefuseMissingMistypedAndUnknownFields) {
     auto json = parse_json(
         R"({"s":"xyz","i":5,"f":1.0,"big":18446744073709551615,"b":true,"a":[1,2],"o":{},"n":null,"d":"AQID"})", "t");
     struct Case {

@@ -155,7 +155,7 @@ TEST(Messages, AreReadAsTheyWereWritten) {
     EXPECT_EQ(facts.running->operator_key, "SHA256:abc");
 }
 
-TEST(Messages, AHistoryThatIsTooLongLeavesOutTheOldest) {
+TEST(Messages, ATooLongHistoryOmitsTheOldestEntries) {
     HistoryEntry entry;
     entry.id = id;
     entry.toplevel = "/nix/store/" + std::string(200, 'x');
@@ -170,14 +170,14 @@ TEST(Messages, AHistoryThatIsTooLongLeavesOutTheOldest) {
     EXPECT_EQ(sent.front().code, "newest");
 }
 
-TEST(Messages, SayWhatIsAbsentWithNull) {
+TEST(Messages, RepresentAbsentValuesAsNull) {
     auto json = json_of(samples()[1]);
     for (auto key : {"currentSystem", "bootedSystem", "profile", "lastAdmitted", "running"})
         EXPECT_TRUE(json.at(key).is_null()) << key;
     EXPECT_TRUE(json_of(Result{}).at("generation").is_null());
 }
 
-TEST(Messages, WithAFieldMissingOrTooManyAreRefused) {
+TEST(Messages, AreRefusedWithMissingOrUnknownFields) {
     for (const auto& message : samples()) {
         auto json = json_of(message);
         for (const auto& item : json.items()) {
@@ -193,7 +193,7 @@ TEST(Messages, WithAFieldMissingOrTooManyAreRefused) {
     EXPECT_THAT(message_complaint_about(json), HasSubstr("unknown field \"colour\""));
 }
 
-TEST(Messages, WithAFieldOfAnotherTypeAreRefused) {
+TEST(Messages, AreRefusedWithFieldsOfAnotherType) {
     const std::vector<Json> values = {true, -7, 1.5, "text", Json::array({Json::object()}), Json::object()};
     for (const auto& message : samples()) {
         auto json = json_of(message);
@@ -210,7 +210,7 @@ TEST(Messages, WithAFieldOfAnotherTypeAreRefused) {
     }
 }
 
-TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
+TEST(Messages, AreRefusedWithInvalidValuesNamingTheField) {
     auto facts = json_of(full_facts());
     auto event = json_of(Event{1, time, Event::Kind::state, DeploymentState::received, "", 0, 0, 0, 0});
     auto result = json_of(Result{});
@@ -257,13 +257,13 @@ TEST(Messages, OutOfRangeAreRefusedAndSayWhere) {
     }
 }
 
-TEST(Messages, PiecesOfASecretBundleAreAnyBytes) {
+TEST(Messages, PiecesOfASecretBundleMayHoldAnyBytes) {
     const std::string bytes("a\0\xff", 3);
     const auto message = encode_secret_bundle_piece(bytes);
     EXPECT_EQ(std::get<SecretBundlePiece>(decode(message)).bytes, bytes);
 }
 
-TEST(Messages, OfAllSecretsFitIntoOne) {
+TEST(Messages, AReportOfAllSecretsFitsIntoOne) {
     SecretStatus status;
     status.name = std::string(128, 'n');
     status.path = std::string(512, 'p');
@@ -273,7 +273,7 @@ TEST(Messages, OfAllSecretsFitIntoOne) {
               max_message_bytes);
 }
 
-TEST(Messages, OfNoKnownKindAreRefused) {
+TEST(Messages, OfUnknownKindsAreRefused) {
     auto said = [](std::string_view bytes) { return complaint([&] { decode(bytes); }); };
     EXPECT_THAT(said(""), HasSubstr("empty"));
     EXPECT_THAT(said("J"), HasSubstr("not JSON"));
@@ -304,7 +304,7 @@ TEST(Messages, CarryPiecesOfTheClosureListAndOfNars) {
 }
 
 // A unit may log anything, and a sentence may quote it: neither is a reason to lose the message.
-TEST(Messages, WithTextsThatAreTooLongOrNotUtf8AreCutAndRepairedNotRefused) {
+TEST(Messages, TruncateAndRepairTextsInsteadOfRefusingThem) {
     std::string noise(5 * max_text_bytes, '\xff');
     Event event{1, time, Event::Kind::log, DeploymentState::activating, noise, 0, 0, 0, 0};
     auto incoming = decode(encode(event));
@@ -320,12 +320,12 @@ TEST(Messages, WithTextsThatAreTooLongOrNotUtf8AreCutAndRepairedNotRefused) {
     EXPECT_NO_THROW(decode(encode(facts)));
 }
 
-TEST(Messages, ThatAskForTooMuchAtOnceAreNotMade) {
+TEST(Messages, AWantWithTooManyIndicesIsNotEncoded) {
     EXPECT_NO_THROW(encode(Want{std::vector<std::uint32_t>(max_want_indices)}));
     EXPECT_THROW(encode(Want{std::vector<std::uint32_t>(max_want_indices + 1)}), Error);
 }
 
-TEST(Messages, OfTheGreatestSizesFit) {
+TEST(Messages, OfTheMaximumSizesFit) {
     SignedDocument document{std::string(max_payload_bytes, 'x'), std::vector<std::string>(8, std::string(1024, 'x'))};
     EXPECT_LT(encode(Deploy{document}).size(), max_message_bytes);
     EXPECT_LT(encode(Want{std::vector<std::uint32_t>(max_want_indices, 999'999)}).size(), max_message_bytes);
@@ -333,7 +333,7 @@ TEST(Messages, OfTheGreatestSizesFit) {
     EXPECT_LT(encode(Result{id, Outcome::refused, control, control, {}, 0, 0}).size(), max_message_bytes);
 }
 
-TEST(Messages, CutAnywhereAreRefused) {
+TEST(Messages, AreRefusedIfTruncatedAnywhere) {
     for (const auto& message : samples()) {
         auto bytes = encode(message);
         for (size_t length = 0; length < bytes.size(); ++length)
@@ -358,8 +358,8 @@ TEST(Messages, OfRandomBytesAreReadOrRefused) {
     }
 }
 
-// The fuzzer begins with them: of a kind of message that has none it would have to guess every key.
-TEST(Messages, OfEachKindAreAmongTheFuzzersSeeds) {
+// The fuzzer starts with the seeds. Without one for a kind of message, it would have to guess every key.
+TEST(Messages, EachKindIsAmongTheFuzzersSeeds) {
     std::set<size_t> kinds;
     const auto folder = std::filesystem::path(WAGGLE_TEST_DATA_DIR).parent_path() / "fuzz/seeds/protocol_message";
     for (const auto& seed : std::filesystem::directory_iterator(folder)) {
@@ -374,7 +374,7 @@ TEST(Messages, OfEachKindAreAmongTheFuzzersSeeds) {
     EXPECT_EQ(kinds.size(), std::variant_size_v<Message>);
 }
 
-TEST(DeploymentState, HasAWord) {
+TEST(DeploymentState, HasAName) {
     for (auto word : {"received", "fetching", "staged", "activating", "activated", "committed", "rolling-back",
                       "rolled-back", "failed"}) {
         auto state = parse_state(word);

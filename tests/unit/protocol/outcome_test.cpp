@@ -27,7 +27,7 @@ const Row rows[] = {
     {Outcome::unknown, "unknown", 8},
 };
 
-TEST(Outcome, HasAWordAndAnExitCode) {
+TEST(Outcome, HasANameAndAnExitCode) {
     for (const auto& row : rows) {
         EXPECT_EQ(to_string(row.outcome), row.word);
         EXPECT_EQ(parse_outcome(row.word), row.outcome);

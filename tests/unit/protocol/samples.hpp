@@ -14,7 +14,7 @@ Deployment sample_deployment();
 // "/nix/store/<32 times this character>-<name>"
 nix::StorePath store_path(char hash_character, std::string_view name);
 
-// What BadDocument says when `call` throws it; "" when nothing is thrown.
+// The message of the BadDocument that `call` throws; "" if nothing is thrown.
 template <class Call>
 std::string complaint(Call call) {
     try {

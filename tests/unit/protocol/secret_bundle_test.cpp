@@ -65,7 +65,7 @@ TEST(SecretBundle, IsReadAsItWasWritten) {
     EXPECT_EQ(parse_secret_bundle(text_of(empty)), empty);
 }
 
-TEST(SecretBundle, LengthTellsLittle) {
+TEST(SecretBundle, LengthRevealsLittle) {
     auto bundle = sample_bundle();
     const auto size = text_of(bundle).size();
     EXPECT_EQ(size, 4096u);
@@ -82,7 +82,7 @@ TEST(SecretBundle, LengthTellsLittle) {
     EXPECT_LT(sizes.size(), 50u); // of 200
 }
 
-TEST(SecretBundle, WithAFieldMissingOrTooManyIsRefused) {
+TEST(SecretBundle, RefusesMissingAndUnknownFields) {
     const auto keys = {"v", "type", "hive", "node", "sequence", "secrets"};
     for (const char* key : keys)
         EXPECT_THAT(complaint_about(with_header([&](Json& json) { json.erase(key); })), HasSubstr("is missing")) << key;
@@ -100,7 +100,7 @@ TEST(SecretBundle, WithAFieldMissingOrTooManyIsRefused) {
     EXPECT_THAT(complaint_about(twice), HasSubstr("twice"));
 }
 
-TEST(SecretBundle, WithAValueThatCannotBeIsRefused) {
+TEST(SecretBundle, RefusesInvalidValues) {
     struct Case {
         const char* pointer;
         Json value;
@@ -137,7 +137,7 @@ TEST(SecretBundle, WithAValueThatCannotBeIsRefused) {
             << c.pointer << " = " << c.value;
 }
 
-TEST(SecretBundle, EndsWhereItSays) {
+TEST(SecretBundle, RefusesMissingAndExtraContent) {
     const auto same = [](Json&) {};
     const std::string_view contents("a\0b\n{\"-----BEGIN", 16);
     EXPECT_EQ(complaint_about(with_header(same, contents)), "");

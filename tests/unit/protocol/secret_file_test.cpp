@@ -5,7 +5,7 @@
 namespace waggle::protocol {
 namespace {
 
-TEST(SecretFile, AccountNamesAreThoseOfPosixAndSystemd) {
+TEST(SecretFile, AccountNamesFollowPosixAndSystemd) {
     for (const char* name : {"root", "a", "www-data", "_apt", "Alice", "user_1", "a.b", "0day", "7zip"})
         EXPECT_TRUE(is_account_name(name)) << name;
     for (const char* name : {"", "-a", ".a", "1000", "a b", "a:b", "a/b", "ä", "a\n", "root\t"})

@@ -28,8 +28,8 @@ TEST(SignedDocument, CarriesThePayloadUnchanged) {
     EXPECT_EQ(read.id(), document.id());
 }
 
-// The exact bytes are signed, not what they mean.
-TEST(SignedDocument, WithAnyBitOfThePayloadFlippedHasNoSigner) {
+// The signature covers the exact bytes, not their meaning.
+TEST(SignedDocument, HasNoSignerIfAnyByteChanged) {
     auto document = sign(sample_deployment(), ssh::PrivateKey::generate());
     auto id = document.id();
     for (size_t at = 0; at < document.payload.size(); ++at) {
@@ -45,7 +45,7 @@ TEST(SignedDocument, WithAnyBitOfThePayloadFlippedHasNoSigner) {
     }
 }
 
-TEST(SignedDocument, WithAnyFieldChangedHasNoSigner) {
+TEST(SignedDocument, HasNoSignerIfAnyFieldChanged) {
     struct Case {
         const char* field;
         void (*change)(Deployment&);
@@ -93,12 +93,12 @@ TEST(SignedDocument, WithAnyFieldChangedHasNoSigner) {
         c.change(changed);
         ASSERT_NE(changed, deployment) << c.field;
         SignedDocument forged{to_payload(changed), document.signatures};
-        ASSERT_EQ(parse_deployment(forged.payload), changed) << c.field; // the signature alone is what refuses it
+        ASSERT_EQ(parse_deployment(forged.payload), changed) << c.field; // only the signature is wrong
         EXPECT_THAT(valid_signers(forged), IsEmpty()) << c.field;
     }
 }
 
-TEST(SignedDocument, CountsOnlySignaturesThatHold) {
+TEST(SignedDocument, CountsOnlyValidSignatures) {
     auto queen = ssh::PrivateKey::generate(), drone = ssh::PrivateKey::generate();
     auto document = sign(sample_deployment(), queen);
     auto broken = document.signatures[0];
@@ -115,7 +115,7 @@ TEST(SignedDocument, CountsOnlySignaturesThatHold) {
     EXPECT_THAT(valid_signers(document), ElementsAre(queen.public_key(), drone.public_key()));
 }
 
-TEST(SignedDocument, InAnyOtherFormIsRefused) {
+TEST(SignedDocument, RefusesAnyOtherForm) {
     const auto good = to_json(sign(sample_deployment(), ssh::PrivateKey::generate()));
     struct Case {
         const char* name;

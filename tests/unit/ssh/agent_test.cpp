@@ -1,4 +1,4 @@
-// Against the real ssh-agent, and against answers that no agent should give.
+// Tests with the real ssh-agent, and with answers that no agent should give.
 
 #include "shared/ssh/agent.hpp"
 #include "shared/ssh/sshsig.hpp"
@@ -34,12 +34,12 @@ TEST(SshAgent, SignsWhatSshKeygenVerifies) {
     EXPECT_THAT(keys.other_types, IsEmpty());
 
     const AgentKey key(agent, keys.ed25519.front().key);
-    // Ed25519 signatures are the same whoever makes them.
+    // Ed25519 signatures are deterministic.
     EXPECT_EQ(sshsig_sign(key, "waggle-session", "dance"),
               sshsig_sign(PrivateKey::load(file), "waggle-session", "dance"));
 }
 
-TEST(SshAgent, NamesTheKeysThatAreNoEd25519Keys) {
+TEST(SshAgent, NamesKeysOfOtherTypes) {
     const TemporaryFolder folder;
     RunningAgent running(folder);
     running.add({make_key(folder, "rsa")});
@@ -48,7 +48,7 @@ TEST(SshAgent, NamesTheKeysThatAreNoEd25519Keys) {
     EXPECT_THAT(keys.other_types, ElementsAre(HasSubstr("RSA")));
 }
 
-TEST(SshAgent, RefusesWithOneSentenceWhatItMayNotSign) {
+TEST(SshAgent, ExplainsWhatItMayNotSign) {
     const TemporaryFolder folder;
     RunningAgent running(folder);
     const auto file = make_key(folder, "ed25519");
@@ -58,7 +58,7 @@ TEST(SshAgent, RefusesWithOneSentenceWhatItMayNotSign) {
         ThrowsMessage<AgentError>(testing::AllOf(HasSubstr(key.fingerprint()), HasSubstr("restriction")));
 
     EXPECT_THAT([&] { agent.sign(key, "dance", soon()); }, refuses); // it does not hold it
-    running.add({"-c", file});                                       // each use is to be confirmed, and nobody does
+    running.add({"-c", file});                                       // each use must be confirmed, and no user does
     EXPECT_THAT([&] { agent.sign(key, "dance", soon()); }, refuses);
     running.add({"-D"});
     write_file_atomically(folder.path() / "hosts", "alpha " + key.to_string() + "\n", 0600);
@@ -66,14 +66,14 @@ TEST(SshAgent, RefusesWithOneSentenceWhatItMayNotSign) {
     EXPECT_THAT([&] { agent.sign(key, "dance", soon()); }, refuses);
 }
 
-TEST(SshAgent, ThatIsNotThereIsNamed) {
+TEST(SshAgent, AMissingAgentIsReported) {
     const TemporaryFolder folder;
     EXPECT_THAT([&] { Agent(folder.path() / "none").keys(soon()); },
                 ThrowsMessage<AgentError>(HasSubstr("SSH_AUTH_SOCK")));
     EXPECT_THROW(Agent(std::string(300, 'x')).keys(soon()), AgentError);
 }
 
-TEST(SshAgent, AnswersThatMakeNoSenseAreRefused) {
+TEST(SshAgent, MalformedAnswersAreRefused) {
     std::string answer;
     put_u32(answer, 3'000);
     EXPECT_THROW(parse_agent_keys(answer), BadWire);

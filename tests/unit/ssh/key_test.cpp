@@ -9,7 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// What `parse` says against a line; "" when it says nothing.
+// The error of `parse` for a line; "" if there is none.
 std::string complaint(const std::string& line) {
     try {
         PublicKey::parse(line);
@@ -19,7 +19,7 @@ std::string complaint(const std::string& line) {
     }
 }
 
-TEST(PublicKey, IsWhatSshKeygenWrote) {
+TEST(PublicKey, MatchesTheFormatOfSshKeygen) {
     TemporaryFolder folder;
     auto path = make_key(folder, "ed25519");
     auto line = read_file(path.string() + ".pub", 4096);
@@ -29,7 +29,7 @@ TEST(PublicKey, IsWhatSshKeygenWrote) {
     EXPECT_EQ(PublicKey::from_wire(key.wire()), key);
 }
 
-TEST(PublicKey, NamesTheTypeItDoesNotTake) {
+TEST(PublicKey, NamesAnUnsupportedType) {
     TemporaryFolder folder;
     EXPECT_THAT(complaint(read_file(make_key(folder, "rsa").string() + ".pub", 4096)),
                 HasSubstr("an RSA key (ssh-rsa)"));
@@ -43,7 +43,7 @@ TEST(PublicKey, NamesTheTypeItDoesNotTake) {
                 HasSubstr("an SSH certificate (ssh-ed25519-cert-"));
 }
 
-TEST(PublicKey, RefusesALineThatSaysMoreOrLessThanAKey) {
+TEST(PublicKey, RefusesALineThatIsNotExactlyOneKey) {
     auto good = PrivateKey::generate().public_key().to_string();
     EXPECT_EQ(complaint(good), "");
     EXPECT_EQ(complaint("  " + good + "\tcomment with blanks \r\n"), "");

@@ -88,7 +88,7 @@ TEST(KnownHosts, ReadsHashedNamesOfSshKeygen) {
     EXPECT_THAT(find_known_host(text, "gamma", 22).keys, IsEmpty());
 }
 
-TEST(KnownHosts, NeverTakesARevokedKeyForAPin) {
+TEST(KnownHosts, NeverPinsARevokedKey) {
     auto text = line("alpha") + "@revoked " + line("*") + line("alpha", drone);
     auto found = find_known_host(text, "alpha", 22);
     EXPECT_THAT(found.keys, ElementsAre(drone));
@@ -104,7 +104,7 @@ TEST(KnownHosts, NeverTakesARevokedKeyForAPin) {
     EXPECT_THAT(found.revoked, IsEmpty());
 }
 
-TEST(KnownHosts, NeverTakesACertificateAuthorityForAPin) {
+TEST(KnownHosts, NeverPinsACertificateAuthority) {
     EXPECT_THAT(find_known_host("@cert-authority " + line("*"), "alpha", 22).keys, IsEmpty());
     EXPECT_THAT(find_known_host("@something " + line("*"), "alpha", 22).keys, IsEmpty());
 }

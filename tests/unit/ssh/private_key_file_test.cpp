@@ -94,7 +94,7 @@ struct FileParts {
     }
 };
 
-TEST(PrivateKeyFile, OfSshKeygenIsRead) {
+TEST(PrivateKeyFile, ReadsAKeyOfSshKeygen) {
     TemporaryFolder folder;
     auto path = make_key(folder, "ed25519");
     auto key = PrivateKey::load(path);
@@ -102,7 +102,7 @@ TEST(PrivateKeyFile, OfSshKeygenIsRead) {
     EXPECT_TRUE(key.public_key().verify("dance", key.sign("dance")));
 }
 
-TEST(PrivateKeyFile, IsReadWithAnyLengthOfComment) {
+TEST(PrivateKeyFile, ReadsCommentsOfAnyLength) {
     TemporaryFolder folder;
     for (size_t length = 0; length < 9; ++length) { // each length of the padding
         auto path = folder.path() / std::to_string(length);
@@ -111,7 +111,7 @@ TEST(PrivateKeyFile, IsReadWithAnyLengthOfComment) {
     }
 }
 
-TEST(PrivateKeyFile, ThatWeWriteIsReadBySshKeygen) {
+TEST(PrivateKeyFile, IsReadableBySshKeygen) {
     TemporaryFolder folder;
     for (std::string comment : {"", "a", "root@alpha", "1234567", "12345678"}) {
         auto key = PrivateKey::generate();
@@ -130,7 +130,7 @@ TEST(PrivateKeyFile, WithCarriageReturnsIsRead) {
     EXPECT_EQ(file_complaint(text), "");
 }
 
-TEST(PrivateKeyFile, OfAnotherKindIsRefusedWithOneSentence) {
+TEST(PrivateKeyFile, RefusesOtherKindsAndNamesThem) {
     TemporaryFolder folder;
     EXPECT_THAT(complaint_of_file(make_key(folder, "rsa")), HasSubstr("an RSA key"));
     EXPECT_THAT(complaint_of_file(make_key(folder, "ecdsa")), HasSubstr("an ECDSA key"));
@@ -151,17 +151,17 @@ TEST(PrivateKeyFile, OfAnotherKindIsRefusedWithOneSentence) {
     EXPECT_THAT(file_complaint(std::string(1 << 17, 'x')), HasSubstr("longer than"));
 }
 
-TEST(PrivateKeyFile, WithAPassphraseIsRefusedAndSaysSo) {
+TEST(PrivateKeyFile, RefusesAKeyWithAPassphrase) {
     TemporaryFolder folder;
     auto said = complaint_of_file(make_key(folder, "ed25519", "secret"));
     EXPECT_THAT(said, AllOf(StartsWith("FILE: "), HasSubstr("passphrase")));
-    // Without its passphrase an RSA key would be of no use either, so its type is what matters.
+    // An RSA key would be refused even without a passphrase, so the message names its type.
     EXPECT_THAT(complaint_of_file(make_key(folder, "rsa", "secret")),
                 AllOf(HasSubstr("RSA"), Not(HasSubstr("passphrase"))));
 }
 
-// ssh-keygen makes no hardware keys without the hardware: only the public part decides, so it is enough.
-TEST(PrivateKeyFile, OfAHardwareKeyOrCertificateIsRefusedAndSaysSo) {
+// ssh-keygen cannot create hardware keys without the hardware. Only the public part decides, so it is sufficient.
+TEST(PrivateKeyFile, RefusesHardwareKeysAndCertificates) {
     for (auto [type, said] : {std::pair{"sk-ssh-ed25519@openssh.com", "a hardware key"},
                               std::pair{"ssh-ed25519-cert-v01@openssh.com", "an SSH certificate"}}) {
         FileParts parts;
@@ -171,12 +171,12 @@ TEST(PrivateKeyFile, OfAHardwareKeyOrCertificateIsRefusedAndSaysSo) {
     }
 }
 
-TEST(PrivateKeyFile, ThatContradictsItselfIsRefused) {
+TEST(PrivateKeyFile, RefusesInconsistentFiles) {
     FileParts other;
     struct Case {
         const char* name;
         void (*change)(FileParts&, const FileParts& other);
-        const char* said; // "" for a file that is fine
+        const char* said; // "" for an accepted file
     };
     const Case cases[] = {
         {"nothing changed", [](FileParts&, const FileParts&) {}, ""},
@@ -216,7 +216,7 @@ TEST(PrivateKeyFile, ThatContradictsItselfIsRefused) {
     }
 }
 
-TEST(PrivateKeyFile, WithTextAfterItsEndIsRefused) {
+TEST(PrivateKeyFile, RefusesTextAroundTheKey) {
     auto good = PrivateKey::generate().to_openssh("x");
     EXPECT_EQ(file_complaint(good + "\n \n"), "");
     EXPECT_THAT(file_complaint(good + "more"), HasSubstr("something after"));
@@ -224,7 +224,7 @@ TEST(PrivateKeyFile, WithTextAfterItsEndIsRefused) {
     EXPECT_THAT(file_complaint("# comment\n" + good), HasSubstr("not an OpenSSH private key"));
 }
 
-TEST(PrivateKeyFile, CutAnywhereIsRefused) {
+TEST(PrivateKeyFile, IsRefusedIfTruncatedAnywhere) {
     auto good = PrivateKey::generate().to_openssh("somebody@example");
     auto needed = good.size() - 1; // without the last line feed it is still a whole file
     for (size_t length = 0; length < needed; ++length)
@@ -239,7 +239,7 @@ TEST(PrivateKeyFile, CutAnywhereIsRefused) {
 }
 
 // Only the check numbers (as a pair) and the comment may change without making another key or none.
-TEST(PrivateKeyFile, WithAnyByteChangedIsRefusedOrTheSameKey) {
+TEST(PrivateKeyFile, IsRefusedOrTheSameKeyAfterAnyByteChange) {
     auto key = PrivateKey::generate();
     auto text = FileParts(key).text();
     auto binary =
@@ -259,7 +259,7 @@ TEST(PrivateKeyFile, WithAnyByteChangedIsRefusedOrTheSameKey) {
     EXPECT_EQ(accepted, 2U * 3) << "the two letters of the comment, three changes each";
 }
 
-TEST(PrivateKeyFile, ThatIsNotThereOrNotAFileIsNamed) {
+TEST(PrivateKeyFile, NamesAMissingOrUnreadableFile) {
     TemporaryFolder folder;
     auto load = [](const std::filesystem::path& path) -> std::string {
         try {

@@ -15,7 +15,7 @@ public:
     explicit RunningAgent(const TemporaryFolder& folder);
 
     std::filesystem::path socket() const { return socket_; }
-    // Runs ssh-add with these arguments. Nobody is there to confirm anything.
+    // Runs ssh-add with these arguments. No user can confirm anything.
     void add(std::vector<std::string> arguments);
 
 private:

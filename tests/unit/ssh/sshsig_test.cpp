@@ -22,7 +22,7 @@ std::string signature_complaint(std::string_view blob, std::string_view for_name
     }
 }
 
-// Puts an SSHSIG together from parts, so that a test can change one; signed properly whatever the parts are.
+// Assembles an SSHSIG from parts, so that a test can change one. The signature is always made correctly.
 struct SignatureParts {
     std::string magic = "SSHSIG";
     std::uint32_t version = 1;
@@ -53,7 +53,7 @@ struct SignatureParts {
     }
 };
 
-TEST(Sshsig, IsByteForByteWhatSshKeygenMakes) {
+TEST(Sshsig, MatchesSshKeygenByteForByte) {
     TemporaryFolder folder;
     auto path = make_key(folder, "ed25519");
     auto key = PrivateKey::load(path);
@@ -83,7 +83,7 @@ TEST(Sshsig, IsAcceptedBySshKeygen) {
     EXPECT_FALSE(verify("waggle-session", "dance"));
 }
 
-TEST(Sshsig, NamesTheKeyThatMadeIt) {
+TEST(Sshsig, VerifyReturnsTheSigningKey) {
     auto key = PrivateKey::generate();
     EXPECT_EQ(sshsig_verify(sshsig_sign(key, name_space, "dance"), name_space, "dance"), key.public_key());
     EXPECT_EQ(signature_complaint(SignatureParts{}.blob(key, "dance"), name_space, "dance"), "");
@@ -114,7 +114,7 @@ TEST(Sshsig, IsRefusedInAnyOtherForm) {
                 HasSubstr("malformed"));
 }
 
-TEST(Sshsig, OfAnotherKindOfKeyIsRefused) {
+TEST(Sshsig, RefusesASignatureByAnotherKindOfKey) {
     TemporaryFolder folder;
     auto path = make_key(folder, "rsa");
     auto file = folder.path() / "message";
@@ -128,7 +128,7 @@ TEST(Sshsig, OfAnotherKindOfKeyIsRefused) {
                 HasSubstr("an RSA key"));
 }
 
-TEST(Sshsig, WithAnyBitFlippedOrCutAnywhereIsRefused) {
+TEST(Sshsig, IsRefusedIfChangedOrTruncatedAnywhere) {
     auto blob = sshsig_sign(PrivateKey::generate(), name_space, "dance");
     for (size_t bit = 0; bit < blob.size() * 8; ++bit) {
         auto flipped = blob;

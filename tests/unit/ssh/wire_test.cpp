@@ -19,7 +19,7 @@ TEST(Wire, ReadsWhatItWrote) {
     EXPECT_NO_THROW(reader.end());
 }
 
-TEST(Wire, BelievesALengthOnlyAsFarAsBytesAreThere) {
+TEST(Wire, RefusesALengthBeyondTheInput) {
     EXPECT_THROW(WireReader(std::string_view("\xff\xff\xff\xff"
                                              "a",
                                              5))

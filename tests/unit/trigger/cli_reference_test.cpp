@@ -130,11 +130,11 @@ void expect_page(const std::string& name, const std::string& expected) {
     EXPECT_EQ(read_file(file, 1 << 20), expected) << "run WAGGLE_UPDATE_DOCS=1 ./dev test unit";
 }
 
-TEST(CliReference, IsWhatTheParserKnows) {
+TEST(CliReference, MatchesTheParser) {
     expect_page("cli.md", reference());
 }
 
-TEST(CliReference, TheManualPageIsWhatTheParserKnows) {
+TEST(CliReference, ManualPageMatchesTheParser) {
     expect_page("waggle.1", man_page());
 }
 

@@ -58,17 +58,17 @@ TEST(CommandLineOf, ApplyHasDefaults) {
     EXPECT_FALSE(apply.force);
 }
 
-TEST(CommandLineOf, WhatBelongsToTheBootLoaderGoesWithGoalsThatBoot) {
+TEST(CommandLineOf, InstallBootloaderRequiresAGoalThatBoots) {
     EXPECT_TRUE(parsed<ApplyOptions>({"apply", "boot", "--install-bootloader"}).install_boot_loader);
     EXPECT_THAT(usage({"apply", "test", "--install-bootloader"}).text, HasSubstr("not with test"));
 }
 
-TEST(CommandLineOf, FormerNamesGoWithEverythingThatReachesNodes) {
+TEST(CommandLineOf, FormerNamesAreAcceptedByCommandsThatConnect) {
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a", "--rename", "b"}).connect.reach.former_node, "b");
     EXPECT_EQ(parsed<StatusOptions>({"status", "--rename-hive", "old"}).connect.reach.former_hive, "old");
 }
 
-TEST(CommandLineOf, ApplyTakesColmenasWords) {
+TEST(CommandLineOf, ApplyAcceptsColmenasOptions) {
     const auto apply = parsed<ApplyOptions>(
         {"apply", "dry-activate", "--on", "a,@b", "-p", "3", "--eval-node-limit", "5", "--keep-result"});
     EXPECT_EQ(apply.goal, protocol::Goal::dry_activate);
@@ -78,13 +78,13 @@ TEST(CommandLineOf, ApplyTakesColmenasWords) {
     EXPECT_TRUE(apply.build.keep_result);
 }
 
-TEST(CommandLineOf, SelectionsAddUp) {
+TEST(CommandLineOf, RepeatedSelectionsAreCombined) {
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a,@b", "boot", "--on", "c"}).build.select.on, "a,@b,c");
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a,,b"}).build.select.on, "a,,b"); // refused as a whole, later
     EXPECT_EQ(parsed<ApplyOptions>({"apply"}).build.select.on, std::nullopt);
 }
 
-TEST(CommandLineOf, AWordThatMayBeANodesNameIsSaidToBeOne) {
+TEST(CommandLineOf, SuggestsTheOptionOnForAPossibleNodeName) {
     EXPECT_THAT(usage({"apply", "alpha"}).text, HasSubstr("`waggle apply --on alpha`"));
     EXPECT_THAT(usage({"apply", "switch", "alpha"}).text, HasSubstr("`waggle apply --on alpha`"));
     EXPECT_THAT(usage({"status", "alpha"}).text, HasSubstr("`waggle status --on alpha`"));
@@ -92,11 +92,11 @@ TEST(CommandLineOf, AWordThatMayBeANodesNameIsSaidToBeOne) {
     EXPECT_THAT(usage({"repl", "alpha"}).text, Not(HasSubstr("--on")));
 }
 
-TEST(CommandLineOf, AllThatANodeKeepsCanBeAskedFor) {
+TEST(CommandLineOf, HistoryAcceptsALimitOf500) {
     EXPECT_EQ(parsed<HistoryOptions>({"history", "--limit", "500"}).limit, 500u);
 }
 
-TEST(CommandLineOf, WhoBuildsIsTheHivesAffairUnlessSaid) {
+TEST(CommandLineOf, TheHiveDecidesWhereToBuildUnlessOverridden) {
     EXPECT_EQ(parsed<ApplyOptions>({"apply"}).build.on_target, std::nullopt);
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--build-on-target"}).build.on_target, true);
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--no-build-on-target"}).build.on_target, false);
@@ -106,7 +106,7 @@ TEST(CommandLineOf, WhoBuildsIsTheHivesAffairUnlessSaid) {
     EXPECT_EQ(usage({"apply", "--build-on-target", "--no-build-on-target"}).exit_code, 2);
 }
 
-TEST(CommandLineOf, SecretsGoAloneOrNotAtAll) {
+TEST(CommandLineOf, SecretsCanBeUploadedAloneOrSkipped) {
     EXPECT_TRUE(parsed<ApplyOptions>({"apply", "--no-keys"}).no_keys);
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "upload-keys"}).goal, protocol::Goal::upload_keys);
     EXPECT_THAT(usage({"apply", "upload-keys", "--no-keys"}).text, HasSubstr("--no-keys"));
@@ -175,7 +175,7 @@ TEST(Help, WithoutACommandListsAllOfThem) {
     EXPECT_THAT(overview, AllOf(HasSubstr("Example:"), HasSubstr("docs/getting-started.md")));
 }
 
-TEST(Help, HasNothingOfTheParserInIt) {
+TEST(Help, ShowsNoParserInternalsAndFitsIn100Columns) {
     for (const char* command : commands) {
         const std::string help = usage({command, "--help"}).text;
         EXPECT_THAT(help, AllOf(Not(HasSubstr("{false}")), Not(HasSubstr(":{")), Not(HasSubstr("INT")),

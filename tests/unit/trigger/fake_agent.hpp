@@ -98,7 +98,7 @@ private:
     std::vector<std::shared_ptr<MemoryLink>> links_;
 };
 
-// Remembers what it is told.
+// Records what is reported to it.
 class RecordingReporter : public Reporter {
 public:
     void step(const std::string&, Step step) override { add("step " + std::string(to_string(step))); }

@@ -31,7 +31,7 @@ struct ActivateCase {
 
 class ActivationTable : public testing::TestWithParam<ActivateCase> {};
 
-TEST_P(ActivationTable, DoesItsStepsAndRecordsHowItEnded) {
+TEST_P(ActivationTable, DoesItsStepsAndRecordsTheOutcome) {
     FakeActions actions(GetParam().goal);
     actions.exit_codes = GetParam().exit_codes;
     actions.failed = GetParam().failed_units;
@@ -173,13 +173,13 @@ const std::vector<ActivateCase> cases{
 INSTANTIATE_TEST_SUITE_P(Cases, ActivationTable, testing::ValuesIn(cases),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(Activation, SecretsComeBeforeTheSystemAndAreFinishedAfterIt) {
+TEST(Activation, InstallsSecretsBeforeAndAfterTheSystem) {
     FakeActions actions(Goal::switch_);
     activate(actions);
     EXPECT_THAT(actions.secret_steps, ElementsAre(SecretsStep::before_activation, SecretsStep::after_activation));
 }
 
-TEST(Activation, WithoutItsSecretsNothingIsActivated) {
+TEST(Activation, ActivatesNothingWhenSecretsCannotBeInstalled) {
     FakeActions actions(Goal::switch_);
     actions.secrets_fail_at = SecretsStep::before_activation;
     activate(actions);
@@ -189,7 +189,7 @@ TEST(Activation, WithoutItsSecretsNothingIsActivated) {
     EXPECT_EQ(actions.secret_steps.back(), SecretsStep::back_after);
 }
 
-TEST(Activation, GoesBackWithTheSecretsWhenTheyCannotBeFinished) {
+TEST(Activation, RollsBackSystemAndSecretsWhenSecretsFailAfterActivation) {
     FakeActions actions(Goal::switch_);
     actions.secrets_fail_at = SecretsStep::after_activation;
     activate(actions);
@@ -199,7 +199,7 @@ TEST(Activation, GoesBackWithTheSecretsWhenTheyCannotBeFinished) {
                                                   SecretsStep::back_before, SecretsStep::back_after));
 }
 
-TEST(Activation, SecretsThatCannotBePutBackKeepNobodyFromGoingBack) {
+TEST(Activation, RollsBackEvenIfThePreviousSecretsCannotBeRestored) {
     FakeActions actions(Goal::switch_);
     actions.unhealthy = "the http check fails";
     actions.secrets_fail_at = SecretsStep::back_before;
@@ -208,7 +208,7 @@ TEST(Activation, SecretsThatCannotBePutBackKeepNobodyFromGoingBack) {
     EXPECT_THAT(actions.said, Contains(HasSubstr("were not restored")));
 }
 
-TEST(Activation, OfSecretsAloneActivatesNothing) {
+TEST(Activation, ActivatesNoSystemForSecretsOnly) {
     for (const bool changed : {true, false}) {
         FakeActions actions(Goal::switch_);
         actions.record_.secrets_only = true;
@@ -222,7 +222,7 @@ TEST(Activation, OfSecretsAloneActivatesNothing) {
     }
 }
 
-TEST(Activation, ThatLeavesASecretSaysSo) {
+TEST(Activation, ReportsASecretThatWasNotRemoved) {
     for (const bool alone : {true, false}) {
         FakeActions actions(Goal::switch_);
         actions.record_.secrets_only = alone;
@@ -236,7 +236,7 @@ TEST(Activation, ThatLeavesASecretSaysSo) {
     }
 }
 
-TEST(Activation, SecretsAloneThatFailArePutBack) {
+TEST(Activation, RestoresSecretsWhenASecretsOnlyDeploymentFails) {
     FakeActions actions(Goal::switch_);
     actions.record_.secrets_only = true;
     actions.secrets_fail_at = SecretsStep::after_activation;
@@ -245,14 +245,14 @@ TEST(Activation, SecretsAloneThatFailArePutBack) {
     EXPECT_EQ(actions.secret_steps.back(), SecretsStep::back_after);
 }
 
-TEST(Activation, AsksForTheChecksWhereTheSystemKnowsThem) {
+TEST(Activation, RunsPreSwitchChecksIfTheSystemSupportsThem) {
     FakeActions actions(Goal::test);
     actions.knows_check = true;
     activate(actions);
     EXPECT_EQ(actions.done, (Steps{"new check", "new test", "arm", "restart agent"}));
 }
 
-TEST(Activation, IsRefusedByAFailedCheckBeforeAnythingIsActivated) {
+TEST(Activation, IsRefusedBeforeActivationWhenACheckFails) {
     FakeActions actions(Goal::switch_);
     actions.knows_check = true;
     actions.exit_codes = {{"new check", 1}};
@@ -274,7 +274,7 @@ TEST(Activation, IsBusyWhileAnotherProcessSwitches) {
     }
 }
 
-TEST(Activation, IsBusyWhereAnotherProcessIsQuicker) {
+TEST(Activation, IsBusyWhenAnotherProcessTakesTheLockFirst) {
     for (const auto* step : {"new check", "new test"}) {
         FakeActions actions(Goal::switch_);
         actions.knows_check = true;
@@ -285,7 +285,7 @@ TEST(Activation, IsBusyWhereAnotherProcessIsQuicker) {
     }
 }
 
-TEST(Activation, RefusedSaysWhatMustNotChange) {
+TEST(Activation, RefusalNamesTheSwitchInhibitors) {
     for (const auto* step : {"new check", "new test"}) {
         FakeActions actions(Goal::switch_);
         actions.knows_check = true;
@@ -298,14 +298,14 @@ TEST(Activation, RefusedSaysWhatMustNotChange) {
     }
 }
 
-TEST(Activation, RemembersTheUnitsBeforeTheSwitch) {
+TEST(Activation, RecordsTheUnitsAfterTheCheckAndBeforeTheSwitch) {
     FakeActions actions(Goal::switch_);
     actions.knows_check = true;
     activate(actions);
     EXPECT_EQ(actions.done_before_units, Steps{"new check"});
 }
 
-TEST(Activation, GoesBackFromASystemThatIsNotHealthy) {
+TEST(Activation, RollsBackAnUnhealthySystem) {
     FakeActions actions(Goal::switch_);
     actions.unhealthy = "the http check fails: status 502";
     activate(actions);
@@ -330,7 +330,7 @@ TEST(Activation, RollsBackWhenTheScriptActivatedNothingWhateverItsExitCode) {
     }
 }
 
-TEST(Activation, NamesTheMountsThatFailedWhateverWasNoticedFirst) {
+TEST(Activation, NamesFailedMountsWhenTheScriptFails) {
     FakeActions actions(Goal::switch_);
     actions.exit_codes = {{"new test", 1}};
     actions.record_.failed_units = {"old.mount"};
@@ -348,7 +348,7 @@ TEST(Activation, NamesAFailedMountOnce) {
     EXPECT_THAT(actions.record_.message, Not(HasSubstr("a mount failed")));
 }
 
-TEST(Activation, SaysSoWhenThereIsNothingToGoBackTo) {
+TEST(Activation, ReportsThatNoPreviousSystemIsKnown) {
     FakeActions actions(Goal::test);
     actions.current = actions.record_.previous_system = std::nullopt;
     actions.exit_codes = {{"new test", 1}};
@@ -369,7 +369,7 @@ TEST(Activation, RebootsWhenTheOldSystemCannotBeSwitchedTo) {
     EXPECT_FALSE(actions.disarmed);
 }
 
-TEST(Activation, GoesBackWhenItsEndCannotBeWritten) {
+TEST(Activation, RollsBackWhenTheStateCannotBeSaved) {
     FakeActions actions(Goal::switch_);
     actions.fails_to_write_at = 1;
     activate(actions);

@@ -11,11 +11,11 @@
 namespace waggle::agent {
 namespace {
 
-TEST(Descendants, AreKilledAlsoWhereTheirParentIsGone) {
+TEST(Descendants, AreKilledIncludingGrandchildren) {
     adopt_orphans();
     Child::Streams streams;
     streams.pipe_stdout = true;
-    // A program that leaves a process behind.
+    // A program that starts another process.
     Child child({.argv = {"sh", "-c", "sleep 600 >/dev/null & echo $!; exec sleep 600"}, .extra_environment = {}},
                 streams);
     std::string line(32, '\0');

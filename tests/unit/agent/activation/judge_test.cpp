@@ -14,8 +14,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// A unit that dies at the nth question that is asked, whichever that is.
-TEST(WatchUnits, SeeAFailureAtAnyMoment) {
+// A unit fails at the nth query, for every n.
+TEST(WatchUnits, SeesAFailureAtAnyMoment) {
     for (int death = 1; death < 12; ++death) {
         int questions = 0;
         int pauses = 0;
@@ -33,7 +33,7 @@ TEST(WatchUnits, SeeAFailureAtAnyMoment) {
     }
 }
 
-TEST(WatchUnits, EndWhenNothingCanFailAnyMoreOrTheTimeIsOver) {
+TEST(WatchUnits, EndsWhenNothingCanFailOrTheTimeIsUp) {
     int looks = 0;
     UnitWatch watch{.look =
                         [&] {
@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Rows, BlameTable,
                                          BlameRow{"LikeIgnored", unit("backup.service", true, true, true), true}),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(Judge, HasOneVerdictForEveryPolicy) {
+TEST(Judge, AppliesTheRollbackPolicy) {
     const FailedUnits failed{.blamed = {"a.service"}, .others = {}};
     protocol::Rollback policy;
     EXPECT_EQ(judge({}, std::nullopt, policy).kind, Verdict::Kind::good);
@@ -98,7 +98,7 @@ TEST(Judge, HasOneVerdictForEveryPolicy) {
     EXPECT_EQ(judge(failed, std::nullopt, policy).kind, Verdict::Kind::flawed);
 }
 
-TEST(Judge, NamesAFewOfManyUnits) {
+TEST(Judge, NamesTenOfManyFailedUnits) {
     std::vector<std::string> units;
     for (int i = 0; i < 400; ++i)
         units.push_back(std::string(200, 'x') + std::to_string(i) + ".service");
@@ -108,7 +108,7 @@ TEST(Judge, NamesAFewOfManyUnits) {
     EXPECT_EQ(describe_failed({"a.service", "b.service"}), "units failed: a.service, b.service");
 }
 
-TEST(Examine, SaysWhatFailedAndWhatItLogged) {
+TEST(Examine, ReportsWhatFailedAndItsLog) {
     FakeActions actions(protocol::Goal::switch_);
     actions.failed = {"web.service"};
     actions.other_failures = {"run-r1.service"};
@@ -119,7 +119,7 @@ TEST(Examine, SaysWhatFailedAndWhatItLogged) {
     EXPECT_THAT(actions.said, Contains(HasSubstr("run-r1.service, which is not this deployment's doing")));
 }
 
-TEST(Examine, FindsAUnitThatDiesBeforeAllIsSettled) {
+TEST(Examine, FindsAUnitThatFailsWhileTheSystemSettles) {
     FakeActions actions(protocol::Goal::switch_);
     actions.failed_when_settled = {"late.service"};
     const auto problem = examine(actions);
@@ -127,7 +127,7 @@ TEST(Examine, FindsAUnitThatDiesBeforeAllIsSettled) {
     EXPECT_EQ(problem->text, "units failed: late.service");
 }
 
-TEST(Examine, NotesOnceWhatIsKept) {
+TEST(Examine, ReportsKeptFailedUnitsOnce) {
     FakeActions actions(protocol::Goal::switch_);
     actions.record_.rollback.keep_on_failed_units = true;
     actions.failed = {"web.service"};
@@ -137,7 +137,7 @@ TEST(Examine, NotesOnceWhatIsKept) {
     EXPECT_EQ(std::ranges::count(actions.said, "log of web.service"), 1);
 }
 
-TEST(UnitRules, AreRead) {
+TEST(UnitRules, AcceptOnlyValidRules) {
     const auto rules = parse_unit_rules(R"({"v":1,"ignoreUnits":["a*"],"settleTime":7})", "rules");
     EXPECT_THAT(rules.ignored, ElementsAre("a*"));
     EXPECT_EQ(rules.settle_time, std::chrono::seconds(7));

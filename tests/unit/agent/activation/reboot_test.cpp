@@ -22,7 +22,7 @@ FakeActions with(Goal goal, Reboot reboot) {
     return actions;
 }
 
-TEST(Reboot, GoalBootWaitsForSomebodyToReboot) {
+TEST(Reboot, GoalBootWaitsForAReboot) {
     FakeActions actions(Goal::boot);
     activate(actions);
     EXPECT_EQ(actions.done, Steps{"boot once new"});
@@ -30,7 +30,7 @@ TEST(Reboot, GoalBootWaitsForSomebodyToReboot) {
     EXPECT_EQ(actions.record_.outcome, Outcome::ok) << "it does not hold the node until then";
 }
 
-TEST(Reboot, IsWatchedFromOutsideUntilTheSystemIsKept) {
+TEST(Reboot, IsWatchedUntilTheSystemIsCommitted) {
     auto actions = with(Goal::boot, Reboot::never);
     activate(actions);
     EXPECT_TRUE(actions.watched);
@@ -41,7 +41,7 @@ TEST(Reboot, IsWatchedFromOutsideUntilTheSystemIsKept) {
     EXPECT_FALSE(actions.watched);
 }
 
-TEST(Reboot, IntoASystemWithoutAnAgentIsEndedByTheWatch) {
+TEST(Reboot, BootWatchRollsBackASystemWithoutAnAgent) {
     auto actions = with(Goal::boot, Reboot::always);
     activate(actions);
     actions.done.clear();
@@ -76,7 +76,7 @@ TEST(Reboot, KeepsFailedUnitsWithTheSameOutcomeAsASwitch) {
     }
 }
 
-TEST(Reboot, ThatWasCutOffBeforeItsStepIsCalledOff) {
+TEST(Reboot, CancelsAnUnrecordedOneTimeBoot) {
     auto actions = with(Goal::switch_, Reboot::always);
     actions.loader.once = FakeActions::new_system; // prepared, but not written
     actions.watched = true;
@@ -86,7 +86,7 @@ TEST(Reboot, ThatWasCutOffBeforeItsStepIsCalledOff) {
     EXPECT_FALSE(actions.watched);
 }
 
-TEST(Reboot, WhatIsLeftOfOneIsCalledOffWhenANewerDeploymentHasEnded) {
+TEST(Reboot, CancelsAStaleOneTimeBootWhenANewerDeploymentHasEnded) {
     FakeActions actions(Goal::push, DeploymentState::failed);
     actions.record_.outcome = Outcome::failed_before_activation;
     actions.loader.once = FakeActions::new_system;
@@ -101,7 +101,7 @@ TEST(Reboot, WhatIsLeftOfOneIsCalledOffWhenANewerDeploymentHasEnded) {
     EXPECT_EQ(actions.done, Steps{}) << "the agent asked for this: it is not started again and again";
 }
 
-TEST(Reboot, ItsWatchLeavesASystemAloneThatAwaitsItsConfirmation) {
+TEST(Reboot, BootWatchIgnoresASystemThatAwaitsConfirmation) {
     auto actions = with(Goal::boot, Reboot::always);
     activate(actions);
     actions.boot = "boot-2";
@@ -112,7 +112,7 @@ TEST(Reboot, ItsWatchLeavesASystemAloneThatAwaitsItsConfirmation) {
     EXPECT_EQ(actions.record_.state, DeploymentState::activated);
 }
 
-TEST(Reboot, ItsWatchDoesNothingBeforeIt) {
+TEST(Reboot, BootWatchDoesNothingBeforeTheReboot) {
     auto actions = with(Goal::boot, Reboot::never);
     activate(actions);
     recover(actions, RecoveryCause::boot_watch);
@@ -120,7 +120,7 @@ TEST(Reboot, ItsWatchDoesNothingBeforeIt) {
     EXPECT_EQ(actions.done, Steps{"boot once new"});
 }
 
-TEST(Reboot, HappensAtOnceWhenItIsAskedFor) {
+TEST(Reboot, HappensAtOnceWhenRequested) {
     auto actions = with(Goal::switch_, Reboot::always);
     activate(actions);
     EXPECT_EQ(actions.done, (Steps{"boot once new", "reboot"}));
@@ -128,7 +128,7 @@ TEST(Reboot, HappensAtOnceWhenItIsAskedFor) {
     EXPECT_FALSE(actions.record_.outcome);
 }
 
-TEST(Reboot, HappensOnlyWhereTheKernelChanged) {
+TEST(Reboot, IfNeededHappensOnlyWhenTheSystemNeedsOne) {
     auto same = with(Goal::switch_, Reboot::if_needed);
     activate(same);
     EXPECT_EQ(same.record_.state, DeploymentState::activated);
@@ -138,7 +138,7 @@ TEST(Reboot, HappensOnlyWhereTheKernelChanged) {
     EXPECT_EQ(other.done, (Steps{"boot once new", "reboot"}));
 }
 
-TEST(Reboot, IsRefusedWhereTheWayBackWouldNotBeBooted) {
+TEST(Reboot, IsRefusedWhenTheBootLoaderCannotBootOnce) {
     auto actions = with(Goal::switch_, Reboot::always);
     actions.loader.can_boot_once_ = false;
     activate(actions);
@@ -169,7 +169,7 @@ FakeActions booted(Reboot reboot) {
     return actions;
 }
 
-TEST(Reboot, WhatWasBootedAndIsWellIsKept) {
+TEST(Reboot, CommitsAHealthyBootedSystem) {
     auto actions = booted(Reboot::never);
     actions.record_.outcome = Outcome::ok;
     recover(actions, RecoveryCause::agent);
@@ -177,7 +177,7 @@ TEST(Reboot, WhatWasBootedAndIsWellIsKept) {
     EXPECT_EQ(actions.record_.state, DeploymentState::committed);
 }
 
-TEST(Reboot, WhatWasRebootedWaitsForItsConfirmation) {
+TEST(Reboot, AwaitsConfirmationAfterwards) {
     auto actions = booted(Reboot::always);
     recover(actions, RecoveryCause::agent);
     EXPECT_EQ(actions.done, (Steps{"arm", "restart agent"}));
@@ -185,7 +185,7 @@ TEST(Reboot, WhatWasRebootedWaitsForItsConfirmation) {
     EXPECT_EQ(actions.record_.boot_id, "boot-2") << "an agent of this boot keeps it";
 }
 
-TEST(Reboot, WhatWasBootedAndIsNotWellIsLeftByAReboot) {
+TEST(Reboot, RebootsOutOfAnUnhealthySystem) {
     auto actions = booted(Reboot::always);
     actions.unhealthy = "no honey";
     recover(actions, RecoveryCause::agent);
@@ -200,7 +200,7 @@ TEST(Reboot, WhatWasBootedAndIsNotWellIsLeftByAReboot) {
     EXPECT_NE(actions.record_.message.find("no honey"), std::string::npos);
 }
 
-TEST(Reboot, ABootOfTheOldSystemEndsIt) {
+TEST(Reboot, BootingTheOldSystemEndsTheDeployment) {
     auto actions = booted(Reboot::always);
     actions.current = FakeActions::old_system;
     recover(actions, RecoveryCause::agent);
@@ -208,7 +208,7 @@ TEST(Reboot, ABootOfTheOldSystemEndsIt) {
     EXPECT_EQ(actions.record_.code, "not-booted");
 }
 
-TEST(Reboot, IsWaitedFor) {
+TEST(Reboot, RecoveryDoesNothingBeforeTheReboot) {
     auto actions = booted(Reboot::never);
     actions.boot = actions.record_.boot_id;
     actions.record_.outcome = Outcome::ok;
@@ -217,7 +217,7 @@ TEST(Reboot, IsWaitedFor) {
     EXPECT_EQ(actions.record_.state, DeploymentState::awaiting_reboot);
 }
 
-TEST(Reboot, IsMadeUpForWhenWhoeverHadToAskForItWasKilled) {
+TEST(Reboot, RecoversWhenTheRequesterWasKilled) {
     auto actions = booted(Reboot::always);
     actions.boot = actions.record_.boot_id;
     recover(actions, RecoveryCause::agent);

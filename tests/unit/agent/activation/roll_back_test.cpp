@@ -1,4 +1,4 @@
-// Commit and the ways back, from every state in which an agent, a timer or a person may find a deployment.
+// Commits and rollbacks, started in every state by an agent, a timer or a user.
 
 #include "agent/activation/activate.hpp"
 #include "agent/activation/commit.hpp"
@@ -23,7 +23,7 @@ using testing::Not;
 using Steps = std::vector<std::string>;
 const auto other_system = test_path('c', "other");
 
-TEST(Commit, InstallsTheBootLoaderItselfWhereThatWasAskedFor) {
+TEST(Commit, InstallsTheBootLoaderWhenRequested) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.record_.install_boot_loader = true;
     commit(actions);
@@ -40,7 +40,7 @@ TEST(Commit, SetsTheProfileThenTheBootLoader) {
     EXPECT_TRUE(actions.disarmed);
 }
 
-TEST(Recover, OfSecretsAloneOnlyTheSecretsGoBack) {
+TEST(Recover, RestoresOnlyTheSecretsOfASecretsOnlyDeployment) {
     FakeActions actions(Goal::upload_keys, DeploymentState::activating);
     actions.record_.toplevel.reset();
     actions.record_.secrets_only = true;
@@ -52,7 +52,7 @@ TEST(Recover, OfSecretsAloneOnlyTheSecretsGoBack) {
     EXPECT_THAT(actions.record_.message, HasSubstr("previous secrets are in place"));
 }
 
-TEST(Commit, OfATestKeepsTheProfile) {
+TEST(Commit, LeavesTheProfileUnchangedForATest) {
     FakeActions actions(Goal::test, DeploymentState::activated);
     commit(actions);
     EXPECT_EQ(actions.done, Steps{});
@@ -61,7 +61,7 @@ TEST(Commit, OfATestKeepsTheProfile) {
     EXPECT_TRUE(actions.disarmed);
 }
 
-TEST(Commit, TellsOfUnitsThatFailedAndWereKept) {
+TEST(Commit, ReportsFailedUnitsThatWereKept) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.record_.problem_code = "units-failed";
     actions.record_.problem = "units failed: a.service";
@@ -70,7 +70,7 @@ TEST(Commit, TellsOfUnitsThatFailedAndWereKept) {
     EXPECT_EQ(actions.record_.message, "units failed: a.service");
 }
 
-TEST(Commit, GoesBackWhenTheProfileCannotBeSet) {
+TEST(Commit, RollsBackWhenTheProfileCannotBeSet) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.exit_codes = {{"profile", 1}};
     commit(actions);
@@ -80,7 +80,7 @@ TEST(Commit, GoesBackWhenTheProfileCannotBeSet) {
     EXPECT_EQ(actions.record_.code, "profile-failed");
 }
 
-TEST(Commit, GoesBackWithProfileAndBootLoaderWhenTheBootLoaderFails) {
+TEST(Commit, RestoresProfileAndBootLoaderWhenTheBootLoaderFails) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.exit_codes = {{"new boot", 1}};
     commit(actions);
@@ -90,7 +90,7 @@ TEST(Commit, GoesBackWithProfileAndBootLoaderWhenTheBootLoaderFails) {
     EXPECT_EQ(actions.record_.code, "boot-loader-failed");
 }
 
-TEST(Commit, SaysThatTheMenuCouldNotBeWrittenBackInsteadOfRebootingIntoIt) {
+TEST(Commit, ReportsAnUnrestoredBootMenuInsteadOfRebooting) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.exit_codes = {{"new boot", 1}, {"old boot unchecked", 1}};
     commit(actions);
@@ -102,7 +102,7 @@ TEST(Commit, SaysThatTheMenuCouldNotBeWrittenBackInsteadOfRebootingIntoIt) {
         << actions.record_.message;
 }
 
-TEST(Commit, OfASpecialisationSetsTheProfileToTheWholeSystem) {
+TEST(Commit, SetsTheProfileToTheWholeSystemForASpecialisation) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.record_.target = test_path('c', "special");
     actions.current = actions.record_.target;
@@ -111,7 +111,7 @@ TEST(Commit, OfASpecialisationSetsTheProfileToTheWholeSystem) {
     EXPECT_EQ(actions.record_.outcome, Outcome::ok);
 }
 
-TEST(Recovery, AfterAPowerCutInASwitchFromASpecialisationRunsItAgain) {
+TEST(Recovery, RunsThePreviousSpecialisationAgainAfterAPowerCut) {
     FakeActions actions(Goal::switch_);
     const auto special = test_path('d', "old-special");
     actions.record_.previous_system = special;
@@ -122,7 +122,7 @@ TEST(Recovery, AfterAPowerCutInASwitchFromASpecialisationRunsItAgain) {
     EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back) << actions.record_.message;
 }
 
-TEST(Commit, LeavesANodeAloneThatSomebodyElseHasSwitched) {
+TEST(Commit, IsSupersededWhenAnotherProcessHasSwitched) {
     for (const bool to_old : {false, true}) {
         FakeActions actions(Goal::switch_, DeploymentState::activated);
         actions.current = to_old ? FakeActions::old_system : other_system;
@@ -134,7 +134,7 @@ TEST(Commit, LeavesANodeAloneThatSomebodyElseHasSwitched) {
     }
 }
 
-TEST(Commit, LeavesAProfileAloneThatSomebodyElseHasSet) {
+TEST(Commit, IsSupersededWhenAnotherProcessHasSetTheProfile) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.link = "system-9-link";
     actions.profile_ = other_system;
@@ -153,7 +153,7 @@ struct RollBackCase {
 };
 class Recovery : public testing::TestWithParam<RollBackCase> {};
 
-TEST_P(Recovery, MakesTheOldSystemRun) {
+TEST_P(Recovery, RestoresTheOldSystem) {
     FakeActions actions(Goal::switch_, GetParam().state);
     if (GetParam().rebooted) {
         actions.boot = "boot-2";
@@ -188,7 +188,7 @@ INSTANTIATE_TEST_SUITE_P(
                                  "rebooted", Steps{"old boot unchecked"}}),
     [](const auto& param) { return std::string(param.param.name); });
 
-TEST(Recovery, GoesOnGoingBack) {
+TEST(Recovery, ContinuesARollback) {
     FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
     actions.current = FakeActions::new_system;
     actions.record_.problem_code = "not-confirmed";
@@ -198,7 +198,7 @@ TEST(Recovery, GoesOnGoingBack) {
     EXPECT_EQ(actions.record_.code, "not-confirmed");
 }
 
-TEST(Recovery, IsDoneWhenTheLastResortHasBootedTheOldSystem) {
+TEST(Recovery, EndsWhenAFallbackRebootHasStartedTheOldSystem) {
     FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
     actions.boot = "boot-2";
     actions.record_.problem_code = "not-confirmed";
@@ -207,7 +207,7 @@ TEST(Recovery, IsDoneWhenTheLastResortHasBootedTheOldSystem) {
     EXPECT_EQ(actions.record_.outcome, Outcome::rolled_back);
 }
 
-TEST(Recovery, FinishesACommitThatWasCutOff) {
+TEST(Recovery, FinishesAnInterruptedCommit) {
     FakeActions actions(Goal::switch_, DeploymentState::committing);
     recover(actions, RecoveryCause::agent);
     EXPECT_EQ(actions.done, (Steps{"profile", "new boot"}));
@@ -223,7 +223,7 @@ TEST(Recovery, FinishesACommitAfterABootOfTheNewSystem) {
     EXPECT_EQ(actions.record_.outcome, Outcome::ok);
 }
 
-TEST(Recovery, LetsTheNewSystemWaitForItsConfirmation) {
+TEST(Recovery, LeavesASystemThatAwaitsConfirmation) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     recover(actions, RecoveryCause::agent);
     EXPECT_EQ(actions.done, Steps{});
@@ -231,8 +231,8 @@ TEST(Recovery, LetsTheNewSystemWaitForItsConfirmation) {
     EXPECT_FALSE(actions.disarmed);
 }
 
-// The way back may have been cut off between its last word and its last act.
-TEST(Recovery, StartsTheOldAgentAfterAWayBackThatHasEnded) {
+// The rollback may have been interrupted after it saved its outcome and before it restarted the agent.
+TEST(Recovery, RestartsTheOldAgentAfterACompletedRollback) {
     FakeActions actions(Goal::switch_, DeploymentState::rolled_back);
     actions.record_.outcome = Outcome::rolled_back;
     recover(actions, RecoveryCause::agent);
@@ -240,7 +240,7 @@ TEST(Recovery, StartsTheOldAgentAfterAWayBackThatHasEnded) {
     EXPECT_TRUE(actions.disarmed);
 }
 
-TEST(Recovery, KeepsTheFirstReasonWhenTheEndCannotBeWritten) {
+TEST(Recovery, KeepsTheFirstReasonWhenTheOutcomeCannotBeSaved) {
     FakeActions actions(Goal::switch_, DeploymentState::activating);
     actions.exit_codes = {{"new test", 1}};
     actions.fails_to_write_at = 2;
@@ -250,8 +250,8 @@ TEST(Recovery, KeepsTheFirstReasonWhenTheEndCannotBeWritten) {
     EXPECT_THAT(actions.record_.message, HasSubstr("exit code 1"));
 }
 
-// The end was written, and then something else failed.
-TEST(Recovery, LeavesNoTimerWhenItFailsAfterTheEnd) {
+// The outcome was saved, and then another step failed.
+TEST(Recovery, DisarmsTheTimersOnAFailureAfterTheEnd) {
     FakeActions actions(Goal::switch_, DeploymentState::committed);
     actions.record_.outcome = Outcome::ok;
     fail(actions, {"commit-failed", "syncing: input/output error"});
@@ -260,7 +260,7 @@ TEST(Recovery, LeavesNoTimerWhenItFailsAfterTheEnd) {
     EXPECT_TRUE(actions.disarmed);
 }
 
-TEST(Recovery, TouchesNothingThatHasEnded) {
+TEST(Recovery, ChangesNothingAfterADeploymentHasEnded) {
     for (const auto state : {DeploymentState::committed, DeploymentState::failed}) {
         FakeActions actions(Goal::switch_, state);
         actions.record_.outcome = Outcome::ok;
@@ -270,7 +270,7 @@ TEST(Recovery, TouchesNothingThatHasEnded) {
     }
 }
 
-TEST(Recovery, OverwritesNothingThatSomebodyElseDid) {
+TEST(Recovery, LeavesASystemThatAnotherProcessActivated) {
     FakeActions actions(Goal::switch_, DeploymentState::activated);
     actions.current = other_system;
     recover(actions, RecoveryCause::confirm_timer);
@@ -278,7 +278,7 @@ TEST(Recovery, OverwritesNothingThatSomebodyElseDid) {
     EXPECT_EQ(actions.record_.code, "superseded");
 }
 
-TEST(Recovery, GivesUpWhenItGoesRoundInCircles) {
+TEST(Recovery, GivesUpInALoop) {
     FakeActions actions(Goal::switch_, DeploymentState::rolling_back);
     actions.current = FakeActions::new_system;
     actions.exit_codes = {{"old test unchecked", 1}};

@@ -49,29 +49,29 @@ protected:
     TemporaryFolder folder_;
 };
 
-TEST_F(SwitchedUnitsTest, KnowWhichFilesTheSwitchHasChanged) {
+TEST_F(SwitchedUnitsTest, DetectsChangedUnitFiles) {
     EXPECT_FALSE(describe(failed("same.service", "1")).changed);
     EXPECT_TRUE(describe(failed("changed.service", "1")).changed);
     EXPECT_TRUE(describe(failed("added.service", "1")).changed);
     EXPECT_TRUE(describe(failed("dropin.service", "1")).changed);
 }
 
-TEST_F(SwitchedUnitsTest, KnowWhatTheSwitchHasStarted) {
+TEST_F(SwitchedUnitsTest, DetectsUnitsThatTheSwitchStarted) {
     EXPECT_FALSE(describe(failed("same.service", "1")).started);
     EXPECT_TRUE(describe(failed("same.service", "2")).started);
-    // By its timer: nothing wants it.
+    // Its timer started it: no unit wants it.
     EXPECT_FALSE(describe(failed("timed.service", "2")).started);
     EXPECT_TRUE(describe(failed("timed.service", "2", {"a.service"})).started);
 }
 
-TEST_F(SwitchedUnitsTest, AreOnlyThoseOfTheNewSystem) {
+TEST_F(SwitchedUnitsTest, IncludesOnlyUnitsOfTheNewSystem) {
     EXPECT_TRUE(describe(failed("same.service", "2")).of_new_system);
     EXPECT_FALSE(describe(failed("run-r1.service", "2")).of_new_system);
     EXPECT_TRUE(describe(FailedUnitState{"data.mount", "2", true, {}}).of_new_system);
     EXPECT_FALSE(describe(failed("gone.service", "2")).of_new_system);
 }
 
-TEST_F(SwitchedUnitsTest, AnInstanceCountsWhereTheSystemStartsIt) {
+TEST_F(SwitchedUnitsTest, IncludesInstancesOnlyIfTheSystemStartsThem) {
     const auto user = failed("user@1000.service", "2", {"session-3.scope"});
     EXPECT_FALSE(describe(user).of_new_system);
     EXPECT_FALSE(describe(user).started);
@@ -79,12 +79,12 @@ TEST_F(SwitchedUnitsTest, AnInstanceCountsWhereTheSystemStartsIt) {
     EXPECT_FALSE(describe(failed("getty@tty9.service", "2")).of_new_system);
 }
 
-TEST_F(SwitchedUnitsTest, RememberWhatFailedBefore) {
+TEST_F(SwitchedUnitsTest, KnowsWhichUnitsHadFailedBefore) {
     EXPECT_TRUE(describe(failed("before.service", "2")).failed_before);
     EXPECT_FALSE(describe(failed("same.service", "2")).failed_before);
 }
 
-TEST_F(SwitchedUnitsTest, WaitOnlyForServicesThatTheSwitchStartedAndThatRun) {
+TEST_F(SwitchedUnitsTest, WaitsOnlyForRunningServicesThatTheSwitchStarted) {
     const SwitchedUnits units(folder_.path() / "old", folder_.path() / "new", {{"same.service", {"1", true}}}, {});
     EXPECT_FALSE(units.any_may_fail({{"same.service", {"1", true}}}));
     EXPECT_TRUE(units.any_may_fail({{"same.service", {"2", true}}}));
@@ -92,7 +92,7 @@ TEST_F(SwitchedUnitsTest, WaitOnlyForServicesThatTheSwitchStartedAndThatRun) {
     EXPECT_FALSE(units.any_may_fail({{"run-r1.service", {"2", true}}}));
 }
 
-TEST(FailedUnitStates, AreReadFromWhatSystemctlShows) {
+TEST(FailedUnitStates, AreParsedFromSystemctlShow) {
     const auto units = find_failed_units(parse_unit_properties(
         "Id=b.service\nLoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nInvocationID=12\n"
         "FragmentPath=/etc/systemd/system/b.service\nWantedBy=multi-user.target\nRequiredBy=a.service c.service\n\n"
@@ -110,7 +110,7 @@ TEST(FailedUnitStates, AreReadFromWhatSystemctlShows) {
     EXPECT_TRUE(units[2].generated);
 }
 
-TEST(SwitchLock, SaysWhoHasIt) {
+TEST(SwitchLock, ReportsItsHolder) {
     const TemporaryFolder folder;
     const auto file = folder.path() / "lock";
     EXPECT_FALSE(holder_of_switch_lock(file)) << "there is none";
@@ -122,7 +122,7 @@ TEST(SwitchLock, SaysWhoHasIt) {
     EXPECT_TRUE(holder_of_switch_lock(file)) << "a look does not free it";
 }
 
-TEST(SwitchInhibitors, SaysWhichOnesDiffer) {
+TEST(SwitchInhibitors, NamesTheOnesThatDiffer) {
     const TemporaryFolder folder;
     const auto write = [&](const char* system, const char* text) {
         std::filesystem::create_directories(folder.path() / system);

@@ -77,7 +77,7 @@ TEST(Admission, GrantsAGoodDeploymentOnAFreshNode) {
 struct Row {
     const char* name;
     std::function<void(Deployment&, AdmissionContext&)> change;
-    std::string code; // "" is granted
+    std::string code; // "" if granted
 };
 
 class AdmissionTable : public testing::TestWithParam<Row> {};
@@ -238,7 +238,7 @@ struct TurnsRow {
 
 class AdmissionInTurn : public testing::TestWithParam<TurnsRow> {};
 
-TEST_P(AdmissionInTurn, LocksNobodyOut) {
+TEST_P(AdmissionInTurn, NoOperatorLocksOutTheOther) {
     auto context = known_node();
     context.last_admitted->created = context.own_clock + GetParam().remembered_ahead;
     for (const auto& turn : GetParam().turns) {
@@ -275,7 +275,7 @@ const std::vector<TurnsRow> turns_rows{
 INSTANTIATE_TEST_SUITE_P(Rows, AdmissionInTurn, testing::ValuesIn(turns_rows),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(Admission, SaysWhoseClockIsAheadAndByHowMuch) {
+TEST(Admission, ExplainsWhoseClockIsAheadAndByHowMuch) {
     auto deployment = good_deployment();
     deployment.parent = earlier().id;
     deployment.created = test_time + 3h;
@@ -287,13 +287,13 @@ TEST(Admission, SaysWhoseClockIsAheadAndByHowMuch) {
     EXPECT_THAT(message, testing::HasSubstr("--force"));
 }
 
-TEST(Admission, RefusesAStrangersSignature) {
+TEST(Admission, RefusesTheSignatureOfAnUnlistedOperator) {
     const auto admission = admit(protocol::sign(good_deployment(), stranger()), self(), fresh_node());
     EXPECT_EQ(admission.kind, Kind::refused);
     EXPECT_EQ(admission.refusal.code, "unknown-operator");
 }
 
-TEST(Admission, TakesAnOperatorsSignatureBesideAStrangers) {
+TEST(Admission, AcceptsAnOperatorsSignatureAlongsideAnUnlistedOne) {
     auto document = protocol::sign(good_deployment(), stranger());
     document.signatures.push_back(protocol::sign(good_deployment(), operator_key()).signatures.front());
     EXPECT_EQ(admit(document, self(), fresh_node()).kind, Kind::granted);
@@ -323,7 +323,7 @@ TEST(Admission, RefusesAnOversizedPayload) {
     EXPECT_EQ(admit(document, self(), fresh_node()).refusal.code, "bad-document");
 }
 
-TEST(Admission, AttachesToTheLastAdmittedOneWhateverItsAge) {
+TEST(Admission, AttachesToTheLastAdmittedDeploymentAtAnyAge) {
     const auto document = protocol::sign(good_deployment(), operator_key());
     auto context = known_node();
     context.last_admitted = LastAdmitted{document.id(), good_deployment().sequence, test_time, ""};
@@ -331,7 +331,7 @@ TEST(Admission, AttachesToTheLastAdmittedOneWhateverItsAge) {
     EXPECT_EQ(admit(document, self(), context).kind, Kind::attach);
 }
 
-TEST(Admission, BusyNamesWhoHoldsTheNodeAndSinceWhen) {
+TEST(Admission, BusyNamesTheOperatorAndTheStartTime) {
     auto context = known_node();
     context.running =
         protocol::Running{earlier().id, protocol::DeploymentState::fetching, test_time, "SHA256:colleague"};
@@ -356,7 +356,7 @@ protocol::BuildRequest good_request() {
 struct BuildRow {
     const char* name;
     std::function<void(protocol::BuildRequest&, BuildContext&)> change;
-    std::string code; // "" is granted
+    std::string code; // "" if granted
 };
 
 class BuildAdmissionTable : public testing::TestWithParam<BuildRow> {};
@@ -392,8 +392,8 @@ const std::vector<BuildRow> build_rows{
 INSTANTIATE_TEST_SUITE_P(Rows, BuildAdmissionTable, testing::ValuesIn(build_rows),
                          [](const auto& param) { return std::string(param.param.name); });
 
-// An operator's signature under one kind of document is none under the other.
-TEST(Admission, ABuildRequestIsNoDeploymentNorTheOtherWayRound) {
+// An operator's signature under one kind of document is not valid under the other.
+TEST(Admission, BuildRequestsAndDeploymentsAreNotInterchangeable) {
     const BuildContext context{.operators = operators(), .exporter = this_session, .running = std::nullopt};
     EXPECT_EQ(admit(protocol::sign(good_request(), operator_key()), self(), fresh_node()).refusal.code, "bad-document");
     EXPECT_EQ(admit_build(protocol::sign(good_deployment(), operator_key()), self(), context).refusal.code,

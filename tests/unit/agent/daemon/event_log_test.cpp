@@ -32,13 +32,13 @@ TEST(EventLog, NumbersFromOneAndEndsInTheResult) {
     EXPECT_EQ(text_after(log, 2), "the result");
 }
 
-TEST(EventLog, StartsAnewForANumberItNeverGave) {
+TEST(EventLog, StartsAgainForAnUnknownNumber) {
     EventLog log;
     log.add(event("a"));
     EXPECT_EQ(text_after(log, 50), "a");
 }
 
-TEST(EventLog, DropsTheOldestBeyondItsBound) {
+TEST(EventLog, DropsTheOldestEventsBeyondItsLimit) {
     EventLog log;
     for (size_t i = 1; i <= EventLog::max_events + 10; ++i)
         log.add(event(std::to_string(i)));
@@ -64,7 +64,7 @@ TEST(EventLog, WakesAReaderThatWaits) {
     EXPECT_EQ(seen, "now");
 }
 
-TEST(EventLog, LetsAReaderGoThatIsAskedToStop) {
+TEST(EventLog, ReleasesAReaderThatIsAskedToStop) {
     EventLog log;
     bool stopped = false;
     std::jthread reader([&](std::stop_token stop) { stopped = !log.next(0, stop).has_value(); });
@@ -73,7 +73,7 @@ TEST(EventLog, LetsAReaderGoThatIsAskedToStop) {
     EXPECT_TRUE(stopped);
 }
 
-TEST(LineSplitter, MakesLinesOfPieces) {
+TEST(LineSplitter, JoinsPiecesIntoLines) {
     std::vector<std::string> lines;
     LineSplitter splitter([&](std::string_view line) { lines.emplace_back(line); });
     splitter.feed("on");
@@ -83,7 +83,7 @@ TEST(LineSplitter, MakesLinesOfPieces) {
     EXPECT_EQ(lines.back(), "three");
 }
 
-TEST(LineSplitter, PassesAnEndlessLineOnInParts) {
+TEST(LineSplitter, PassesOnAnEndlessLineInParts) {
     std::vector<std::string> lines;
     LineSplitter splitter([&](std::string_view line) { lines.emplace_back(line); });
     for (int i = 0; i < 100; ++i)

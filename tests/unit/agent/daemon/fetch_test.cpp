@@ -101,7 +101,7 @@ protected:
     std::string message;
 };
 
-TEST_F(Fetch, BringsEverythingIntoAnEmptyStore) {
+TEST_F(Fetch, FetchesEverythingIntoAnEmptyStore) {
     const auto done = run();
     EXPECT_EQ(done.paths_done, 3);
     EXPECT_EQ(done.bytes_done, done.bytes_total);
@@ -113,21 +113,21 @@ TEST_F(Fetch, BringsEverythingIntoAnEmptyStore) {
     EXPECT_EQ(progress.back().paths_done, 3);
 }
 
-TEST_F(Fetch, AsksOnlyForWhatIsMissing) {
+TEST_F(Fetch, RequestsOnlyMissingPaths) {
     make_valid(0);
     make_valid(2);
     EXPECT_EQ(run().paths_done, 1);
     EXPECT_EQ(feed.wants, (std::vector<std::vector<std::uint32_t>>{{1}}));
 }
 
-TEST_F(Fetch, EndsWithEverythingOnTheDisk) {
+TEST_F(Fetch, SyncsTheStoreIfAnythingWasFetched) {
     run();
     EXPECT_EQ(content.syncs, 1);
     run();
     EXPECT_EQ(content.syncs, 1) << "nothing came, nothing is to be synced";
 }
 
-TEST_F(Fetch, ThatWasKilledIsSyncedByTheNext) {
+TEST_F(Fetch, SyncsThePathsOfAnInterruptedFetch) {
     feed.tamper = [](std::uint32_t index, std::string&) {
         if (index == 2)
             throw net::ConnectionLost("killed here");
@@ -135,12 +135,12 @@ TEST_F(Fetch, ThatWasKilledIsSyncedByTheNext) {
     EXPECT_THROW(run(), net::ConnectionLost);
     EXPECT_EQ(content.syncs, 0);
     feed.tamper = {};
-    make_valid(2); // all is there
+    make_valid(2); // now all paths are valid
     EXPECT_EQ(run().paths_total, 0);
     EXPECT_EQ(content.syncs, 1);
 }
 
-TEST_F(Fetch, DoubtsWhatCameBeforeAPowerCut) {
+TEST_F(Fetch, VerifiesUnsyncedPathsAfterAPowerCut) {
     make_valid(0);
     feed.tamper = [](std::uint32_t index, std::string&) {
         if (index == 2)
@@ -148,7 +148,7 @@ TEST_F(Fetch, DoubtsWhatCameBeforeAPowerCut) {
     };
     EXPECT_THROW(run(), net::ConnectionLost);
     feed.tamper = {};
-    content.emptied = {closure.list[0].path, closure.list[1].path}; // the former was there before
+    content.emptied = {closure.list[0].path, closure.list[1].path}; // the former existed before the fetch
     content.nars.erase(closure.list[1].path);
     feed.wants.clear();
 
@@ -162,7 +162,7 @@ TEST_F(Fetch, DoubtsWhatCameBeforeAPowerCut) {
     EXPECT_EQ(run().paths_total, 0) << "it was looked at, once";
 }
 
-TEST_F(Fetch, ASecondPowerCutLeavesTheDoubtsOfTheFirst) {
+TEST_F(Fetch, VerifiesUnsyncedPathsAfterASecondPowerCut) {
     for (const char* now : {"boot-1", "boot-2"}) {
         boot = now;
         feed.tamper = [](std::uint32_t index, std::string&) {
@@ -178,7 +178,7 @@ TEST_F(Fetch, ASecondPowerCutLeavesTheDoubtsOfTheFirst) {
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "unsynced"));
 }
 
-TEST_F(Fetch, AsksForNothingWhenAllIsThere) {
+TEST_F(Fetch, RequestsNothingWhenAllPathsAreValid) {
     for (std::uint32_t i = 0; i < 3; ++i)
         make_valid(i);
     EXPECT_EQ(run().paths_total, 0);
@@ -196,7 +196,7 @@ TEST_F(Fetch, KeepsAndNamesLocalContentThatDiffers) {
     EXPECT_EQ(valid(1).nar_hash, sha256("built elsewhere"));
 }
 
-TEST_F(Fetch, ExactRefusesAnotherHashBeforeAskingForAnything) {
+TEST_F(Fetch, ExactRefusesADifferentHashBeforeRequestingAnything) {
     make_valid(0);
     valid(0).nar_hash = sha256("built elsewhere");
     EXPECT_EQ(failure(LocalContent::exact), "local-content-differs");
@@ -249,7 +249,7 @@ TEST_F(Fetch, RefusesTheNextPathBeforeTheEndOfThisOne) {
     EXPECT_TRUE(content.valid.empty());
 }
 
-TEST_F(Fetch, RefusesAPathThatWasNotAskedFor) {
+TEST_F(Fetch, RefusesAPathThatWasNotRequested) {
     feed.tamper = [](std::uint32_t& index, std::string&) { index = 2; };
     EXPECT_EQ(failure(), "wrong-path");
 }
@@ -259,7 +259,7 @@ TEST_F(Fetch, RefusesAnEmptyPiece) {
     EXPECT_EQ(failure(), "wrong-size");
 }
 
-TEST_F(Fetch, RegistersNothingWhenTheSessionEndsInTheMiddle) {
+TEST_F(Fetch, RegistersNoPartialPathWhenTheSessionEnds) {
     int pieces = 0;
     feed.tamper = [&](std::uint32_t&, std::string&) {
         if (++pieces == 4)
@@ -269,13 +269,13 @@ TEST_F(Fetch, RegistersNothingWhenTheSessionEndsInTheMiddle) {
     EXPECT_EQ(content.valid.size(), 1);
 }
 
-TEST_F(Fetch, RefusesBeforeTheFirstByteWhenThereIsNoRoom) {
+TEST_F(Fetch, RefusesBeforeFetchingWhenSpaceIsShort) {
     free_bytes = 65 << 20;
     EXPECT_EQ(failure(), "no-space");
     EXPECT_TRUE(feed.wants.empty());
 }
 
-TEST(StoreFailures, OfAFullStoreHaveTheirOwnCode) {
+TEST(StoreFailures, HaveTheirOwnCodeForAFullStore) {
     for (const char* said :
          {"writing to file: No space left on device", "executing SQLite statement: database or disk is full"}) {
         const auto failure = store_failure(nix::DaemonError(said));
@@ -286,7 +286,7 @@ TEST(StoreFailures, OfAFullStoreHaveTheirOwnCode) {
     EXPECT_EQ(store_failure(nix::DaemonError("the database is locked")).code, "store-error");
 }
 
-TEST(FetchOfManyPaths, AsksInSeveralMessagesAheadOfWhatHasArrived) {
+TEST(FetchOfManyPaths, RequestsPathsInSeveralMessages) {
     TestClosure closure;
     const size_t count = 2 * protocol::max_want_indices + 100;
     for (size_t i = 0; i < count; ++i) {
@@ -308,10 +308,10 @@ TEST(FetchOfManyPaths, AsksInSeveralMessagesAheadOfWhatHasArrived) {
         EXPECT_LE(want.size(), protocol::max_want_indices);
 }
 
-// On a board with 32 bits size_t ends at 4 GiB.
+// On 32-bit boards, size_t is limited to 4 GiB.
 constexpr std::uint64_t five_gib = std::uint64_t{5} << 30;
 
-// Counts what it is given, and keeps nothing.
+// Counts the bytes that it receives, and stores nothing.
 class CountingStore : public FakeStore {
 public:
     using FakeStore::FakeStore;
@@ -323,7 +323,7 @@ public:
     std::uint64_t received = 0;
 };
 
-// A NAR of zeros without end.
+// An endless NAR of zeros.
 class ZerosFeed : public Feed {
 public:
     std::string_view next_list_piece() override { throw net::ConnectionLost("the test has no list"); }
@@ -354,7 +354,7 @@ TEST(FetchOfALargePath, CountsAndChecksAllOfItsBytes) {
     EXPECT_EQ(done.bytes_total, five_gib);
 }
 
-TEST(FetchOfALargePath, IsRefusedWhereThereIsNoRoomForIt) {
+TEST(FetchOfALargePath, IsRefusedWhenSpaceIsShort) {
     const protocol::ClosureList list{{test_path('a', "large"), sha256("large"), five_gib, {}},
                                      {test_path('b', "other"), sha256("other"), five_gib, {}}};
     EXPECT_EQ(plan_fetch(list, {std::nullopt, std::nullopt}).missing_bytes, 2 * five_gib);
@@ -381,7 +381,7 @@ protected:
             return error.code();
         }
     }
-    // As an operator would sign it, however wrong it is.
+    // Replaces the list and its summary, as if an operator had signed this text.
     void replace_text(std::string text) {
         summary.sha256 = sha256(text);
         summary.bytes = text.size();

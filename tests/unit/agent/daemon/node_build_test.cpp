@@ -24,7 +24,7 @@ using testing::HasSubstr;
 
 constexpr auto patience = 10s;
 
-// sources ← system.drv; the list of what the builds need.
+// What the build needs: sources ← system.drv.
 TestClosure test_derivations() {
     TestClosure closure = test_closure();
     closure.list.back().path = test_path('d', "system.drv");
@@ -55,7 +55,7 @@ public:
     void say(const protocol::Message& message) { to_agent_->push(protocol::encode(message)); }
     void lose() { connection_.abort(); }
 
-    // On the way there it serves what is wanted, and hears what is said.
+    // Returns the next message of this type. Until then, it serves wanted NARs and collects the build output.
     template <class Awaited>
     Awaited next(const TestClosure* serve = nullptr) {
         for (;;) {
@@ -113,7 +113,7 @@ protected:
         content.valid.emplace(
             toplevel, nix::PathInfo{.path = toplevel, .nar_hash = {}, .nar_size = 10, .references = {}, .deriver = {}});
     }
-    // Like a builder that says nothing: until it is given up.
+    // Simulates a silent builder that runs until it is interrupted.
     void never_end() {
         content.build = [this](const auto&, const nix::BuildOptions& options) {
             began.set_value();
@@ -168,7 +168,7 @@ protected:
                             [] {}};
 };
 
-TEST_F(BuildOnNode, FetchesWhatItLacksBuildsAndTellsItsClosure) {
+TEST_F(BuildOnNode, FetchesMissingPathsBuildsAndReportsItsClosure) {
     content.valid.emplace(derivations.list[0].path, protocol::path_info(derivations.list, 0));
     Asker asker(deployments, exporter);
     const auto document = request();
@@ -181,14 +181,14 @@ TEST_F(BuildOnNode, FetchesWhatItLacksBuildsAndTellsItsClosure) {
     EXPECT_EQ(content.nars.at(derivations.toplevel()), derivations.nars.back());
     EXPECT_EQ(content.roots.at(folder.path() / "gcroots/build"), toplevel);
 
-    asker.say(protocol::GetHistory{}); // the session goes on; before the answer comes the list
+    asker.say(protocol::GetHistory{}); // the session remains open; the list arrives before the answer
     asker.next<protocol::History>();
     protocol::ClosureListReader reader(answer.closure, toplevel);
     reader.update(asker.list);
     EXPECT_EQ(reader.finish().front().path, toplevel);
 }
 
-TEST_F(BuildOnNode, LeavesNothingInTheState) {
+TEST_F(BuildOnNode, LeavesTheStateUnchanged) {
     Asker asker(deployments, exporter);
     asker.ask(request(), derivations.text);
     asker.next<Built>(&derivations);
@@ -197,7 +197,7 @@ TEST_F(BuildOnNode, LeavesNothingInTheState) {
     EXPECT_FALSE(deployments.busy());
 }
 
-TEST_F(BuildOnNode, AFailureIsToldInNixsWords) {
+TEST_F(BuildOnNode, ReportsABuildFailureInNixsWords) {
     content.build = [](const auto&, const auto&) { throw nix::BuildFailed("error: builder for x failed"); };
     Asker asker(deployments, exporter);
     asker.ask(request(), derivations.text);
@@ -208,7 +208,7 @@ TEST_F(BuildOnNode, AFailureIsToldInNixsWords) {
     EXPECT_EQ(asker.next<NotBuilt>().code, "build-failed"); // it may be asked again, and nothing is fetched
 }
 
-TEST_F(BuildOnNode, ADerivationThatMakesAnotherSystemIsToldAsSuch) {
+TEST_F(BuildOnNode, ReportsADerivationThatDoesNotProduceTheSystem) {
     content.build = [](const auto&, const auto&) {};
     Asker asker(deployments, exporter);
     asker.ask(request(), derivations.text);
@@ -216,7 +216,7 @@ TEST_F(BuildOnNode, ADerivationThatMakesAnotherSystemIsToldAsSuch) {
     EXPECT_TRUE(content.roots.empty());
 }
 
-TEST_F(BuildOnNode, TakesNoListButTheSignedOneWithTheDerivationInIt) {
+TEST_F(BuildOnNode, AcceptsOnlyTheSignedListWithTheDerivation) {
     const auto code_for = [&](const protocol::SignedDocument& document, const std::string& list) {
         Asker asker(deployments, exporter);
         asker.ask(document, list);
@@ -226,13 +226,13 @@ TEST_F(BuildOnNode, TakesNoListButTheSignedOneWithTheDerivationInIt) {
     changed[0] = changed[0] == 'a' ? 'b' : 'a';
     EXPECT_EQ(code_for(request(), changed), "bad-closure-list");
     EXPECT_EQ(code_for(request(), derivations.text + "x"), "bad-closure-list");
-    const TestClosure other = test_closure(); // closed and whole, but what is to be built is not in it
+    const TestClosure other = test_closure(); // complete, but without the derivation to build
     EXPECT_EQ(code_for(request([&](auto& r) { r.derivations = other.summary; }), other.text), "bad-closure-list");
     EXPECT_TRUE(built.empty());
     EXPECT_TRUE(content.nars.empty());
 }
 
-TEST_F(BuildOnNode, OtherBytesThanTheSignedOnesAreNotTaken) {
+TEST_F(BuildOnNode, RefusesContentThatDiffersFromTheSignedList) {
     TestClosure wrong = derivations;
     wrong.nars.back()[0] ^= 1;
     Asker asker(deployments, exporter);
@@ -242,7 +242,7 @@ TEST_F(BuildOnNode, OtherBytesThanTheSignedOnesAreNotTaken) {
     EXPECT_TRUE(built.empty());
 }
 
-TEST_F(BuildOnNode, WithoutRoomNothingIsFetched) {
+TEST_F(BuildOnNode, FailsWhenSpaceIsShort) {
     host.free_bytes = 1000;
     Asker asker(deployments, exporter);
     asker.ask(request(), derivations.text);
@@ -257,7 +257,7 @@ TEST_F(BuildOnNode, ARequestOfAnotherSessionIsRefused) {
     EXPECT_EQ(asker.next<Refused>().code, "other-session");
 }
 
-TEST_F(BuildOnNode, ANixDaemonThatIsAwayIsTold) {
+TEST_F(BuildOnNode, ReportsThatTheNixDaemonIsAway) {
     content.away = true;
     {
         Asker asker(deployments, exporter);
@@ -270,7 +270,7 @@ TEST_F(BuildOnNode, ANixDaemonThatIsAwayIsTold) {
     asker.next<Built>(&derivations);
 }
 
-TEST_F(BuildOnNode, IsGivenUpWhenTheTriggerSaysSo) {
+TEST_F(BuildOnNode, IsCancelledByTheTrigger) {
     never_end();
     Asker asker(deployments, exporter);
     const auto document = request();
@@ -282,17 +282,17 @@ TEST_F(BuildOnNode, IsGivenUpWhenTheTriggerSaysSo) {
     EXPECT_EQ(asker.next<NotBuilt>().code, "cancelled");
 }
 
-TEST_F(BuildOnNode, IsGivenUpWhenItsSessionIsLost) {
+TEST_F(BuildOnNode, IsCancelledWhenItsSessionIsLost) {
     never_end();
     Asker asker(deployments, exporter);
     asker.ask(request(), derivations.text);
     while (asker.last_progress.paths_done < 3)
         asker.last_progress = asker.next<protocol::BuildProgress>(&derivations);
     began.get_future().wait();
-    asker.lose(); // and the session ends, or this test does not
+    asker.lose(); // the session must end, or this test would not
 }
 
-TEST_F(BuildOnNode, IsOneAtATime) {
+TEST_F(BuildOnNode, RunsOneBuildAtATime) {
     never_end();
     Asker first(deployments, exporter);
     const auto document = request();
@@ -308,7 +308,7 @@ TEST_F(BuildOnNode, IsOneAtATime) {
     EXPECT_EQ(refused.code, "busy");
     EXPECT_THAT(refused.message, AllOf(HasSubstr(operator_key.public_key().fingerprint()), HasSubstr("system.drv")));
 
-    // Who asks for the same again has lost the session: it is not in its own way.
+    // The same request in a second session replaces the first: the operator must have lost that session.
     content.build = [this](const auto&, const auto&) { succeed(); };
     second.ask(document, derivations.text);
     EXPECT_EQ(first.next<NotBuilt>().code, "cancelled");

@@ -17,7 +17,7 @@
 namespace waggle::agent {
 namespace {
 
-// What the service manager would receive.
+// Receives what would be sent to the service manager.
 class NotifySocket {
 public:
     NotifySocket() : path_(folder_.path() / "notify"), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
@@ -72,7 +72,7 @@ TEST(StoreSocket, PassesACopyWithItsName) {
               std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(socket.get())));
 }
 
-TEST(StoreSocket, IsForgottenByName) {
+TEST(StoreSocket, ForgetsASocketByName) {
     const NotifySocket manager;
     forget_stored_socket("interface-wg0");
     const auto received = manager.receive();
@@ -80,11 +80,11 @@ TEST(StoreSocket, IsForgottenByName) {
     EXPECT_FALSE(received.fd);
 }
 
-TEST(TakePassedSockets, TakesNothingThatWasPassedToAnotherProcess) {
+TEST(TakePassedSockets, IgnoresSocketsPassedToAnotherProcess) {
     ::setenv("LISTEN_PID", std::to_string(::getppid()).c_str(), 1);
     ::setenv("LISTEN_FDS", "1", 1);
     EXPECT_TRUE(take_passed_sockets().empty());
-    EXPECT_EQ(std::getenv("LISTEN_FDS"), nullptr); // nor passes it on
+    EXPECT_EQ(std::getenv("LISTEN_FDS"), nullptr); // it is not passed on either
 }
 
 } // namespace

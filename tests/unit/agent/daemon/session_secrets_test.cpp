@@ -1,4 +1,4 @@
-// How the daemon receives the sealed secrets of a deployment. It cannot open them: these are bytes.
+// How the daemon receives the sealed secrets of a deployment. It cannot open them, so any bytes will do.
 
 #include "agent/secrets/bundle_files.hpp"
 #include "tests/unit/agent/session_fixture.hpp"
@@ -35,7 +35,7 @@ protected:
         for (size_t at = 0; at < bundle.size(); at += protocol::data_piece_bytes)
             trigger.send_bundle_piece(bundle.substr(at, protocol::data_piece_bytes));
     }
-    // To its end; a unit of the node's carries out what it has to.
+    // Uploads the bundle; a fake unit then commits the deployment.
     protocol::Result upload(const protocol::SignedDocument& signed_document, std::string_view bundle) {
         units->write({StateEvent::commit, StateEvent::committed}, Ending{});
         TestTrigger trigger(*deployments);
@@ -66,7 +66,7 @@ protected:
     }
 };
 
-TEST_F(SessionSecrets, AreKeptAsTheyCameAndNothingElseIsAskedFor) {
+TEST_F(SessionSecrets, AreStoredUnchangedWithoutFetchingASystem) {
     const auto bundle = sealed('a');
     const auto signed_document = document_with(bundle);
     EXPECT_EQ(upload(signed_document, bundle).outcome, Outcome::ok);
@@ -86,7 +86,7 @@ TEST_F(SessionSecrets, AreKeptAsTheyCameAndNothingElseIsAskedFor) {
     EXPECT_THAT(content.roots, IsEmpty());
 }
 
-TEST_F(SessionSecrets, ComeBeforeTheClosureListOfADeploymentThatHasBoth) {
+TEST_F(SessionSecrets, ArriveBeforeTheClosureList) {
     units->succeed();
     const auto bundle = sealed('a');
     const auto signed_document = document_with(bundle, Goal::switch_);
@@ -100,7 +100,7 @@ TEST_F(SessionSecrets, ComeBeforeTheClosureListOfADeploymentThatHasBoth) {
     EXPECT_FALSE(state->get().deployment->secrets_only);
 }
 
-TEST_F(SessionSecrets, ThoseOfBeforeAreKeptUntilTheNextOnesAreCommitted) {
+TEST_F(SessionSecrets, KeepOnlyTheLastTwoBundles) {
     const auto first = document_with(sealed('a'));
     const auto second = document_with(sealed('b'));
     const auto third = document_with(sealed('c'));
@@ -111,7 +111,7 @@ TEST_F(SessionSecrets, ThoseOfBeforeAreKeptUntilTheNextOnesAreCommitted) {
     EXPECT_THAT(kept(), UnorderedElementsAre(name_of(second), name_of(third)));
 }
 
-TEST_F(SessionSecrets, CutOffInTheMiddleLeaveThoseOfBeforeInForce) {
+TEST_F(SessionSecrets, AnIncompleteUploadLeavesThePreviousBundleInForce) {
     const auto first = document_with(sealed('a'));
     upload(first, sealed('a'));
     const auto second = document_with(sealed('b'));
@@ -132,7 +132,7 @@ TEST_F(SessionSecrets, CutOffInTheMiddleLeaveThoseOfBeforeInForce) {
     EXPECT_EQ(files().load(*now.secrets), sealed('a'));
 }
 
-TEST_F(SessionSecrets, ThatDoNotComeEndTheDeployment) {
+TEST_F(SessionSecrets, MissingSecretsEndTheDeployment) {
     SessionLimits limits;
     limits.feed_stall = std::chrono::milliseconds(50);
     TestTrigger trigger(*deployments, limits);
@@ -143,7 +143,7 @@ TEST_F(SessionSecrets, ThatDoNotComeEndTheDeployment) {
     EXPECT_THAT(result.message, HasSubstr("the secrets"));
 }
 
-TEST_F(SessionSecrets, OtherBytesThanTheSignedOnesAreNotKept) {
+TEST_F(SessionSecrets, AreRefusedIfTheyDifferFromTheSignedBundle) {
     auto changed = sealed('a');
     changed[300'000] = 'b';
     for (const auto& sent : {changed, sealed('a') + "x", sealed('a', 700'000)}) {
@@ -154,7 +154,7 @@ TEST_F(SessionSecrets, OtherBytesThanTheSignedOnesAreNotKept) {
     }
 }
 
-TEST_F(SessionSecrets, SomethingElseInTheirPlaceEndsTheDeployment) {
+TEST_F(SessionSecrets, AnotherMessageInTheirPlaceEndsTheDeployment) {
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Deploy{document_with(sealed('a'), Goal::switch_)});
     trigger.next<protocol::Admitted>();
@@ -164,7 +164,7 @@ TEST_F(SessionSecrets, SomethingElseInTheirPlaceEndsTheDeployment) {
     EXPECT_THAT(result.message, HasSubstr("something other than the secrets"));
 }
 
-TEST_F(SessionSecrets, LargerOnesThanTheCapAreRefusedBeforeTheyCome) {
+TEST_F(SessionSecrets, AreRefusedAboveTheSizeLimitBeforeTheUpload) {
     EXPECT_EQ(refusal_of(document([](protocol::Deployment& deployment) {
                   deployment.secrets = protocol::replace_by("x");
                   deployment.secrets.bytes = protocol::max_secret_bundle_bytes + 1;
@@ -173,7 +173,7 @@ TEST_F(SessionSecrets, LargerOnesThanTheCapAreRefusedBeforeTheyCome) {
     EXPECT_FALSE(state->get().last_admitted);
 }
 
-TEST_F(SessionSecrets, OfADeploymentForAnotherNodeHiveOrSequenceAreNotTaken) {
+TEST_F(SessionSecrets, AreRefusedForAnotherNodeHiveOrSequence) {
     upload(document_with(sealed('a')), sealed('a'));
     const auto last = state->get().last_admitted->sequence;
     struct Case {

@@ -61,7 +61,7 @@ TEST_F(Session, DeploysFromReceivedToCommitted) {
                                      DeploymentState::committing, DeploymentState::committed));
 }
 
-TEST_F(Session, TellsTheNextOneWhatWasAdmitted) {
+TEST_F(Session, ReportsTheLastAdmittedDeploymentToTheNextSession) {
     units->succeed();
     protocol::DeploymentId id;
     {
@@ -85,7 +85,7 @@ TEST_F(Session, ActivatesNothingForPush) {
     EXPECT_EQ(content.roots.size(), 1);
 }
 
-TEST_F(Session, SaysThatItCallsThePreparedBootOfAnEarlierDeploymentOff) {
+TEST_F(Session, ReportsThatItCancelsAPendingOneTimeBoot) {
     leave(DeploymentState::awaiting_reboot);
     state->change([](State& all) { end(*all.deployment, {}); });
     start_agent();
@@ -98,7 +98,7 @@ TEST_F(Session, SaysThatItCallsThePreparedBootOfAnEarlierDeploymentOff) {
     }));
 }
 
-TEST_F(Session, ActivatesNothingWhenTheNodeIsWhatItShouldBe) {
+TEST_F(Session, ActivatesNothingWhenTheNodeIsUpToDate) {
     host.current = host.profile_path = closure.toplevel();
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
@@ -107,7 +107,7 @@ TEST_F(Session, ActivatesNothingWhenTheNodeIsWhatItShouldBe) {
     EXPECT_TRUE(units->started().empty());
 }
 
-TEST_F(Session, InstallsTheBootLoaderOfASystemThatRunsAlready) {
+TEST_F(Session, InstallsTheBootLoaderOfARunningSystem) {
     host.current = host.profile_path = closure.toplevel();
     units->succeed();
     TestTrigger trigger(*deployments);
@@ -118,7 +118,7 @@ TEST_F(Session, InstallsTheBootLoaderOfASystemThatRunsAlready) {
     EXPECT_FALSE(units->started().empty());
 }
 
-TEST_F(Session, ActivatesWhatRunsButIsNotTheProfile) {
+TEST_F(Session, ActivatesARunningSystemThatIsNotTheProfile) {
     host.current = closure.toplevel();
     units->succeed();
     TestTrigger trigger(*deployments);
@@ -138,7 +138,7 @@ TEST_F(Session, ReportsARollback) {
     EXPECT_EQ(state->get().deployment->state, DeploymentState::rolled_back);
 }
 
-TEST_F(Session, RefusesWhileTheNixDaemonIsAwayBeforeAnythingIsRecorded) {
+TEST_F(Session, RefusesWithoutRecordingWhileTheNixDaemonIsAway) {
     content.away = true;
     TestTrigger trigger(*deployments);
     EXPECT_EQ(trigger.facts.nix_version, "");
@@ -181,7 +181,7 @@ TEST_F(Session, RefusesEverythingOnACorruptState) {
     EXPECT_THAT(refused.message, HasSubstr("--reset-state"));
 }
 
-TEST_F(Session, ResetStatePutsAStateAsideThatCannotBeRead) {
+TEST_F(Session, ResetStateSetsAsideAnUnreadableState) {
     for (const auto* text : {"{", R"({"v":999,"lastAdmitted":null,"deployment":null})"}) {
         write_file_atomically(StateKeeper::file_in(folder.path()), text, 0600);
         start_agent();
@@ -196,7 +196,7 @@ TEST_F(Session, ResetStatePutsAStateAsideThatCannotBeRead) {
     }
 }
 
-TEST_F(Session, ResetStateForgetsNothingThatCanBeRead) {
+TEST_F(Session, ResetStateKeepsAReadableState) {
     units->succeed();
     const auto old = document();
     {
@@ -210,7 +210,7 @@ TEST_F(Session, ResetStateForgetsNothingThatCanBeRead) {
     EXPECT_EQ(refusal_of(protocol::sign(reset, operator_key)).code, "replayed");
 }
 
-TEST_F(Session, ALostStateIsThatOfAFreshNode) {
+TEST_F(Session, ALostStateMakesAFreshNode) {
     units->succeed();
     for (int i = 0; i < 2; ++i) {
         TestTrigger trigger(*deployments);
@@ -223,8 +223,8 @@ TEST_F(Session, ALostStateIsThatOfAFreshNode) {
     }
 }
 
-// A backup was restored: whoever deployed since then is told that the node has forgotten it.
-TEST_F(Session, AnOlderStateThanTheOperatorSawIsTold) {
+// A backup was restored: an operator who has deployed since then learns that the node does not know the deployment.
+TEST_F(Session, RefusesAParentThatARestoredStateDoesNotKnow) {
     units->succeed();
     std::string older;
     protocol::DeploymentId last;
@@ -246,7 +246,7 @@ TEST_F(Session, AnOlderStateThanTheOperatorSawIsTold) {
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
 }
 
-// Admission's last rule can only be asked when the system is there.
+// The last rule of admission can only be checked after the system has been fetched.
 TEST_F(Session, ASystemThatLocksItsOperatorsOutIsNotActivated) {
     struct Case {
         std::optional<std::vector<ssh::PublicKey>> operators;
@@ -286,7 +286,7 @@ TEST_F(Session, ASystemThatKeepsTheAgentsStateElsewhereIsNotActivated) {
     EXPECT_TRUE(units->started().empty());
 }
 
-TEST_F(Session, TheCommittedConfigurationSaysWhoMayDeploy) {
+TEST_F(Session, TheCommittedConfigurationDeterminesTheOperators) {
     const auto colleague = ssh::PrivateKey::generate();
     host.next_operators = {operator_key.public_key(), colleague.public_key()};
     units->roll_back("units-failed", "a.service failed");
@@ -298,7 +298,7 @@ TEST_F(Session, TheCommittedConfigurationSaysWhoMayDeploy) {
         EXPECT_EQ(deployments->operators().size(), committed ? 2 : 1);
         units->succeed();
     }
-    // An older generation comes back, with the list that it was made with, and the removed one does not.
+    // An older generation is deployed again with its old operator list; the removed operator stays removed.
     host.next_operators = {operator_key.public_key()};
     units->succeed();
     for (const bool older : {false, true}) {
@@ -315,7 +315,7 @@ TEST_F(Session, TheCommittedConfigurationSaysWhoMayDeploy) {
     }
 }
 
-TEST_F(Session, WhoIsRemovedInTheMiddleOfASessionIsNotListenedToAnyMore) {
+TEST_F(Session, RefusesAnOperatorWhoWasRemovedDuringTheSession) {
     TestTrigger trigger(*deployments, {}, operator_key.public_key());
     trigger.send(protocol::GetHistory{.limit = 1});
     trigger.next<protocol::History>();
@@ -365,7 +365,7 @@ TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
         trigger.next<protocol::Want>();
         trigger.send_nar(0, closure.nars[0]);
         trigger.send_nar(1, closure.nars[1].substr(0, 1000));
-        trigger.close(); // after what was sent
+        trigger.close(); // after everything above was sent
     }
     EXPECT_EQ(state->get().deployment->outcome, Outcome::failed_before_activation);
     EXPECT_EQ(state->get().deployment->code, "session-lost");
@@ -387,7 +387,7 @@ TEST_F(Session, ATriggerThatSendsNothingEndsTheFetch) {
     EXPECT_EQ(result.code, "session-lost");
 }
 
-TEST_F(Session, AnActivationThatHasBegunRunsToItsEndWithoutItsSession) {
+TEST_F(Session, AnActivationCompletesWithoutItsSession) {
     protocol::DeploymentId id;
     {
         TestTrigger trigger(*deployments);
@@ -427,7 +427,7 @@ TEST_F(Session, CancelOfAnotherSessionEndsTheFetch) {
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
 }
 
-TEST_F(Session, AWaitForTheStoreIsToldOfAndACancelEndsIt) {
+TEST_F(Session, ReportsAWaitForTheStoreThatCanBeCancelled) {
     content.hangs = true;
     TestTrigger trigger(*deployments);
     const auto id = deploy(trigger, document());
@@ -479,7 +479,7 @@ TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
     EXPECT_EQ(trigger.next<protocol::Result>().code, "bad-closure-list");
 }
 
-TEST_F(Session, APathThatIsNoSystemIsNotActivated) {
+TEST_F(Session, APathThatIsNotASystemIsNotActivated) {
     host.system = false;
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
@@ -488,8 +488,8 @@ TEST_F(Session, APathThatIsNoSystemIsNotActivated) {
     EXPECT_TRUE(units->started().empty());
 }
 
-// A system from elsewhere (--build-store, buildOnTarget), or device trees: the trigger knew of none of these files.
-TEST_F(Session, ASystemWhoseKernelHasNoRoomIsNotActivated) {
+// A system built elsewhere (--build-store, buildOnTarget), or device trees: the trigger did not know these files.
+TEST_F(Session, ASystemWhoseKernelDoesNotFitIsNotActivated) {
     host.room = BootSpace{.folder = "/boot/nixos", .free_bytes = std::uint64_t{50} << 20, .files = {"1abc-initrd"}};
     host.files_to_boot = {{"1abc-initrd", std::uint64_t{90} << 20}, {"2def-dtbs", std::uint64_t{60} << 20}};
     TestTrigger trigger(*deployments);
@@ -507,7 +507,7 @@ TEST_F(Session, ASystemWhoseKernelHasNoRoomIsNotActivated) {
     EXPECT_EQ(other.next<protocol::Result>().outcome, protocol::Outcome::ok);
 }
 
-TEST_F(Session, AUnitThatDoesNotStartIsAFailureBeforeTheActivation) {
+TEST_F(Session, AUnitThatCannotBeStartedFailsBeforeTheActivation) {
     units->start_error = "systemd-run failed";
     TestTrigger trigger(*deployments);
     deploy(trigger, document());
@@ -517,7 +517,7 @@ TEST_F(Session, AUnitThatDoesNotStartIsAFailureBeforeTheActivation) {
     EXPECT_EQ(result.code, "activation-not-started");
 }
 
-TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
+TEST_F(Session, ARestartedAgentResumesTheActivation) {
     protocol::DeploymentId id;
     {
         TestTrigger trigger(*deployments);
@@ -538,8 +538,8 @@ TEST_F(Session, ARestartedAgentTakesTheActivationUp) {
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
-// The journal has a unit's last line a moment after the unit has ended.
-TEST_F(Session, ADeploymentThatHasEndedHoldsTheNodeNoLonger) {
+// A unit's last line can reach the journal shortly after the unit has ended.
+TEST_F(Session, AnEndedDeploymentDoesNotBlockTheNode) {
     leave(DeploymentState::activating);
     units->output_delayed = true;
     start_agent();
@@ -550,12 +550,12 @@ TEST_F(Session, ADeploymentThatHasEndedHoldsTheNodeNoLonger) {
     TestTrigger trigger(*deployments);
     EXPECT_FALSE(trigger.facts.running) << "it is told to be " << to_string(trigger.facts.running->state);
     const auto next = document();
-    deploy(trigger, next); // waits for the last words
+    deploy(trigger, next); // waits for the remaining output
     units->output_delayed = false;
     EXPECT_EQ(trigger.next<protocol::Admitted>().id, next.id());
 }
 
-TEST_F(Session, ARecordThatWasPutAsideEndsTheDeployment) {
+TEST_F(Session, ARemovedStateFileEndsTheDeployment) {
     leave(DeploymentState::activating);
     start_agent();
     TestTrigger trigger(*deployments);
@@ -566,7 +566,7 @@ TEST_F(Session, ARecordThatWasPutAsideEndsTheDeployment) {
     EXPECT_FALSE(deployments->busy());
 }
 
-TEST_F(Session, ARestartedAgentTakesUpWhatNoUnitWorksOn) {
+TEST_F(Session, ARestartedAgentRecoversADeploymentWithoutAUnit) {
     leave(DeploymentState::activating);
     units->die();
     start_agent();
@@ -580,7 +580,7 @@ TEST_F(Session, ARestartedAgentTakesUpWhatNoUnitWorksOn) {
     EXPECT_EQ(units->started().at(0), "recover");
 }
 
-TEST_F(Session, AWatchOverABootIsRemovedWhenNoDeploymentWaitsForOne) {
+TEST_F(Session, RemovesABootWatchThatNoDeploymentNeeds) {
     const auto end_as = [&](DeploymentState last) {
         leave(last);
         state->change([](State& all) { end(*all.deployment, {}); });
@@ -593,7 +593,7 @@ TEST_F(Session, AWatchOverABootIsRemovedWhenNoDeploymentWaitsForOne) {
     EXPECT_EQ(end_as(DeploymentState::committed), std::vector<std::string>{"recover for boot-watch"});
 }
 
-TEST_F(Session, AnAgentOfTheNewSystemCommitsWhenItIsToldTo) {
+TEST_F(Session, AnAgentOfTheNewSystemCommitsOnConfirmation) {
     host.current = closure.toplevel();
     leave(DeploymentState::activated);
     start_agent();
@@ -619,7 +619,7 @@ TEST_F(Session, ASecondConfirmationIsRefused) {
     EXPECT_EQ(units->started(), std::vector<std::string>{"commit"});
 }
 
-TEST_F(Session, AnAgentThatRanBeforeTheActivationTakesNoConfirmation) {
+TEST_F(Session, AnAgentFromBeforeTheActivationRefusesConfirmation) {
     TestTrigger trigger(*deployments);
     const auto id = deploy(trigger, document());
     units->write({StateEvent::activated});
@@ -631,7 +631,7 @@ TEST_F(Session, AnAgentThatRanBeforeTheActivationTakesNoConfirmation) {
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
 }
 
-TEST_F(Session, AnAgentOfAnotherBootTakesNoConfirmationButGoesBack) {
+TEST_F(Session, AnAgentOfAnotherBootRollsBackInsteadOfAwaitingConfirmation) {
     host.current = test_path('a', "old");
     leave(DeploymentState::activated);
     host.boot = "boot-2";
@@ -646,7 +646,7 @@ TEST_F(Session, AnAgentOfAnotherBootTakesNoConfirmationButGoesBack) {
     EXPECT_EQ(units->started().at(0), "recover");
 }
 
-TEST_F(Session, ARestartedAgentEndsAFetchOfTheOneBefore) {
+TEST_F(Session, ARestartedAgentEndsTheFetchOfItsPredecessor) {
     leave(DeploymentState::fetching);
     start_agent();
     TestTrigger trigger(*deployments);
@@ -655,7 +655,7 @@ TEST_F(Session, ARestartedAgentEndsAFetchOfTheOneBefore) {
     EXPECT_EQ(trigger.next<protocol::Result>().code, "agent-restarted");
 }
 
-TEST_F(Session, AMessageThatIsNoMessageEndsTheSession) {
+TEST_F(Session, AnUnexpectedMessageEndsTheSession) {
     TestTrigger trigger(*deployments);
     trigger.send(protocol::Want{{1}});
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "unexpected-message");

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 const auto system_a = nix::StorePath::parse("/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nixos-system-a");
 const auto system_b = nix::StorePath::parse("/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-nixos-system-b");
 
-// What the tools would have done is written down; what they print is given.
+// Records the commands instead of running them, and returns prepared output.
 class FakeMachine : public BootMachine {
 public:
     fs::path root() const override { return folder.path(); }
@@ -111,7 +111,7 @@ TEST(BootLoader, SystemdBootBootsTheEntryOfTheProfileOnce) {
     EXPECT_THROW(loader->boot_once(system_b), Error);
 }
 
-TEST(BootLoader, TakesBackWhatItWasToBootOnce) {
+TEST(BootLoader, CancelsTheOneTimeBoot) {
     const auto machine = std::make_shared<FakeMachine>();
     machine->write(loader_info_file, loader_info("systemd-boot 252.6"));
     const auto loader = find_boot_loader(machine);
@@ -154,7 +154,7 @@ TEST(BootLoader, GrubBootsTheEntryOfTheProfileOnce) {
     EXPECT_EQ(machine->ran.front(), "grub-editenv /boot/grub/grubenv unset next_entry");
 }
 
-TEST(BootLoader, GrubThatCannotForgetIsNotUsed) {
+TEST(BootLoader, GrubIsNotUsedIfItCannotClearTheOneTimeEntry) {
     EXPECT_TRUE(grub_can_write("ext4", "/dev/sda1"));
     EXPECT_TRUE(grub_can_write("vfat", "/dev/nvme0n1p1"));
     EXPECT_FALSE(grub_can_write("btrfs", "/dev/sda1"));
@@ -181,7 +181,7 @@ TEST(BootLoader, FindsTheMountOfAPath) {
     EXPECT_EQ(mount_of("", "/boot").device, "");
 }
 
-TEST(BootLoader, AProgramOfTheConfigurationIsAsked) {
+TEST(BootLoader, UsesTheConfiguredBootOnceProgram) {
     const auto machine = std::make_shared<FakeMachine>();
     machine->write("etc/waggle/boot-once", "");
     const auto loader = find_boot_loader(machine);

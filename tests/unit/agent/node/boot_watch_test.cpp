@@ -37,7 +37,7 @@ TEST(BootWatch, StartsWithEveryBootUntilItIsRemoved) {
     EXPECT_FALSE(std::filesystem::exists(folder / "waggle-watch.service"));
 }
 
-TEST(BootWatch, IsRemovedAlsoWhereOnlyAPartIsLeft) {
+TEST(BootWatch, IsRemovedEvenIfOnlyPartOfItIsLeft) {
     const TemporaryFolder root;
     const auto folder = root.path() / "system.control";
     const BootWatch watch(folder);
@@ -54,7 +54,7 @@ TEST(BootWatch, IsRemovedAlsoWhereOnlyAPartIsLeft) {
     }
 }
 
-TEST(BootWatch, NeedsNothingOfTheNewSystem) {
+TEST(BootWatch, NeedsNothingFromTheNewSystem) {
     const auto units = boot_watch_units(record_with(std::chrono::hours(1)), "/var/lib/waggle-agent", "/old/bin");
     for (const auto& text : {units.timer, units.service}) {
         EXPECT_THAT(text, HasSubstr("DefaultDependencies=no"));

@@ -19,7 +19,7 @@ TEST(Identity, IsLoadedFromItsFile) {
     EXPECT_EQ(await_identity(folder.path() / "key", false, interrupt).public_key(), key.public_key());
 }
 
-TEST(Identity, IsMadeOnceWhereThatIsConfigured) {
+TEST(Identity, IsGeneratedOnceIfConfigured) {
     const TemporaryFolder folder;
     const Interrupt interrupt;
     const auto file = folder.path() / "state" / "key";
@@ -30,7 +30,7 @@ TEST(Identity, IsMadeOnceWhereThatIsConfigured) {
     EXPECT_EQ(info.st_mode & 0777U, 0600U);
 }
 
-TEST(Identity, IsWaitedForWhereItIsMissing) {
+TEST(Identity, IsAwaitedIfMissing) {
     const TemporaryFolder folder;
     const auto file = folder.path() / "key";
     const auto key = ssh::PrivateKey::generate();
@@ -42,7 +42,7 @@ TEST(Identity, IsWaitedForWhereItIsMissing) {
     EXPECT_EQ(loaded, key.public_key());
 }
 
-TEST(Identity, IsNeverReplacedWhereItCannotBeRead) {
+TEST(Identity, IsNeverReplacedIfUnreadable) {
     const TemporaryFolder folder;
     const auto file = folder.path() / "key";
     write_file_atomically(file, "not a key", 0600);

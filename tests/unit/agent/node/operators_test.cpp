@@ -24,7 +24,7 @@ TEST(Operators, AreTheConfiguredOnesUntilSomethingIsDeployed) {
     EXPECT_EQ(operators_of({}, Keys{alice, bob}).current, (Keys{alice, bob}));
 }
 
-TEST(Operators, AreThoseOfTheCommittedConfigurationWhateverRuns) {
+TEST(Operators, AreThoseOfTheCommittedNotTheRunningConfiguration) {
     State state;
     state.operators = OperatorList{.current = {alice}, .removed = {}};
     EXPECT_EQ(operators_of(state, Keys{alice, bob}).current, Keys{alice}) << "an older generation was booted";
@@ -39,7 +39,7 @@ TEST(Operators, AreThoseOfTheCommittedConfigurationWhateverRuns) {
     EXPECT_EQ(operators_of(state, {}).current, Keys{alice});
 }
 
-TEST(Operators, WhoWasRemovedStaysSoWhenAnOlderGenerationIsDeployedAgain) {
+TEST(Operators, RemovedOnesStayRemovedWhenAnOlderGenerationIsDeployed) {
     const OperatorList first{.current = {alice, bob}, .removed = {}};
     const auto second = operators_after_commit(first, Keys{alice}, false);
     EXPECT_EQ(second.current, Keys{alice});
@@ -52,14 +52,14 @@ TEST(Operators, WhoWasRemovedStaysSoWhenAnOlderGenerationIsDeployedAgain) {
     EXPECT_EQ(again.removed, Keys{});
 }
 
-TEST(Operators, AdoptMakesExactlyTheseOperators) {
+TEST(Operators, AdoptReplacesTheOperators) {
     const OperatorList before{.current = {alice, bob}, .removed = {carol}};
     const auto after = adopt(before, Keys{carol});
     EXPECT_EQ(after.current, Keys{carol});
     EXPECT_EQ(after.removed, (Keys{alice, bob}));
 }
 
-TEST(Operators, RemovedOnesAreForgottenFromTheOldestOn) {
+TEST(Operators, TheOldestRemovedOnesAreForgottenFirst) {
     OperatorList list;
     for (int i = 0; i < 600; ++i) {
         std::array<std::uint8_t, 32> raw{};
@@ -76,7 +76,7 @@ TEST(Operators, AreReadFromAFileLikeAuthorizedKeys) {
     EXPECT_EQ(parse_operator_lines(text, "keys"), (Keys{alice, bob}));
 }
 
-TEST(Operators, AFileThatIsNoListOfKeysIsRefusedWithItsLine) {
+TEST(Operators, AFileThatIsNotAListOfKeysIsRefusedWithTheLine) {
     const std::pair<std::string, std::string> cases[] = {
         {"", "keys has no key"},
         {"# nobody\n", "keys has no key"},
@@ -122,15 +122,15 @@ TEST_F(Adopt, TakesTheKeysOfAFile) {
     EXPECT_EQ(operators().removed, Keys{bob});
 }
 
-TEST_F(Adopt, TakesTheConfigurationThatRunsWithoutAFile) {
+TEST_F(Adopt, UsesTheRunningConfigurationWithoutAFile) {
     adopt_keys(alice.to_string());
     adopt_at_console(std::nullopt, config_, folder_.path());
     EXPECT_EQ(operators().current, Keys{bob});
     EXPECT_EQ(operators().removed, Keys{alice});
 }
 
-// Else who is no operator any more would decide once more, with a deployment that he began before.
-TEST_F(Adopt, CountsMoreThanWhatADeploymentWouldBring) {
+// Otherwise, a removed operator could still change the list, with a deployment begun before the removal.
+TEST_F(Adopt, TakesPrecedenceOverAPendingDeployment) {
     StateKeeper(folder_.path()).change([](State& state) {
         state.deployment.emplace();
         state.deployment->state = DeploymentState::activated;
@@ -141,17 +141,17 @@ TEST_F(Adopt, CountsMoreThanWhatADeploymentWouldBring) {
     EXPECT_EQ(operators().current, Keys{alice});
 }
 
-TEST_F(Adopt, ChangesNothingWhenTheFileIsNoListOfKeys) {
+TEST_F(Adopt, ChangesNothingWhenTheFileIsNotAListOfKeys) {
     EXPECT_THROW(adopt_keys("nonsense"), Error);
     EXPECT_EQ(operators().current, Keys{bob});
 }
 
-TEST_F(Adopt, IsRefusedWhereTheStateCannotBeRead) {
+TEST_F(Adopt, IsRefusedWhenTheStateCannotBeRead) {
     write_file_atomically(StateKeeper::file_in(folder_.path()), "{", 0600);
     EXPECT_THROW(adopt_keys(alice.to_string()), Error);
 }
 
-// What the agent reads of a system before it activates it.
+// What the agent reads from a system before it activates the system.
 class NextSystem : public testing::Test {
 protected:
     NextSystem() { std::filesystem::create_directories(folder_.path() / "etc/systemd/system"); }
@@ -195,22 +195,22 @@ TEST_F(NextSystem, NamesItsStateDirectory) {
     EXPECT_EQ(state_dir(), std::nullopt);
 }
 
-// A unit that somebody has changed starts the agent in another way; the system has the file all the same.
-TEST_F(NextSystem, HasItsConfigurationInItself) {
+// A modified unit may start the agent in another way; the system still contains the file.
+TEST_F(NextSystem, ReadsTheConfigurationInTheSystemItself) {
     write_unit("[Service]\nExecStart=/root/my-agent\n");
     EXPECT_THROW(operators(), Error);
     write_file_atomically(folder_.path() / "waggle-agent.json", R"({"operators":[")" + bob.to_string() + "\"]}", 0600);
     EXPECT_EQ(operators(), Keys{bob});
 }
 
-// One release later there may be more in it.
-TEST_F(NextSystem, MayBeMadeForAnotherVersionOfTheAgent) {
+// A later release may add fields and key types.
+TEST_F(NextSystem, MayContainTheConfigurationOfAnotherAgentVersion) {
     write_unit(
         write_config(R"({"v":2,"more":{},"operators":["ssh-mldsa AAAA",{"key":1},")" + bob.to_string() + "\"]}"));
     EXPECT_EQ(operators(), Keys{bob});
 }
 
-TEST_F(NextSystem, ThatCannotBeReadIsAnError) {
+TEST_F(NextSystem, FailsIfItsConfigurationCannotBeRead) {
     write_unit("ExecStart=waggle-agent daemon --config /not/there\n");
     EXPECT_THROW(operators(), Error);
     write_unit(write_config("{"));
@@ -223,7 +223,7 @@ struct Sense {
     const char* name;
     std::function<void(protocol::Deployment&)> change;
     std::optional<OperatorList> then;
-    const char* code; // "" is sense
+    const char* code; // "" if accepted
 };
 
 class SenseOfASystem : public testing::TestWithParam<Sense> {};

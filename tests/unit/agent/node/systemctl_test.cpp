@@ -15,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-// A program systemctl, first in PATH, which answers as the shell script says and writes down what it was asked.
+// Puts a fake systemctl first in PATH, which runs the given shell script and records its arguments.
 class Systemctl : public testing::Test {
 protected:
     Systemctl() : path_(std::getenv("PATH")) { ::setenv("PATH", (folder_.path().string() + ":" + path_).c_str(), 1); }
@@ -33,7 +33,7 @@ private:
     std::filesystem::path asked_ = folder_.path() / "asked";
 };
 
-TEST_F(Systemctl, StopsOneUnitACall) {
+TEST_F(Systemctl, StopsOneUnitPerCall) {
     answers("exit 0");
     EXPECT_TRUE(stop_unit("a.timer"));
     EXPECT_EQ(asked(), "stop -- a.timer\n");
@@ -44,7 +44,7 @@ TEST_F(Systemctl, AUnitThatIsNotLoadedNeedsNoStop) {
     EXPECT_FALSE(stop_unit("a.timer"));
 }
 
-TEST_F(Systemctl, WhatElseItRefusesIsAnErrorInItsWords) {
+TEST_F(Systemctl, ReportsOtherFailuresInItsWords) {
     answers("echo 'Failed to stop a.timer: Transport endpoint is not connected' >&2; exit 1");
     EXPECT_THAT([] { stop_unit("a.timer"); },
                 ThrowsMessage<Error>("systemctl stop -- a.timer: Failed to stop a.timer: Transport endpoint is not "
@@ -57,7 +57,7 @@ TEST_F(Systemctl, WhatElseItRefusesIsAnErrorInItsWords) {
     EXPECT_THAT([] { stop_unit("a.timer"); }, ThrowsMessage<Error>(HasSubstr("killed by signal 9")));
 }
 
-TEST_F(Systemctl, KillsWhatIsThere) {
+TEST_F(Systemctl, KillsALoadedUnit) {
     answers("exit 0");
     EXPECT_TRUE(kill_unit("a.service"));
     answers("case $1 in show) echo LoadState=not-found ;; *) exit 1 ;; esac");
@@ -66,7 +66,7 @@ TEST_F(Systemctl, KillsWhatIsThere) {
     EXPECT_THAT([] { kill_unit("a.service"); }, ThrowsMessage<Error>(HasSubstr("not permitted")));
 }
 
-TEST_F(Systemctl, AsksForSeveralStatesAtOnce) {
+TEST_F(Systemctl, QueriesSeveralStatesAtOnce) {
     answers("printf 'LoadState=loaded\\nActiveState=active\\n\\nLoadState=not-found\\nActiveState=inactive\\n'");
     const auto states = unit_states({"a.service", "b.service"});
     EXPECT_THAT(asked(), HasSubstr("-- a.service b.service\n"));

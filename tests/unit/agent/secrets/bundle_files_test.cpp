@@ -58,7 +58,7 @@ protected:
     ssh::PrivateKey other_key = ssh::PrivateKey::generate();
 };
 
-TEST_F(Bundles, AreForTheNameThatTheNodeHadWhenTheyCame) {
+TEST_F(Bundles, AreBoundToTheNameThatTheNodeHadAtTheUpload) {
     const auto sealed = seal("queen", 7, node_key);
     auto ref = receive(sealed, sealed);
     expect_refused(ref, "not for alpha");
@@ -67,14 +67,14 @@ TEST_F(Bundles, AreForTheNameThatTheNodeHadWhenTheyCame) {
     EXPECT_EQ(open_bundle(files.load(ref), ref, unsealer()).node, "queen");
 }
 
-TEST_F(Bundles, AreKeptAsTheyCameAndOpenedWithAnyKeyOfTheNode) {
+TEST_F(Bundles, AreStoredSealedAndOpenedWithAnyKeyOfTheNode) {
     const auto sealed = seal("alpha", 7, node_key);
     const auto ref = receive(sealed, sealed);
     EXPECT_EQ(read_file(files.file_of(id), 100'000), sealed);
     EXPECT_EQ(open_bundle(files.load(ref), ref, unsealer()).secrets.at(0).file.name, "one");
 }
 
-TEST_F(Bundles, OtherBytesThanTheSignedOnesAreNotKept) {
+TEST_F(Bundles, AreNotStoredIfTheyDifferFromTheSignedHash) {
     const auto sealed = seal("alpha", 7, node_key);
     auto changed = sealed;
     changed.back() = static_cast<char>(changed.back() ^ 1);
@@ -83,7 +83,7 @@ TEST_F(Bundles, OtherBytesThanTheSignedOnesAreNotKept) {
     EXPECT_FALSE(std::filesystem::exists(files.file_of(id)));
 }
 
-TEST_F(Bundles, OneThatWasChangedOnTheNodeIsRefused) {
+TEST_F(Bundles, AreRefusedIfChangedOrRemovedOnTheNode) {
     const auto sealed = seal("alpha", 7, node_key);
     const auto ref = receive(sealed, sealed);
     std::ofstream(files.file_of(id), std::ios::app) << "x";
@@ -92,8 +92,8 @@ TEST_F(Bundles, OneThatWasChangedOnTheNodeIsRefused) {
     expect_refused(ref, "are gone");
 }
 
-// Even where the record of its hash was made to fit.
-TEST_F(Bundles, OneOfAnotherNodeOrHiveOrAnOlderOneIsRefused) {
+// Even if the recorded hash was changed to match.
+TEST_F(Bundles, AreRefusedForAnotherNodeHiveSequenceOrKey) {
     const auto of_other_hive = seal("alpha", 7, node_key, "other");
     expect_refused(receive(of_other_hive, of_other_hive), "hive other");
     const auto of_other_node = seal("beta", 7, node_key);
@@ -105,7 +105,7 @@ TEST_F(Bundles, OneOfAnotherNodeOrHiveOrAnOlderOneIsRefused) {
     expect_refused(ref, "sealed for other keys, or damaged; `waggle upload-keys`");
 }
 
-TEST_F(Bundles, OthersAreRemovedWhenTheyAreNotWantedAnyMore) {
+TEST_F(Bundles, AreRemovedWhenNoLongerNeeded) {
     const auto sealed = seal("alpha", 7, node_key);
     receive(sealed, sealed);
     files.keep_only({id});

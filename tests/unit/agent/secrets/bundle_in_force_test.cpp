@@ -31,9 +31,9 @@ struct BundleCase {
     std::int64_t committed;
 };
 
-class WhichBundle : public testing::TestWithParam<BundleCase> {};
+class BundleInForce : public testing::TestWithParam<BundleCase> {};
 
-TEST_P(WhichBundle, IsInForceAndCommitted) {
+TEST_P(BundleInForce, IsInForceAndCommitted) {
     const auto& c = GetParam();
     State state;
     state.secrets = bundle(1);
@@ -67,10 +67,10 @@ const std::vector<BundleCase> cases{
     {"Failed", DeploymentState::failed, true, true, false, 1, 1},
     {"BringsNone", DeploymentState::committed, false, true, true, 1, 1},
 };
-INSTANTIATE_TEST_SUITE_P(Cases, WhichBundle, testing::ValuesIn(cases),
+INSTANTIATE_TEST_SUITE_P(Cases, BundleInForce, testing::ValuesIn(cases),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(WhichBundleOfAFreshNode, IsNone) {
+TEST(BundleInForceOfAFreshNode, IsNone) {
     EXPECT_EQ(bundle_in_force({}, "boot-1", std::nullopt), std::nullopt);
     EXPECT_EQ(committed_bundle({}), std::nullopt);
 }

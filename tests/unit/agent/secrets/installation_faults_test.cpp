@@ -1,4 +1,4 @@
-// Installations in which the disk fails, and what a power cut after each could take back.
+// Installations on a failing disk, and what a power cut after each of them could undo.
 
 #include "agent/secrets/installation.hpp"
 #include "shared/base/file.hpp"
@@ -101,7 +101,7 @@ protected:
     std::int64_t sequence = 0;
 };
 
-TEST_F(InstallOnABrokenDisk, WhatWasInstalledIsOnTheDisk) {
+TEST_F(InstallOnABrokenDisk, SyncsInstalledSecretsToTheDisk) {
     install({{"one", "1"}, {"two", "2"}}, SecretStage::after_activation);
     EXPECT_THAT(unsynced(), IsEmpty());
     install({{"one", "other"}}, SecretStage::after_activation);
@@ -109,7 +109,7 @@ TEST_F(InstallOnABrokenDisk, WhatWasInstalledIsOnTheDisk) {
     EXPECT_EQ(files(), (std::map<std::string, std::string>{{"one", "other"}}));
 }
 
-TEST_F(InstallOnABrokenDisk, InADeploymentNothingIsWrittenWhenOneCannotBe) {
+TEST_F(InstallOnABrokenDisk, ADeploymentChangesNothingIfOneSecretCannotBeWritten) {
     install({{"one", "1"}, {"two", "2"}}, SecretStage::after_activation);
     const auto before = files();
     for (const std::string moment : {"before", "written"}) {
@@ -124,14 +124,14 @@ TEST_F(InstallOnABrokenDisk, InADeploymentNothingIsWrittenWhenOneCannotBe) {
     }
 }
 
-TEST_F(InstallOnABrokenDisk, ADeploymentEndsWithTheFirstThatCannotBePutInPlace) {
+TEST_F(InstallOnABrokenDisk, ADeploymentStopsAtTheFirstSecretThatFails) {
     install({{"one", "1"}, {"two", "2"}}, SecretStage::after_activation);
     goes_wrong("*/one", "changed");
     EXPECT_THROW(install({{"one", "other"}, {"two", "other"}}, SecretStage::after_activation), SecretsNotInstalled);
     EXPECT_EQ(files(), (std::map<std::string, std::string>{{"one", "other"}, {"two", "2"}}));
 }
 
-TEST_F(InstallOnABrokenDisk, AtBootTheOthersComeAllTheSame) {
+TEST_F(InstallOnABrokenDisk, AtBootTheOtherSecretsAreStillInstalled) {
     for (const std::string moment : {"before", "written", "changed"}) {
         goes_wrong("*/one", moment);
         const auto outcome = install({{"one", moment}, {"two", moment}}, SecretStage::boot);
@@ -140,7 +140,7 @@ TEST_F(InstallOnABrokenDisk, AtBootTheOthersComeAllTheSame) {
     }
 }
 
-TEST_F(InstallOnABrokenDisk, OneThatCannotBeRemovedIsSaidAndTriedAgain) {
+TEST_F(InstallOnABrokenDisk, ASecretThatCannotBeRemovedIsReportedAndRetried) {
     install({{"one", "1"}, {"two", "2"}}, SecretStage::after_activation);
     goes_wrong("*/two", "before");
     EXPECT_THAT(install({{"one", "1"}}, SecretStage::after_activation).problems,
@@ -150,7 +150,7 @@ TEST_F(InstallOnABrokenDisk, OneThatCannotBeRemovedIsSaidAndTriedAgain) {
     EXPECT_FALSE(files().contains("two"));
 }
 
-TEST_F(InstallOnABrokenDisk, WhatACutOffWriteOfTheListLeftIsRemoved) {
+TEST_F(InstallOnABrokenDisk, RemovesThePartialFileOfAnInterruptedListWrite) {
     fs::create_directories(state / "secrets");
     std::ofstream(state / "secrets" / "installed.json.0123456789ab.tmp") << "half";
     std::ofstream(state / "secrets" / "another.age.0123456789ab.tmp") << "the daemon writes it just now";
@@ -159,7 +159,7 @@ TEST_F(InstallOnABrokenDisk, WhatACutOffWriteOfTheListLeftIsRemoved) {
     EXPECT_TRUE(fs::exists(state / "secrets" / "another.age.0123456789ab.tmp"));
 }
 
-TEST_F(InstallOnABrokenDisk, AListThatCannotBeWrittenKeepsNoSecretAwayAtBoot) {
+TEST_F(InstallOnABrokenDisk, AnUnwritableListStopsADeploymentButNotTheBoot) {
     goes_wrong("*/installed.json", "before");
     const auto outcome = install({{"one", "1"}}, SecretStage::boot);
     EXPECT_THAT(outcome.problems, ElementsAre(HasSubstr("the list of installed secrets was not written")));

@@ -1,4 +1,4 @@
-// Real files in a folder of the test's own.
+// Uses real files in the test's own folder.
 
 #include "agent/secrets/installation.hpp"
 #include "agent/secrets/node_secrets.hpp"
@@ -31,11 +31,11 @@ using testing::IsEmpty;
 using testing::SizeIs;
 namespace fs = std::filesystem;
 
-// Whoever runs the test stands for "root"; the others there are have the same numbers, for only root gives files away.
+// The user who runs the test stands for "root". Other known accounts have the same IDs, because only root can chown.
 class TestAccounts : public Accounts {
 public:
     std::set<std::string> known{"root"};
-    std::map<std::string, uid_t> others; // users who are not the one that runs the test
+    std::map<std::string, uid_t> others; // users other than the one who runs the test
     std::map<std::string, Home> homes;
     std::optional<uid_t> user(const std::string& name) const override {
         if (const auto other = others.find(name); other != others.end())
@@ -114,7 +114,7 @@ protected:
     std::vector<std::string> absent;
 };
 
-TEST_F(InstallSecrets, WritesFilesWithTheirModesIntoAFolderThatItMakes) {
+TEST_F(InstallSecrets, CreatesFoldersAndWritesFilesWithTheirModes) {
     auto one = secret("one", keys, "first");
     one.file.permissions = 0440;
     const auto outcome = install({one, secret("two", keys / "deeper", "")});
@@ -127,13 +127,13 @@ TEST_F(InstallSecrets, WritesFilesWithTheirModesIntoAFolderThatItMakes) {
     EXPECT_THAT(names(), ElementsAre("deeper", "one"));
 }
 
-TEST_F(InstallSecrets, TheFolderIsForTheGroupKeysWhereThereIsOne) {
+TEST_F(InstallSecrets, MakesTheFolderAccessibleToTheGroupKeysIfItExists) {
     accounts.known.insert("keys");
     install({secret("one", keys, "first")});
     EXPECT_EQ(mode(keys), 0750U);
 }
 
-TEST_F(InstallSecrets, WhatIsRightIsNotTouched) {
+TEST_F(InstallSecrets, LeavesUnchangedSecretsAlone) {
     install({secret("one", keys, "first"), secret("two", keys, "second")});
     const auto before = inode(keys / "one");
     const auto outcome = install({secret("one", keys, "first"), secret("two", keys, "other")});
@@ -143,7 +143,7 @@ TEST_F(InstallSecrets, WhatIsRightIsNotTouched) {
     EXPECT_FALSE(again().changed());
 }
 
-TEST_F(InstallSecrets, ModeAndOwnerAreRepairedWithoutRestartingAnything) {
+TEST_F(InstallSecrets, RepairsTheModeWithoutRestartingUnits) {
     install({secret("one", keys, "first")});
     fs::permissions(keys / "one", fs::perms::all);
     const auto outcome = same_bundle(SecretStage::boot);
@@ -152,7 +152,7 @@ TEST_F(InstallSecrets, ModeAndOwnerAreRepairedWithoutRestartingAnything) {
     EXPECT_THAT(outcome.units, IsEmpty());
 }
 
-TEST_F(InstallSecrets, WhatIsGoneComesBackAndHasNotChanged) {
+TEST_F(InstallSecrets, RestoresAMissingSecretAsUnchanged) {
     install({secret("one", keys, "first")});
     const auto changed = InstalledList::load(state).find((keys / "one").string())->changed;
     fs::remove_all(keys);
@@ -162,7 +162,7 @@ TEST_F(InstallSecrets, WhatIsGoneComesBackAndHasNotChanged) {
     EXPECT_EQ(InstalledList::load(state).find((keys / "one").string())->changed, changed);
 }
 
-TEST_F(InstallSecrets, WhatSomebodyChangedIsSetRightAndItsUnitsHearOfIt) {
+TEST_F(InstallSecrets, RestoresAModifiedSecretAndRestartsItsUnits) {
     install({secret("one", keys, "first")});
     std::ofstream(keys / "one") << "tampered";
     const auto outcome = same_bundle(SecretStage::after_activation);
@@ -170,7 +170,7 @@ TEST_F(InstallSecrets, WhatSomebodyChangedIsSetRightAndItsUnitsHearOfIt) {
     EXPECT_THAT(outcome.units, SizeIs(1));
 }
 
-TEST_F(InstallSecrets, WhatTheBundleNoLongerHasIsRemoved) {
+TEST_F(InstallSecrets, RemovesSecretsThatTheBundleNoLongerContains) {
     install({secret("one", keys, "first"), secret("two", keys, "second")});
     const auto outcome = install({secret("two", keys, "second")});
     EXPECT_THAT(names(), ElementsAre("two"));
@@ -180,7 +180,7 @@ TEST_F(InstallSecrets, WhatTheBundleNoLongerHasIsRemoved) {
     EXPECT_THAT(InstalledList::load(state).secrets(), IsEmpty());
 }
 
-TEST_F(InstallSecrets, BeforeAnActivationNothingIsRemovedAndOnlyTheEarlyOnesAreWritten) {
+TEST_F(InstallSecrets, BeforeActivationRemovesNothingAndWritesOnlyEarlySecrets) {
     install({secret("old", keys, "x")});
     auto late = secret("late", keys, "later");
     late.file.upload_at = UploadAt::post_activation;
@@ -205,7 +205,7 @@ TEST_F(InstallSecrets, AnUnknownUserIsNamedAndNothingIsWritten) {
     EXPECT_THROW(install({two}), SecretsNotInstalled);
 }
 
-TEST_F(InstallSecrets, AUserThatTheActivationMakesGetsItAfterwards) {
+TEST_F(InstallSecrets, AUserCreatedByTheActivationGetsTheSecretAfterwards) {
     fs::create_directories(keys);
     auto one = secret("one", keys, "first");
     one.file.user = "nginx";
@@ -219,13 +219,13 @@ TEST_F(InstallSecrets, AUserThatTheActivationMakesGetsItAfterwards) {
     EXPECT_THAT(after.units, IsEmpty());
 }
 
-TEST_F(InstallSecrets, OneThatCannotBeWrittenKeepsAllFromBeingWritten) {
+TEST_F(InstallSecrets, WritesNothingIfOneSecretCannotBeWritten) {
     fs::create_directories(keys / "two"); // a folder is in the way
     EXPECT_THROW(install({secret("one", keys, "first"), secret("two", keys, "second")}), SecretsNotInstalled);
     EXPECT_THAT(names(), ElementsAre("two"));
 }
 
-TEST_F(InstallSecrets, AtBootEachIsForItself) {
+TEST_F(InstallSecrets, AtBootSecretsAreInstalledIndependently) {
     fs::create_directories(keys / "two");
     const auto outcome = install({secret("one", keys, "first"), secret("two", keys, "second")}, SecretStage::boot);
     EXPECT_EQ(read(keys / "one"), "first");
@@ -240,7 +240,7 @@ TEST_F(InstallSecrets, LinksAreNotFollowed) {
     EXPECT_TRUE(fs::is_empty(root / "elsewhere"));
 }
 
-TEST_F(InstallSecrets, ALinkInTheFilesPlaceIsLeftAlone) {
+TEST_F(InstallSecrets, ALinkInPlaceOfTheFileIsRefusedAndKept) {
     fs::create_directories(keys);
     std::ofstream(root / "shadow") << "untouched";
     fs::create_symlink(root / "shadow", keys / "one");
@@ -249,21 +249,21 @@ TEST_F(InstallSecrets, ALinkInTheFilesPlaceIsLeftAlone) {
     EXPECT_TRUE(fs::is_symlink(keys / "one"));
 }
 
-TEST_F(InstallSecrets, AFolderThatEverybodyCanWriteToIsNoPlace) {
+TEST_F(InstallSecrets, RefusesAWorldWritableFolder) {
     fs::create_directories(keys);
     fs::permissions(keys, fs::perms::all);
     EXPECT_THROW(install({secret("one", keys, "first")}), SecretsNotInstalled);
     EXPECT_THAT(names(), IsEmpty());
 }
 
-TEST_F(InstallSecrets, AFolderThatAnotherUserCanChangeIsNoPlace) {
+TEST_F(InstallSecrets, RefusesAFolderThatAnotherUserCanChange) {
     struct Case {
         const char* name;
         fs::path changed; // by chown or chmod
         uid_t owner;
         gid_t group;
         mode_t mode;
-        std::string reason; // empty: it is a place
+        std::string reason; // empty if accepted
     };
     constexpr uid_t web = 12345;
     constexpr uid_t other = 23456;
@@ -305,7 +305,7 @@ TEST_F(InstallSecrets, AFolderThatAnotherUserCanChangeIsNoPlace) {
     }
 }
 
-TEST_F(InstallSecrets, WhatIsMadeInAHomeIsItsOwners) {
+TEST_F(InstallSecrets, FoldersCreatedInAHomeBelongToItsOwner) {
     if (::geteuid() != 0)
         GTEST_SKIP() << "folders of other users are made by root";
     constexpr uid_t web = 12345;
@@ -334,8 +334,8 @@ TEST_F(InstallSecrets, WhatIsMadeInAHomeIsItsOwners) {
     }
 }
 
-// Before the user exists it is not known whose a folder is to be.
-TEST_F(InstallSecrets, AMissingFolderOfAUserThatTheActivationMakesWaitsForIt) {
+// The owner of a folder is unknown until the user exists.
+TEST_F(InstallSecrets, CreatesTheFolderOfAFutureUserOnceTheAccountExists) {
     auto file = secret("id", keys / ".ssh", "first");
     file.file.user = "web";
     const auto before = install({file}, SecretStage::before_activation);
@@ -347,7 +347,7 @@ TEST_F(InstallSecrets, AMissingFolderOfAUserThatTheActivationMakesWaitsForIt) {
     EXPECT_EQ(read(keys / ".ssh" / "id"), "first");
 }
 
-TEST_F(InstallSecrets, ARemovedSecretBehindALinkIsNotFollowedEither) {
+TEST_F(InstallSecrets, DoesNotFollowALinkToRemoveASecret) {
     install({secret("one", keys, "first")});
     fs::rename(keys, root / "moved");
     fs::create_directory_symlink(root / "moved", keys);
@@ -357,7 +357,7 @@ TEST_F(InstallSecrets, ARemovedSecretBehindALinkIsNotFollowedEither) {
     EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1)); // tried again next time
 }
 
-TEST_F(InstallSecrets, WhatACutOffWriteLeftIsRemoved) {
+TEST_F(InstallSecrets, RemovesThePartialFileOfAnInterruptedWrite) {
     install({secret("one", keys, "first")});
     std::ofstream(keys / ".one.waggle-new") << "half";
     again();
@@ -367,7 +367,7 @@ TEST_F(InstallSecrets, WhatACutOffWriteLeftIsRemoved) {
     EXPECT_THAT(names(), IsEmpty());
 }
 
-TEST_F(InstallSecrets, BelowAFileSystemThatIsNotThereNothingIsWritten) {
+TEST_F(InstallSecrets, WritesNothingBelowAnAbsentMount) {
     absent = {keys.string()};
     const auto outcome = install({secret("one", keys, "first")});
     EXPECT_FALSE(fs::exists(keys));
@@ -379,21 +379,21 @@ TEST_F(InstallSecrets, BelowAFileSystemThatIsNotThereNothingIsWritten) {
     EXPECT_EQ(read(keys / "one"), "first");
 }
 
-TEST_F(InstallSecrets, StageMountLeavesWhatIsElsewhere) {
+TEST_F(InstallSecrets, StageMountWritesOnlyBelowItsMount) {
     mount = (keys / "disk").string();
     install({secret("one", keys, "first"), secret("two", keys / "disk", "second")}, SecretStage::mount);
     EXPECT_FALSE(fs::exists(keys / "one"));
     EXPECT_EQ(read(keys / "disk" / "two"), "second");
 }
 
-TEST_F(InstallSecrets, ForUsersOnlyWhatTheyNeed) {
+TEST_F(InstallSecrets, StageForUsersWritesOnlySecretsNeededForUsers) {
     auto password = secret("password", keys, "hash");
     password.file.needed_for_users = true;
     install({secret("one", keys, "first"), password}, SecretStage::for_users);
     EXPECT_THAT(names(), ElementsAre("password"));
 }
 
-TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
+TEST_F(InstallSecrets, InstallsSecretsEvenIfTheListIsUnreadable) {
     install({secret("one", keys, "first")});
     std::ofstream(InstalledList::file_in(state)) << "garbage";
     const auto outcome = install({secret("one", keys, "second")});
@@ -402,8 +402,8 @@ TEST_F(InstallSecrets, AListThatCannotBeReadKeepsNoSecretAway) {
     EXPECT_THAT(InstalledList::load(state).secrets(), SizeIs(1));
 }
 
-// It says what is deleted.
-TEST_F(InstallSecrets, AListThatNamesWhatIsNoPlaceForSecretsIsNotFollowed) {
+// The list determines which files are deleted.
+TEST_F(InstallSecrets, IgnoresAListThatNamesAForbiddenPath) {
     install({secret("one", keys, "first")});
     auto text = read(InstalledList::file_in(state));
     text.replace(text.find((keys / "one").string()), (keys / "one").string().size(), "/nix/store/one");
@@ -412,12 +412,12 @@ TEST_F(InstallSecrets, AListThatNamesWhatIsNoPlaceForSecretsIsNotFollowed) {
     EXPECT_THAT(install({}).problems, ElementsAre(HasSubstr("starting a new list")));
 }
 
-TEST_F(InstallSecrets, TheListNamesNoContent) {
+TEST_F(InstallSecrets, TheListContainsNoSecretContent) {
     install({secret("one", keys, "unmistakable")});
     EXPECT_THAT(read(InstalledList::file_in(state)), testing::Not(HasSubstr("unmistakable")));
 }
 
-TEST_F(InstallSecrets, TellsHowEachIs) {
+TEST_F(InstallSecrets, ReportsTheStatusOfEachSecret) {
     accounts.known.insert("nginx");
     auto waits = secret("waits", keys, "w");
     waits.file.user = "later";
@@ -444,7 +444,7 @@ TEST_F(InstallSecrets, TellsHowEachIs) {
     EXPECT_EQ(right.changed, clock);
 }
 
-TEST_F(InstallSecrets, TellsWhenAFileWasWrittenAlsoAfter2038) {
+TEST_F(InstallSecrets, ReportsWriteTimesAfter2038) {
     install({secret("one", keys, "x")}, SecretStage::boot);
     const auto time = parse_rfc3339("2100-01-01T00:00:00.250Z");
     const timespec modified{.tv_sec = static_cast<std::time_t>(unix_ms(time) / 1000), .tv_nsec = 250'000'000};
@@ -453,7 +453,7 @@ TEST_F(InstallSecrets, TellsWhenAFileWasWrittenAlsoAfter2038) {
     EXPECT_EQ(look_at_secrets(bundle, scope(SecretStage::boot), environment()).at(0).written, time);
 }
 
-TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
+TEST_F(InstallSecrets, ReportsFilesThatShouldHaveBeenRemoved) {
     install({secret("link", keys, "x"), secret("one", keys, "x"), secret("two", keys / "disk", "x"),
              secret("three", keys, "x")});
     fs::remove(keys / "link");
@@ -474,8 +474,8 @@ TEST_F(InstallSecrets, TellsOfFilesThatShouldNotBeThereAnyMore) {
     EXPECT_THAT(look_at_secrets(bundle, scope(SecretStage::boot), environment()), SizeIs(1));
 }
 
-// A write that is cut off: at no moment anybody else could have read it.
-TEST_F(InstallSecrets, OwnerAndModeComeBeforeContent) {
+// Even if the write is interrupted, no other user can read the file at any time.
+TEST_F(InstallSecrets, SetsTheModeBeforeWritingTheContent) {
     const auto made = SecretFolder::make(keys, "root", accounts);
     const std::string content(100'000, 'x');
     rlimit old{};

@@ -16,19 +16,19 @@ UnitChange reload(const char* unit, int at) {
 
 const UnitStarts starts{{"a.service", microseconds(10)}, {"b.service", microseconds(200)}};
 
-TEST(PlanRestarts, EachUnitOnce) {
+TEST(PlanRestarts, RestartsEachUnitOnce) {
     EXPECT_EQ(plan_restarts({restart("a.service", 100), restart("a.service", 120), reload("a.service", 130)}, starts),
               (RestartPlan{{"a.service"}, {}}));
 }
 
-TEST(PlanRestarts, NotWhatWasStartedAfterItsSecretHadChanged) {
+TEST(PlanRestarts, SkipsUnitsStartedAfterTheirSecretChanged) {
     EXPECT_EQ(plan_restarts({restart("b.service", 199), reload("a.service", 100)}, starts),
               (RestartPlan{{}, {"a.service"}}));
     EXPECT_EQ(plan_restarts({restart("b.service", 199), restart("b.service", 201)}, starts),
               (RestartPlan{{"b.service"}, {}}));
 }
 
-TEST(PlanRestarts, AnAliasIsItsUnit) {
+TEST(PlanRestarts, ResolvesAliases) {
     const auto changes =
         with_own_names({reload("alias.service", 100), restart("a.service", 100), restart("c.service", 1)},
                        {{"alias.service", "a.service"}, {"c.service", ""}});
@@ -36,7 +36,7 @@ TEST(PlanRestarts, AnAliasIsItsUnit) {
     EXPECT_EQ(changes[2].unit, "c.service");
 }
 
-TEST(PlanRestarts, NotWhatDoesNotRun) {
+TEST(PlanRestarts, SkipsUnitsThatDoNotRun) {
     EXPECT_EQ(plan_restarts({restart("gone.service", 1)}, starts), RestartPlan{});
 }
 

@@ -12,11 +12,11 @@ namespace {
 using protocol::DeploymentState;
 using testing::ElementsAre;
 
-// A node on which the looks of the list find what they find.
+// A fake node whose checks return the listed results.
 struct Node {
     struct Look {
         SecretLook found;
-        bool switches_then = false; // a deployment begins its activation in mid-look
+        bool switches_then = false; // a deployment begins its activation during this check
     };
     std::vector<Look> looks;
     bool switching = false;
@@ -41,7 +41,7 @@ const SecretLook there{.in_place = true, .why = ""};
 const SecretLook absent{.in_place = false, .why = "it is not on this node"};
 const SecretLook changed{.in_place = false, .why = "its bundle was changed"};
 
-TEST(AwaitSecret, LastsUntilItIsThereAndSaysEachReasonOnce) {
+TEST(WaitForSecret, LastsUntilTheSecretIsInPlaceAndLogsEachReasonOnce) {
     Node node{.looks = {{absent}, {absent}, {changed}, {there}}};
     node.await();
     EXPECT_EQ(node.waited, 3u);
@@ -49,7 +49,7 @@ TEST(AwaitSecret, LastsUntilItIsThereAndSaysEachReasonOnce) {
                                        "waiting for secret one: its bundle was changed"));
 }
 
-TEST(AwaitSecret, InASwitchItIsThereOrNot) {
+TEST(WaitForSecret, DoesNotWaitDuringASwitch) {
     Node node{.looks = {{changed}}, .switching = true};
     EXPECT_THROW(node.await(), Error);
     EXPECT_EQ(node.waited, 0u);
@@ -57,14 +57,14 @@ TEST(AwaitSecret, InASwitchItIsThereOrNot) {
     other.await();
 }
 
-// The look was at the secrets of before, and no switch waits for what began before it.
-TEST(AwaitSecret, ADeploymentThatBeginsWhileItWaitsDoesNotEndIt) {
+// The check was of the previous secrets, and a switch does not wait for a unit that was already waiting.
+TEST(WaitForSecret, ContinuesWhenADeploymentBeginsMeanwhile) {
     Node node{.looks = {{changed, true}, {changed}, {there}}};
     node.await();
     EXPECT_EQ(node.looked, 3u);
 }
 
-TEST(AwaitSecret, OnlyASwitchWaitsForUnits) {
+TEST(WaitForSecret, OnlyASwitchWaitsForUnits) {
     State state;
     EXPECT_FALSE(is_switching(state, "boot-1"));
     state.deployment.emplace();

@@ -9,7 +9,7 @@ namespace {
 
 class ArchiveTest : public testing::Test {
 protected:
-    // A deployment that ended, with what is kept of it.
+    // Archives a deployment that has ended.
     DeploymentRecord deployed(int number, std::optional<std::uint64_t> generation) {
         auto deployment = test_deployment(key_.public_key(), closure_);
         deployment.sequence = number;
@@ -42,7 +42,7 @@ TEST_F(ArchiveTest, RemembersTheNewestFirst) {
     EXPECT_EQ(archive_.history(1).size(), 1u);
 }
 
-TEST_F(ArchiveTest, GivesBackWhatMadeAGeneration) {
+TEST_F(ArchiveTest, FindsTheDeploymentOfAGeneration) {
     deployed(1, 11);
     const auto last = deployed(2, 12);
     const auto kept = archive_.find(11);
@@ -54,7 +54,7 @@ TEST_F(ArchiveTest, GivesBackWhatMadeAGeneration) {
     EXPECT_EQ(archive_.previous(test_path('a', "system-1")), 12u);
 }
 
-TEST_F(ArchiveTest, LetsGoOfWhatMadeNoGenerationAndOfTheOldest) {
+TEST_F(ArchiveTest, DeletesDeploymentsWithoutAGenerationAndTheOldest) {
     for (int number = 1; number <= static_cast<int>(Archive::kept_deployments) + 5; ++number)
         deployed(number, static_cast<std::uint64_t>(number));
     deployed(100, std::nullopt);
@@ -67,7 +67,7 @@ TEST_F(ArchiveTest, LetsGoOfWhatMadeNoGenerationAndOfTheOldest) {
     EXPECT_TRUE(archive_.find(101));
 }
 
-TEST_F(ArchiveTest, BeginsAnewWhenTheLogIsBroken) {
+TEST_F(ArchiveTest, StartsAgainWhenTheHistoryIsCorrupt) {
     write_file_atomically(folder_.path() / "history.json", "{", 0600);
     EXPECT_TRUE(archive_.history(10).empty());
     deployed(1, 11);

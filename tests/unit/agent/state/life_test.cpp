@@ -29,7 +29,7 @@ TEST(Life, HasOneNextStateForAStateAndAnEvent) {
         EXPECT_TRUE(seen.emplace(row.from, row.event).second) << to_string(row.from) << " " << to_string(row.event);
 }
 
-TEST(Life, EndsOnlyWhereItEnds) {
+TEST(Life, EndStatesHaveNoTransitionsAndNoRestartRule) {
     for (const auto& row : transitions)
         EXPECT_FALSE(ends(row.from)) << to_string(row.from);
     for (const auto& row : restart_rules)
@@ -47,7 +47,7 @@ TEST(Life, EveryStateHasARestartRule) {
     EXPECT_TRUE(states.empty());
 }
 
-TEST(Life, IsAsTheDocumentationSays) {
+TEST(Life, MatchesTheDocumentation) {
     const auto page =
         read_file((std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/life.md").lexically_normal(), 1 << 20);
     for (const auto& row : transitions) {
@@ -68,8 +68,8 @@ bool leads_to(DeploymentState from, DeploymentState to) {
     return std::ranges::any_of(transitions, [&](const Transition& row) { return row.from == from && row.to == to; });
 }
 
-// tests/system/crash_test.sh compares the rows with booted nodes; this only that they are possible.
-TEST(Life, TheCrashTableHasNoChainThatCannotBe) {
+// tests/system/crash_test.sh compares the rows with booted nodes; this test only checks that they are possible.
+TEST(Life, TheCrashTableContainsOnlyPossibleTransitions) {
     const auto page = read_file(
         (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/crash-table.md").lexically_normal(), 1 << 20);
     std::istringstream lines(page.substr(page.find("| deployment | write |")));
@@ -86,14 +86,14 @@ TEST(Life, TheCrashTableHasNoChainThatCannotBe) {
             const auto state = protocol::parse_state(word);
             if (!state)
                 break;                               // the heading, or nothing was written
-            if (*state == DeploymentState::received) // the end of the one before may not have been written
+            if (*state == DeploymentState::received) // the previous one's end may not have been written
                 EXPECT_TRUE(!before || ends(*before) || restart_rule(*before) == RestartRule::give_up) << line;
-            else if (before == state) // its end, or that it goes on, without another step
+            else if (before == state) // its end, or its continuation without a transition
                 EXPECT_TRUE(state == DeploymentState::activated || state == DeploymentState::awaiting_reboot ||
                             state == DeploymentState::rolling_back)
                     << line;
             else
-                // A first step back that cannot be written is written with the second.
+                // If the first step of a rollback cannot be written, it is written with the second.
                 EXPECT_TRUE(before && (leads_to(*before, *state) || (leads_to(*before, DeploymentState::rolling_back) &&
                                                                      leads_to(DeploymentState::rolling_back, *state))))
                     << line;
@@ -105,7 +105,7 @@ TEST(Life, TheCrashTableHasNoChainThatCannotBe) {
     EXPECT_GT(rows, 100);
 }
 
-TEST(Life, KeepsTheTrail) {
+TEST(Life, KeepsTheStateLog) {
     auto record = in(DeploymentState::staged);
     advance(record, StateEvent::activate, test_time + std::chrono::seconds(1));
     EXPECT_EQ(record.state, DeploymentState::activating);
@@ -114,7 +114,7 @@ TEST(Life, KeepsTheTrail) {
     EXPECT_EQ(record.state_log[1].state, DeploymentState::activating);
 }
 
-TEST(Life, RefusesAStepThatIsNotInTheTable) {
+TEST(Life, RefusesATransitionThatIsNotInTheTable) {
     auto record = in(DeploymentState::committed);
     EXPECT_THROW(advance(record, StateEvent::fail, test_time), Error);
     EXPECT_EQ(record.state, DeploymentState::committed);

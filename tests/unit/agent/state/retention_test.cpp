@@ -22,7 +22,7 @@ const auto system_c = test_path('c', "c");
 
 } // namespace
 
-TEST(Retention, KeepsTheNewestGenerationsAndThoseThatAreNeeded) {
+TEST(Retention, KeepsTheNewestAndTheNeededGenerations) {
     const std::vector<Generation> generations = {
         {3, system_c}, {1, system_a}, {2, std::nullopt}, {10, system_c}, {4, system_b}};
     EXPECT_THAT(generations_to_drop(generations, 2, {}), ElementsAre(3, 2, 1));
@@ -31,7 +31,7 @@ TEST(Retention, KeepsTheNewestGenerationsAndThoseThatAreNeeded) {
     EXPECT_THAT(generations_to_drop(generations, 9, {}), IsEmpty());
 }
 
-TEST(Retention, LetsGoOfRootsAfterATime) {
+TEST(Retention, ReleasesGcRootsAfterTheirRetention) {
     struct Case {
         const char* what;
         const char* name;
@@ -57,14 +57,14 @@ TEST(Retention, LetsGoOfRootsAfterATime) {
             << c.what;
 }
 
-TEST(BootSpace, KnowsWhatIsThereByItsName) {
+TEST(BootSpace, RecognisesExistingFilesByName) {
     const std::vector<protocol::BootFile> wanted = {{"1abc-linux-6.1-bzImage", 10}, {"2def-initrd-initrd", 20}};
     EXPECT_EQ(missing_boot_bytes(wanted, {}), 30u);
     EXPECT_EQ(missing_boot_bytes(wanted, {"1abc-linux-6.1-bzImage.efi", "2de"}), 20u) << "systemd-boot's suffix";
     EXPECT_EQ(missing_boot_bytes(wanted, {"1abc-linux-6.1-bzImage", "2def-initrd-initrd", "9-other"}), 0u);
 }
 
-TEST(BootSpace, IsLookedAtBeforeTheFirstByte) {
+TEST(BootSpace, RefusesFilesThatDoNotFit) {
     const std::vector<protocol::BootFile> wanted = {{"1abc-linux", std::uint64_t{50} << 20}};
     const BootSpace small{.folder = "/boot/kernels", .free_bytes = std::uint64_t{50} << 20, .files = {}};
     try {
@@ -80,13 +80,13 @@ TEST(BootSpace, IsLookedAtBeforeTheFirstByte) {
     check_boot_space(wanted, BootSpace{.folder = "/boot", .free_bytes = 0, .files = {"1abc-linux.efi"}});
 }
 
-TEST(BootSpace, IsNoneWhereKernelsAreOnTheRootFileSystem) {
+TEST(BootSpace, IsNoneIfKernelsAreOnTheRootFileSystem) {
     const TemporaryFolder root;
     std::filesystem::create_directories(root.path() / "boot/kernels");
     EXPECT_FALSE(find_boot_space(root.path()));
 }
 
-TEST(Specialisation, ThatRunsIsKept) {
+TEST(Specialisation, KeepsTheRunningOne) {
     FakeHost host;
     host.profile_path = system_a;
     host.current = test_path('d', "a-loud");
@@ -99,7 +99,7 @@ TEST(Specialisation, ThatRunsIsKept) {
     EXPECT_THAT(lost.note, HasSubstr("loud"));
 }
 
-TEST(Specialisation, ThatIsAskedForMustBeThere) {
+TEST(Specialisation, ARequestedOneMustExist) {
     FakeHost host;
     host.profile_path = host.current = system_a;
     host.special = {{system_b, {{"loud", system_c}}}};

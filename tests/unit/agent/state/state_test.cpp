@@ -33,7 +33,7 @@ State full_state() {
     return state;
 }
 
-TEST(State, OfWhateverLengthCanBeReadBack) {
+TEST(State, TruncatesLongFieldsSoThatItCanBeReadBack) {
     const TemporaryFolder folder;
     StateKeeper keeper(folder.path());
     keeper.change([](State& state) {
@@ -53,7 +53,7 @@ TEST(State, OfWhateverLengthCanBeReadBack) {
     EXPECT_TRUE(record.message.ends_with("more bytes)"));
 }
 
-TEST(State, ThatCouldNotBeReadBackIsNotWritten) {
+TEST(State, IsNotWrittenIfItCouldNotBeReadBack) {
     const TemporaryFolder folder;
     StateKeeper keeper(folder.path());
     keeper.change([](State& state) { state = full_state(); });
@@ -92,8 +92,8 @@ TEST(State, SurvivesItsFile) {
     EXPECT_EQ(state.operators, full_state().operators);
 }
 
-// What the agent of a release before this one left is read after an update, or the update would lock everybody out.
-TEST(State, OfAnOlderAgentIsRead) {
+// The state of an older release must remain readable, or an update would lock all operators out.
+TEST(State, ReadsTheStateOfAnOlderAgent) {
     const auto state = parse_state_text(
         R"({"v":1,"lastAdmitted":{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","sequence":5,)"
         R"("created":"2026-11-22T10:00:00Z","operator":"SHA256:x"},"deployment":{)"
@@ -109,13 +109,13 @@ TEST(State, OfAnOlderAgentIsRead) {
     EXPECT_EQ(state.operators, std::nullopt);
 }
 
-TEST(State, OfANewerAgentSaysSo) {
+TEST(State, ReportsThatANewerAgentWroteIt) {
     const TemporaryFolder folder;
     write_file_atomically(StateKeeper::file_in(folder.path()), R"({"v":999,"more":1})", 0600);
     EXPECT_NE(StateKeeper(folder.path()).problem().find("a newer agent has written it"), std::string::npos);
 }
 
-// What an agent of the first form left on a node.
+// A state as an agent with the first format left it on a node.
 State of_version_1() {
     State state = full_state();
     state.version = 1;
@@ -124,13 +124,13 @@ State of_version_1() {
     return state;
 }
 
-TEST(State, OfAnOlderFormIsRead) {
+TEST(State, ReadsAnOlderFormat) {
     const auto state = parse_state_text(to_text(of_version_1()), "state");
     EXPECT_EQ(state.version, 1);
     EXPECT_EQ(state.deployment->toplevel, test_path('a', "sys"));
 }
 
-TEST(State, OfAnOlderFormIsNotRewrittenInTheNewOneBeforeACommit) {
+TEST(State, KeepsAnOlderFormatUntilACommit) {
     const TemporaryFolder folder;
     const auto file = StateKeeper::file_in(folder.path());
     write_file_atomically(file, to_text(of_version_1()), 0600);
@@ -149,7 +149,7 @@ TEST(State, OfAnOlderFormIsNotRewrittenInTheNewOneBeforeACommit) {
     EXPECT_EQ(keeper.condition(), StateKeeper::Condition::known) << keeper.problem();
 }
 
-TEST(State, OfAFreshNodeHasTheNewestForm) {
+TEST(State, HasTheNewestFormatOnAFreshNode) {
     const TemporaryFolder folder;
     StateKeeper keeper(folder.path());
     keeper.change([](State& state) { state.last_admitted = full_state().last_admitted; });

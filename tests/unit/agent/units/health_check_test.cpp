@@ -10,13 +10,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// As nixos-module/agent.nix writes it; tests/integration/hive/agent_test.sh feeds this parser with the module's own.
+// The format of nixos-module/agent.nix; tests/integration/hive/agent_test.sh passes the module's real output to this
+// parser.
 constexpr auto text = R"({"v":1,
     "cmd":[{"description":"","period":2,"timeout":5,"deadline":60,"cmd":["systemctl","is-active","a b"]}],
     "http":[{"description":"web","period":1,"timeout":2,"deadline":3,"url":"https://[::1]:8443/x","insecureSSL":true,
              "headers":{"X-A":"b"},"status":[200,302]}]})";
 
-TEST(HealthCheck, IsReadAsTheModuleWritesIt) {
+TEST(HealthCheck, ReadsTheFormatThatTheModuleWrites) {
     const auto checks = parse_health_checks(text, "file");
     ASSERT_EQ(checks.commands.size(), 1u);
     EXPECT_EQ(checks.commands[0].command, (std::vector<std::string>{"systemctl", "is-active", "a b"}));
@@ -58,7 +59,7 @@ public:
     std::vector<std::string> said;
 };
 
-TEST(HealthCheck, ACommandIsTriedUntilItSucceeds) {
+TEST(HealthCheck, ACommandIsRetriedUntilItSucceeds) {
     const TemporaryFolder folder;
     const auto file = (folder.path() / "there").string();
     // Fails the first time, and makes itself succeed the second.
@@ -72,7 +73,7 @@ TEST(HealthCheck, ACommandIsTriedUntilItSucceeds) {
     EXPECT_NE(checked.said[1].find("holds"), std::string::npos);
 }
 
-TEST(HealthCheck, ACommandThatFailsToTheEndIsAProblemWithItsLastWord) {
+TEST(HealthCheck, ReportsTheLastErrorOfAFailingCommand) {
     Checked checked;
     auto failing = command({"sh", "-c", "echo one >&2; echo 'no disk' >&2; exit 1"}, 1s);
     failing.description = "disk";
@@ -83,7 +84,7 @@ TEST(HealthCheck, ACommandThatFailsToTheEndIsAProblemWithItsLastWord) {
     EXPECT_EQ(checked.said.size(), 1u) << "the check after it is not run";
 }
 
-TEST(HealthCheck, ACommandIsNotAShellsLine) {
+TEST(HealthCheck, RunsCommandsWithoutAShell) {
     Checked checked;
     EXPECT_FALSE(checked({.commands = {command({"true; true"}, 1s)}, .http = {}}).healthy);
 }
@@ -96,7 +97,7 @@ TEST(HealthCheck, ACommandThatHangsIsKilledAfterItsTimeout) {
     EXPECT_NE(verdict.problem.find("killed"), std::string::npos) << verdict.problem;
 }
 
-TEST(HealthCheck, AServerThatIsNotThereIsAProblem) {
+TEST(HealthCheck, ReportsAnUnreachableServer) {
     HttpCheck check;
     check.url = "http://127.0.0.1:1/";
     check.period = 5s;

@@ -46,7 +46,7 @@ double exposure(const std::vector<std::string>& options) {
     return std::stod(match[1]);
 }
 
-TEST(Sandbox, LeavesEachUnitNoMoreExposedThanItMustBe) {
+TEST(Sandbox, LimitsTheExposureOfEachUnit) {
     try {
         RunOptions options;
         options.deadline = deadline_in(std::chrono::seconds(60));

@@ -27,7 +27,7 @@ DeploymentRecord record() {
     return record;
 }
 
-TEST(TransientUnits, NoneOfThemIsStoppedByEmergencyMode) {
+TEST(TransientUnits, AreNotStoppedByEmergencyMode) {
     for (const auto& words : {activation_spec(record(), "/s"), commit_spec(record(), "/s", "/new"),
                               recovery_spec(record(), "/s", RecoveryCause::agent),
                               recovery_spec(record(), "/s", RecoveryCause::confirm_timer)}) {
@@ -40,7 +40,7 @@ TEST(TransientUnits, NoneOfThemIsStoppedByEmergencyMode) {
     }
 }
 
-TEST(TransientUnits, OfSecretsAloneThereIsNoSystem) {
+TEST(TransientUnits, ASecretsOnlyActivationNeedsNoSystem) {
     auto secrets = record();
     secrets.toplevel.reset();
     secrets.secrets_only = true;
@@ -48,7 +48,7 @@ TEST(TransientUnits, OfSecretsAloneThereIsNoSystem) {
     EXPECT_THAT(systemd_run_command(activation_spec(secrets, "/s"), "/bin"), Contains("--property=LimitCORE=0"));
 }
 
-TEST(TransientUnits, TheWayBackRunsTheAgentThatBegan) {
+TEST(TransientUnits, TheRollbackRunsTheAgentThatStartedTheDeployment) {
     for (const auto caller : {RecoveryCause::agent, RecoveryCause::activation_timer, RecoveryCause::confirm_timer}) {
         const auto words = recovery_spec(record(), "/s", caller);
         EXPECT_THAT(words.command, ElementsAre(record().agent, "rollback", "--state-dir", "/s", "--id", id.to_string(),
@@ -74,7 +74,7 @@ TEST(TransientUnits, TheTimersAreMonotonicAndExact) {
     EXPECT_THAT(recovery_spec(record(), "/s", RecoveryCause::agent).options, Not(Contains(StartsWith("--on-active"))));
 }
 
-TEST(TransientUnits, WhatAUnitLeavesBehindIsTakenUp) {
+TEST(TransientUnits, AFailedUnitIsFollowedByRecovery) {
     EXPECT_THAT(activation_spec(record(), "/s").options,
                 Contains("--property=ExecStopPost=/nix/store/old/bin/waggle-agent take-up --state-dir /s --id " +
                          id.to_string()));
@@ -91,8 +91,8 @@ TEST(OutputFilter, PassesOnlyThisActivationsLines) {
     EXPECT_TRUE(filter.seen_end());
 }
 
-// Any local user may write `logger -t waggle-activation`, the marks, too.
-TEST(ReadOutput, TakesTheWordOfTheUnitsAlone) {
+// Any local user can write lines with `logger -t waggle-activation`, including the marks.
+TEST(ReadOutput, AcceptsOnlyLinesOfTheUnits) {
     for (const bool follow : {false, true}) {
         const auto argv = read_output(Time(std::chrono::seconds(5)), follow);
         EXPECT_THAT(argv, Contains("_UID=0"));

@@ -9,7 +9,7 @@ namespace {
 
 const std::vector<std::string> words = {"build", "push", "switch", "boot", "test", "dry-activate"};
 
-TEST(NearestWord, FindsSlipsOfTheFinger) {
+TEST(NearestWord, FindsTheWordForATypo) {
     EXPECT_EQ(nearest_word("swich", words), "switch");
     EXPECT_EQ(nearest_word("swtich", words), "switch");
     EXPECT_EQ(nearest_word("Switch", words), "switch");
@@ -17,7 +17,7 @@ TEST(NearestWord, FindsSlipsOfTheFinger) {
     EXPECT_EQ(nearest_word("bot", words), "boot");
 }
 
-TEST(NearestWord, SaysNothingWhenNothingIsNear) {
+TEST(NearestWord, ReturnsNothingIfNoWordIsNear) {
     EXPECT_EQ(nearest_word("deploy", words), "");
     EXPECT_EQ(nearest_word("", words), "");
     EXPECT_EQ(nearest_word(std::string(5000, 'x'), words), "");

@@ -9,7 +9,7 @@
 namespace waggle::trigger {
 namespace {
 
-TEST(WorkQueue, DoesAllWorkBeforeItsEnd) {
+TEST(WorkQueue, FinishesAllWorkBeforeItIsDestroyed) {
     std::atomic<int> done = 0;
     {
         WorkQueue queue(3);
@@ -19,7 +19,7 @@ TEST(WorkQueue, DoesAllWorkBeforeItsEnd) {
     EXPECT_EQ(done, 100);
 }
 
-TEST(WorkQueue, WorksSideBySideUpToItsLimit) {
+TEST(WorkQueue, RunsInParallelUpToItsLimit) {
     std::latch both(2); // each waits until the other has begun
     std::atomic<int> working = 0, most = 0;
     WorkQueue queue(2);
@@ -36,7 +36,7 @@ TEST(WorkQueue, WorksSideBySideUpToItsLimit) {
     EXPECT_LE(most, 2);
 }
 
-TEST(WorkQueue, WithoutALimitNothingWaitsForAnything) {
+TEST(WorkQueue, RunsEverythingAtOnceWithoutALimit) {
     std::latch all(20);
     WorkQueue queue(0);
     for (int i = 0; i < 20; ++i)

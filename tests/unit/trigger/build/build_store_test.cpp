@@ -12,7 +12,7 @@ using testing::HasSubstr;
 
 const nix::StorePath path = nix::StorePath::parse("/nix/store/00000000000000000000000000000000-system");
 
-TEST(BuildStore, IsAnyInWhichNixCanBuild) {
+TEST(BuildStore, AcceptsStoresThatNixCanBuildIn) {
     for (const char* url : {"ssh-ng://builder", "ssh-ng://bee@builder.example.org:2222?compress=true",
                             "unix:///run/nix", "local?root=/srv/store", "/srv/store"})
         EXPECT_EQ(BuildStore::parse(url).url(), url);
@@ -20,14 +20,14 @@ TEST(BuildStore, IsAnyInWhichNixCanBuild) {
     EXPECT_FALSE(BuildStore::parse("/srv/store").is_by_ssh());
 }
 
-TEST(BuildStore, IsNoCacheAndNothingThatKeepsNothing) {
+TEST(BuildStore, RefusesCachesAndMalformedUrls) {
     for (const char* url :
          {"", "builder", "https://cache.example.org", "s3://bucket", "file:///srv/cache", "ssh://builder", "ssh-ng://",
           "ssh-ng://-oProxyCommand=x", "ssh-ng://a b", "daemon", "ssh-ng://?compress=true"})
         EXPECT_THROW(BuildStore::parse(url), Error) << url;
 }
 
-TEST(BuildStore, RootsAreMadeByTheSameWay) {
+TEST(BuildStore, CreatesRootsWithTheSameSshOptions) {
     const auto words = BuildStore::parse("ssh-ng://bee@builder:2222?compress=true&ssh-key=/keys/bee")
                            .add_root("home", "attic", path)
                            .argv;
@@ -36,18 +36,18 @@ TEST(BuildStore, RootsAreMadeByTheSameWay) {
                 HasSubstr("--add-root 'waggle-gcroots/home/node-attic' --indirect --realise " + path.absolute()));
 }
 
-TEST(BuildStore, AnAddressOfSixNumbersHasNoPort) {
+TEST(BuildStore, HandlesIpv6AddressesWithAndWithoutAPort) {
     EXPECT_THAT(BuildStore::parse("ssh-ng://[fd00::7]").add_root("h", "n", path).argv, Contains("fd00::7"));
     const auto words = BuildStore::parse("ssh-ng://bee@[fd00::7]:2222").add_root("h", "n", path).argv;
     EXPECT_THAT(words, testing::IsSupersetOf({"-p", "2222", "bee@fd00::7"}));
 }
 
-TEST(BuildStore, NamesOfTheHiveAreNoWordsOfTheShell) {
+TEST(BuildStore, QuotesNamesForTheShell) {
     EXPECT_THAT(BuildStore::parse("ssh-ng://builder").add_root("home", "a'; reboot; '", path).argv.back(),
                 HasSubstr("'waggle-gcroots/home/node-a'\\''; reboot; '\\'''"));
 }
 
-TEST(BuildStore, WhatNixSaysIsExplainedWhereAPersonCanDoSomething) {
+TEST(BuildStore, ExplainsErrorsThatTheUserCanFix) {
     const BuildStore store = BuildStore::parse("ssh-ng://builder");
     EXPECT_THAT(explain_store_failure(store, "cannot add path 'x' because it lacks a signature by a trusted key"),
                 HasSubstr("trusted-users"));

@@ -23,7 +23,7 @@ protected:
     BuildTurns::Turn take(const std::optional<Drvs>& drvs) {
         return turns.take([&] { return drvs; }, interrupt);
     }
-    // Throws Interrupted at the second question: what was asked for first could not begin.
+    // Interrupted at its second check: the build could not begin at the first.
     bool would_wait(const std::optional<Drvs>& drvs) {
         Interrupt stop;
         try {
@@ -43,7 +43,7 @@ protected:
     BuildTurns turns{3};
 };
 
-TEST_F(BuildTurnsTest, BuildsWithNothingInCommonRunSideBySide) {
+TEST_F(BuildTurnsTest, IndependentBuildsRunInParallel) {
     const auto first = take(Drvs{drv('a'), drv('b')});
     EXPECT_FALSE(would_wait(Drvs{drv('c')}));
     EXPECT_FALSE(would_wait(Drvs{}));
@@ -54,7 +54,7 @@ TEST_F(BuildTurnsTest, BuildsThatShareADerivationDoNotOverlap) {
     EXPECT_TRUE(would_wait(Drvs{drv('b'), drv('c')}));
 }
 
-TEST_F(BuildTurnsTest, WhatIsNotKnownRunsAlone) {
+TEST_F(BuildTurnsTest, ABuildWithUnknownDerivationsRunsAlone) {
     {
         const auto first = take(std::nullopt);
         EXPECT_TRUE(would_wait(Drvs{drv('a')}));
@@ -63,7 +63,7 @@ TEST_F(BuildTurnsTest, WhatIsNotKnownRunsAlone) {
     EXPECT_TRUE(would_wait(std::nullopt));
 }
 
-TEST_F(BuildTurnsTest, NoMoreThanTheLimitRun) {
+TEST_F(BuildTurnsTest, RunsNoMoreBuildsThanTheLimit) {
     const auto first = take(Drvs{drv('a')}), second = take(Drvs{drv('b')});
     {
         const auto third = take(Drvs{drv('c')});
@@ -72,7 +72,7 @@ TEST_F(BuildTurnsTest, NoMoreThanTheLimitRun) {
     EXPECT_FALSE(would_wait(Drvs{drv('d')}));
 }
 
-TEST_F(BuildTurnsTest, OneBeginsWhenTheOtherHasBuiltWhatTheyShare) {
+TEST_F(BuildTurnsTest, ABuildBeginsWhenTheSharedDerivationsAreBuilt) {
     const auto first = take(Drvs{drv('a'), drv('b')}); // still builds "a"
     int asked = 0;
     const auto second = turns.take([&] { return ++asked == 1 ? Drvs{drv('b'), drv('c')} : Drvs{drv('c')}; }, interrupt);
@@ -118,7 +118,7 @@ TEST(BuildOutputs, OfTwoBuildsAreNotMixed) {
     EXPECT_THAT(printed, ElementsAre("a1", "a2", "b1", "c1", "c2"));
 }
 
-TEST(BuildOutputs, KeepOnlySoMuch) {
+TEST(BuildOutputs, AreLimitedInSize) {
     BuildOutputs outputs;
     std::vector<std::string> printed;
     const auto print = [&](std::string_view line) { printed.emplace_back(line); };

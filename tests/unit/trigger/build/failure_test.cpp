@@ -30,7 +30,7 @@ error: Cannot build '/nix/store/111-alpha.drv'.
        Reason: 1 dependency failed.
 )";
 
-TEST(BuildFailure, IsPutDownToTheNodeThatNeedsWhatFailed) {
+TEST(BuildFailure, IsAttributedToTheNodeThatNeedsTheDerivation) {
     const auto errors = build_errors(old_nix);
     EXPECT_THAT(explain_failure(errors, {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).text,
                 AllOf(HasSubstr("aaa-web"), HasSubstr("> compiling"), Not(HasSubstr("bbb-db"))));
@@ -38,17 +38,17 @@ TEST(BuildFailure, IsPutDownToTheNodeThatNeedsWhatFailed) {
                 AllOf(HasSubstr("bbb-db"), Not(HasSubstr("aaa-web"))));
 }
 
-TEST(BuildFailure, ABuildersWordsAreNotEvidence) {
+TEST(BuildFailure, IgnoresDerivationsNamedInABuildersOutput) {
     EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/ccc-other.drv"}).text,
                 HasSubstr("bbb-db")); // all of them
 }
 
-TEST(BuildFailure, OfNewerNix) {
+TEST(BuildFailure, ReadsTheFormatOfNewerNix) {
     EXPECT_THAT(explain_failure(build_errors(new_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).text,
                 AllOf(HasSubstr("builder failed with exit code 1"), Not(HasSubstr("dependency failed"))));
 }
 
-TEST(BuildFailure, NamesTheDerivationsWhoseLogsTell) {
+TEST(BuildFailure, NamesTheFailedDerivations) {
     EXPECT_THAT(explain_failure(build_errors(old_nix), {"/nix/store/111-alpha.drv", "/nix/store/aaa-web.drv"}).failed,
                 testing::ElementsAre("/nix/store/aaa-web.drv"));
 }
@@ -58,7 +58,7 @@ TEST(BuildFailure, IsNeverEmpty) {
     EXPECT_FALSE(explain_failure(build_errors("no error here\n"), {"/nix/store/x.drv"}).text.empty());
 }
 
-TEST(ExplainFailure, SaysWhatHelpsAFullDisk) {
+TEST(ExplainFailure, SuggestsGarbageCollectionForAFullDisk) {
     for (const std::string said : {"error: writing to file: No space left on device\n",
                                    "error: executing SQLite query: database or disk is full (in '/nix/var/nix/db')\n"})
         EXPECT_THAT(explain_failure(build_errors(said), {"/nix/store/x.drv"}).text, HasSubstr("nix-collect-garbage"));

@@ -64,7 +64,7 @@ protected:
 
 } // namespace
 
-TEST_F(Questions, HistoryIsAskedForWithItsLimit) {
+TEST_F(Questions, HistoryIsRequestedWithItsLimit) {
     protocol::HistoryEntry entry;
     entry.goal = protocol::Goal::switch_;
     entry.toplevel = "/nix/store/x";
@@ -88,7 +88,7 @@ TEST_F(Questions, HistoryIsAskedForWithItsLimit) {
     EXPECT_EQ(row.back().find('\x1b'), std::string::npos) << row.back();
 }
 
-TEST_F(Questions, AHealthReportMakesTheOutcome) {
+TEST_F(Questions, AHealthReportDeterminesTheOutcome) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.expect<protocol::CheckHealth>();
@@ -100,7 +100,7 @@ TEST_F(Questions, AHealthReportMakesTheOutcome) {
     EXPECT_EQ(report_of({.healthy = true, .text = ""}).outcome, Outcome::ok);
 }
 
-TEST_F(Questions, ANodeThatRefusesToRebootIsHeard) {
+TEST_F(Questions, RebootReportsARefusal) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.expect<protocol::RebootNode>();
@@ -109,7 +109,7 @@ TEST_F(Questions, ANodeThatRefusesToRebootIsHeard) {
     EXPECT_THROW(reboot_node(asked(agent), 5s), RefusedByNode);
 }
 
-TEST_F(Questions, ARebootHasHappenedWhenAnotherBootAnswers) {
+TEST_F(Questions, RebootSucceedsWhenAnotherBootIdAnswers) {
     protocol::Facts before = sample_facts();
     before.boot_id = "first";
     protocol::Facts after = sample_facts();
@@ -119,13 +119,13 @@ TEST_F(Questions, ARebootHasHappenedWhenAnotherBootAnswers) {
                          side.expect<protocol::RebootNode>();
                          side.send(protocol::Rebooting{"first"});
                      },
-                     [&](AgentSide& side) { side.greet(before); }, // it still goes down
+                     [&](AgentSide& side) { side.greet(before); }, // it is still shutting down
                      [&](AgentSide& side) { side.greet(after); }});
     EXPECT_EQ(reboot_node(asked(agent), 30s).outcome, Outcome::ok);
     EXPECT_EQ(agent.connections(), 3);
 }
 
-TEST_F(Questions, ANodeThatDoesNotComeBackIsUnreachableAfterTheTimeout) {
+TEST_F(Questions, RebootTimesOutAsUnreachable) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.expect<protocol::RebootNode>();
@@ -136,7 +136,7 @@ TEST_F(Questions, ANodeThatDoesNotComeBackIsUnreachableAfterTheTimeout) {
     EXPECT_THAT(report.message, HasSubstr("not back after 1 s"));
 }
 
-TEST_F(Questions, RollbackSignsAnewWhatAnOperatorHadSigned) {
+TEST_F(Questions, RollbackSignsAnEarlierDeploymentAgain) {
     protocol::HistoryEntry newest;
     newest.toplevel = "/nix/store/11111111111111111111111111111111-newest";
     newest.generation = 14;
@@ -167,7 +167,7 @@ TEST_F(Questions, RollbackSignsAnewWhatAnOperatorHadSigned) {
                     sample_node("alpha").toplevel.absolute(), identity_.public_key().fingerprint())));
 }
 
-TEST_F(Questions, RollbackTakesTheSignatureOfAnotherOperatorOfTheHive) {
+TEST_F(Questions, RollbackAcceptsTheSignatureOfAnotherOperatorOfTheHive) {
     const auto colleague = ssh::PrivateKey::generate();
     NodeAddress address = address_;
     address.operators = {colleague.public_key().to_string() + " colleague"};
@@ -188,7 +188,7 @@ TEST_F(Questions, RollbackTakesTheSignatureOfAnotherOperatorOfTheHive) {
               Outcome::ok);
 }
 
-TEST_F(Questions, RollbackRefusesWhatNoOperatorHasSigned) {
+TEST_F(Questions, RollbackRefusesADeploymentThatNoOperatorSigned) {
     const auto stranger = ssh::PrivateKey::generate();
     FakeAgent agent({[&](AgentSide& side) { give_back(side, kept(stranger)); }});
     try {
@@ -201,7 +201,7 @@ TEST_F(Questions, RollbackRefusesWhatNoOperatorHasSigned) {
     EXPECT_EQ(agent.connections(), 1) << "something was deployed";
 }
 
-TEST_F(Questions, RollbackRefusesASignatureThatDoesNotHold) {
+TEST_F(Questions, RollbackRefusesAnInvalidSignature) {
     auto document = kept(identity_);
     document.payload += " ";
     FakeAgent agent({[&](AgentSide& side) { give_back(side, document); }});

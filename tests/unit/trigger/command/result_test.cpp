@@ -68,7 +68,7 @@ TEST(JsonResult, HasAnObjectForEachNodeInTheOrderOfTheirNames) {
     EXPECT_EQ(result["nodes"][2], (Json{{"name", "gamma"}, {"outcome", "ok"}, {"drv", "/nix/store/x.drv"}}));
 }
 
-TEST(JsonResult, KeepsTheLinesBeforeARollbackApart) {
+TEST(JsonResult, SeparatesTheLogOfTheRollback) {
     const std::vector reports = {rolled_back()};
     const Json node = json_result("apply", reports)["nodes"][0];
     EXPECT_EQ(node["log"], (Json{"why"}));
@@ -102,7 +102,7 @@ TEST(JsonReporter, PrintsAnObjectPerEvent) {
     {
         const auto reporter = make_json_reporter();
         reporter->step("alpha", Step::rolling_back);
-        reporter->step("alpha", Step::rolling_back); // the same step is no event
+        reporter->step("alpha", Step::rolling_back); // the same step is not an event
         reporter->line("alpha", "a \x1b[31mred\xff line");
         reporter->transfer("alpha", 1, 10);
         reporter->transfer("alpha", 2, 10); // too soon

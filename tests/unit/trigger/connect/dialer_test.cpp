@@ -28,7 +28,7 @@ protected:
     std::vector<size_t> tried;
 };
 
-TEST_F(Ways, AreTriedFromTheOneThatLedToTheNodeLast) {
+TEST_F(Ways, AreTriedStartingWithTheLastSuccessfulOne) {
     const auto only = [](size_t good) {
         return [good](size_t way) { return way == good ? connection() : throw net::Unreachable("nobody answers"); };
     };
@@ -40,7 +40,7 @@ TEST_F(Ways, AreTriedFromTheOneThatLedToTheNodeLast) {
     EXPECT_THAT(tried, ElementsAre(1, 2, 0));
 }
 
-TEST_F(Ways, ShareTheTimeThatIsLeft) {
+TEST_F(Ways, ShareTheRemainingTime) {
     std::vector<Deadline> deadlines;
     const auto began = std::chrono::steady_clock::now();
     EXPECT_THROW(try_ways(2, last, began + std::chrono::hours(2),
@@ -53,14 +53,14 @@ TEST_F(Ways, ShareTheTimeThatIsLeft) {
     EXPECT_EQ(deadlines[1], began + std::chrono::hours(2));
 }
 
-TEST_F(Ways, AllReasonsAreTold) {
+TEST_F(Ways, AllFailuresAreReported) {
     EXPECT_THAT(
         [&] { connect([](size_t way) -> net::NodeConnection { throw net::Unreachable(std::to_string(way)); }); },
         ThrowsMessage<net::Unreachable>("0; 1; 2"));
 }
 
-// Another machine has taken over an address that the node had: the one that is the node counts.
-TEST_F(Ways, AWrongKeyCountsOnlyWhereNoOtherWayLeadsToTheNode) {
+// Another machine may have taken over a former address of the node; only the real node counts.
+TEST_F(Ways, AWrongKeyCountsOnlyIfNoOtherWayReachesTheNode) {
     const auto wrong = [] { return net::WrongHostKey("another machine", ssh::PrivateKey::generate().public_key()); };
     connect([&](size_t way) { return way == 0 ? throw wrong() : connection(); });
     EXPECT_EQ(last, 1u);

@@ -1,4 +1,4 @@
-// What a node that has our trigger on the line can make of it, over real sockets.
+// What a hostile node can do to a connected trigger, over real sockets.
 #include "shared/net/server.hpp"
 #include "tests/unit/net/hostile_node.hpp"
 #include "tests/unit/trigger/samples.hpp"
@@ -18,7 +18,7 @@ Deadline soon() {
     return deadline_in(std::chrono::seconds(20));
 }
 
-// The operator, who believes to speak with the hostile node, and is right.
+// The operator, whose pin is the hostile node's own key.
 class Operator {
 public:
     void talk_to(const HostileNode& node, const ssh::PublicKey& its_key) {
@@ -60,8 +60,8 @@ struct Relay {
     bool same_key; // both were made from one image
 };
 
-// The proof names the node and its key, too, but it is the TLS session in it that no other node can have.
-TEST(HostileNode, CannotPassTheOperatorsProofOnToAnotherNode) {
+// The proof also names the node and its key, but only the TLS session in it cannot occur at another node.
+TEST(HostileNode, CannotRelayTheOperatorsProofToAnotherNode) {
     for (const auto& [name, same_key] : {Relay{"beta", false}, Relay{"alpha", false}, Relay{"alpha", true}}) {
         Operator anna;
         const auto own_key = ssh::PrivateKey::generate();
@@ -73,7 +73,7 @@ TEST(HostileNode, CannotPassTheOperatorsProofOnToAnotherNode) {
             const auto link = client.connect("127.0.0.1", victim.port(), {victim_key.public_key()}, soon());
             guest.say(link.connection->receive(soon()).value()); // the victim's challenge
             link.connection->send(guest.hear(), soon());         // the operator's proof
-            guest.say(link.connection->receive(soon()).value()); // what the victim makes of it
+            guest.say(link.connection->receive(soon()).value()); // the victim's answer
         });
         try {
             anna.talk_to(hostile, own_key.public_key());
@@ -85,8 +85,8 @@ TEST(HostileNode, CannotPassTheOperatorsProofOnToAnotherNode) {
     }
 }
 
-// Frames that are no facts, of any length up to what the protocol allows, and beyond.
-TEST(HostileNode, SaysNothingInsteadOfFactsThatHurts) {
+// Messages that are not facts, up to and beyond the protocol's maximum length.
+TEST(HostileNode, CannotHarmTheTriggerWithInvalidFacts) {
     const std::string answers[] = {
         "J",
         "J{}",
@@ -107,7 +107,7 @@ TEST(HostileNode, SaysNothingInsteadOfFactsThatHurts) {
             try {
                 guest.say(answer);
             } catch (const Error&) {
-                return; // it did not read that far
+                return; // the trigger did not read that far
             }
         });
         EXPECT_THROW(anna.talk_to(hostile, own_key.public_key()), Error) << answer.substr(0, 20);

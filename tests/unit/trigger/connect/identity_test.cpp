@@ -44,14 +44,14 @@ protected:
     std::optional<ssh::RunningAgent> agent_;
 };
 
-TEST_F(LoadIdentity, IsTheFileThatIsNamed) {
+TEST_F(LoadIdentity, UsesTheNamedFile) {
     const fs::path file = make("mine");
     const Identity identity = load_identity(file, places_);
     EXPECT_EQ(identity.signer->public_key(), public_key(file));
     EXPECT_EQ(identity.origin, "the file " + file.string());
 }
 
-TEST_F(LoadIdentity, IsRefusedWhereOthersCanReadIt) {
+TEST_F(LoadIdentity, RefusesAFileThatOthersCanAccess) {
     const fs::path file = make("mine");
     for (const auto mode : {fs::perms::group_read, fs::perms::others_read, fs::perms::others_write}) {
         fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write | mode);
@@ -61,13 +61,13 @@ TEST_F(LoadIdentity, IsRefusedWhereOthersCanReadIt) {
     EXPECT_NO_THROW(load_identity(file, places_));
 }
 
-TEST_F(LoadIdentity, IsTheDefaultFileBeforeAnythingInAnAgent) {
+TEST_F(LoadIdentity, PrefersTheDefaultFileToAnAgent) {
     agent().add({make("other")});
     fs::copy(make("mine"), places_.home / ".ssh/id_ed25519");
     EXPECT_EQ(load_identity({}, places_).signer->public_key(), public_key(folder_.path() / "mine"));
 }
 
-TEST_F(LoadIdentity, IsTheOnlyEd25519KeyOfAnAgent) {
+TEST_F(LoadIdentity, UsesTheOnlyEd25519KeyOfAnAgent) {
     agent().add({make("mine")});
     agent().add({make("old", "rsa")});
     const Identity identity = load_identity({}, places_);
@@ -76,7 +76,7 @@ TEST_F(LoadIdentity, IsTheOnlyEd25519KeyOfAnAgent) {
     EXPECT_FALSE(identity.warning);
 }
 
-TEST_F(LoadIdentity, OfSeveralInAnAgentIsChosenByItsPublicKey) {
+TEST_F(LoadIdentity, ChoosesAmongAgentKeysByPublicKey) {
     agent().add({make("mine")});
     agent().add({make("other")});
     EXPECT_THAT(loading({}),
@@ -88,7 +88,7 @@ TEST_F(LoadIdentity, OfSeveralInAnAgentIsChosenByItsPublicKey) {
     EXPECT_EQ(load_identity(file, places_).signer->public_key(), public_key(file));
 }
 
-TEST_F(LoadIdentity, WithAPassphraseIsUsedThroughTheAgentOrSaysHow) {
+TEST_F(LoadIdentity, UsesAKeyWithAPassphraseThroughTheAgent) {
     const fs::path file = make("mine", "ed25519", "secret");
     EXPECT_THAT(loading(file),
                 ThrowsMessage<Error>(
@@ -101,7 +101,7 @@ TEST_F(LoadIdentity, WithAPassphraseIsUsedThroughTheAgentOrSaysHow) {
     EXPECT_EQ(load_identity(file, places_).signer->public_key(), public_key(file));
 }
 
-TEST_F(LoadIdentity, NobodyHasSaysWhatToDo) {
+TEST_F(LoadIdentity, ExplainsWhatToDoWithoutAKey) {
     EXPECT_THAT(loading({}),
                 ThrowsMessage<Error>(AllOf(HasSubstr("no ssh-agent runs"), HasSubstr("ssh-keygen -t ed25519"))));
     EXPECT_THAT(loading(folder_.path() / "none"), ThrowsMessage<Error>(HasSubstr("there is no operator key")));
@@ -115,7 +115,7 @@ TEST_F(LoadIdentity, NobodyHasSaysWhatToDo) {
                 ThrowsMessage<Error>(AllOf(HasSubstr("is a public key"), HasSubstr("does not hold it"))));
 }
 
-TEST_F(LoadIdentity, OfAnotherTypeIsNamed) {
+TEST_F(LoadIdentity, NamesAnUnsupportedKeyType) {
     for (const auto& [type, word] : {std::pair("rsa", "an RSA key"), std::pair("ecdsa", "an ECDSA key")}) {
         const fs::path file = make(type, type);
         EXPECT_THAT(loading(file), ThrowsMessage<Error>(HasSubstr(word)));
@@ -129,12 +129,12 @@ TEST_F(LoadIdentity, OfAnotherTypeIsNamed) {
     }
 }
 
-TEST_F(LoadIdentity, WithARestrictionIsRefusedAtOnce) {
+TEST_F(LoadIdentity, RefusesAKeyWithARestriction) {
     agent().add({"-c", make("mine")});
     EXPECT_THAT(loading({}), ThrowsMessage<Error>(HasSubstr("restriction")));
 }
 
-TEST_F(LoadIdentity, OfAnAgentThatLooksForwardedComesWithAWarning) {
+TEST_F(LoadIdentity, WarnsOfAnAgentThatLooksForwarded) {
     places_.came_by_ssh = true;
     EXPECT_FALSE(load_identity(make("file"), places_).warning); // no agent takes part
     agent().add({make("mine")});

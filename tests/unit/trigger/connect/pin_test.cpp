@@ -39,14 +39,14 @@ TEST_F(ChoosePins, FromKnownHosts) {
     EXPECT_THAT(choose("alpha.example " + key_.to_string() + "\nbeta " + other_.to_string() + "\n"), ElementsAre(key_));
 }
 
-TEST(KnownHostsTrust, ThatOthersCanWriteAreNotRead) {
+TEST(KnownHostsTrust, RefusesAFileThatOthersCanWrite) {
     const TemporaryFolder folder;
     const std::filesystem::path file = folder.path() / "known_hosts";
     write_file_atomically(file, "", 0666);
     std::filesystem::permissions(file, std::filesystem::perms(0666));
     EXPECT_THAT([&] { KnownHostsFiles files(std::vector{file}); },
                 ThrowsMessage<NoPin>(AllOf(HasSubstr(file.string()), HasSubstr("chmod"))));
-    std::filesystem::permissions(file, std::filesystem::perms(0664)); // of a user with a group of his own
+    std::filesystem::permissions(file, std::filesystem::perms(0664)); // writable by the user's own group only
     EXPECT_NO_THROW(KnownHostsFiles(std::vector{file}));
 }
 
@@ -58,7 +58,7 @@ TEST_F(ChoosePins, FromKnownHostsUnderItsSshPort) {
     EXPECT_THROW(choose(line), NoPin);
 }
 
-TEST_F(ChoosePins, AnyOfSeveralListedKeysEachOnce) {
+TEST_F(ChoosePins, ReturnsEachListedKeyOnce) {
     const std::string lines = "alpha.example " + key_.to_string() + "\nalpha.example " + other_.to_string() + "\n";
     EXPECT_EQ(choose(lines + lines).size(), 2u);
 }
@@ -83,7 +83,7 @@ TEST_F(ChoosePins, ARevokedKeyIsRefused) {
     EXPECT_THAT([&] { choose(revoked); }, ThrowsMessage<NoPin>(HasSubstr("@revoked")));
 }
 
-TEST_F(ChoosePins, NoneSaysHowToGetOneAndWhatToAdd) {
+TEST_F(ChoosePins, ExplainsHowToAddAMissingPin) {
     EXPECT_THAT([&] { choose(""); },
                 ThrowsMessage<NoPin>(AllOf(HasSubstr("ssh-keyscan -t ed25519 alpha.example"), HasSubstr("console"),
                                            HasSubstr("alpha.example ssh-ed25519 AAAA"),
@@ -93,12 +93,12 @@ TEST_F(ChoosePins, NoneSaysHowToGetOneAndWhatToAdd) {
                 ThrowsMessage<NoPin>(AllOf(HasSubstr("-p 2222"), HasSubstr("[alpha.example]:2222 ssh-ed25519"))));
 }
 
-TEST_F(ChoosePins, ABrokenHostKeyIsNamed) {
+TEST_F(ChoosePins, NamesAnInvalidHostKeyOfTheHive) {
     node_.agent_host_key = "ssh-rsa AAAA";
     EXPECT_THAT([&] { choose(""); }, ThrowsMessage<NoPin>(HasSubstr("deployment.agent.hostKey")));
 }
 
-TEST_F(ChoosePins, FromKnownHostsUnderAnAliasToWhichNoPortIsAdded) {
+TEST_F(ChoosePins, FromKnownHostsUnderAnAliasWithoutAPort) {
     alias_ = "Queen";
     node_.target_port = 2222;
     const std::string lines = "queen " + key_.to_string() + "\n[alpha.example]:2222 " + other_.to_string() + "\n";
@@ -114,7 +114,7 @@ TEST_F(ChoosePins, RevokedInOneFileIsRevokedInAll) {
     EXPECT_THAT([&] { choose(std::vector{machine, own}); }, ThrowsMessage<NoPin>(HasSubstr("@revoked")));
 }
 
-TEST_F(ChoosePins, ACertificateAuthorityIsNoPinAndContradictsNone) {
+TEST_F(ChoosePins, ACertificateAuthorityIsNotAPinAndContradictsNone) {
     const std::string authority = "@cert-authority * " + other_.to_string() + "\n";
     EXPECT_THROW(choose(authority), UnknownHost);
     node_.agent_host_key = key_.to_string();
@@ -133,7 +133,7 @@ TEST_F(ChoosePins, TheLineToAddIsWhole) {
                                                       HasSubstr(key_.fingerprint()), HasSubstr("console")));
 }
 
-TEST_F(ChoosePins, AKeyInAListOfRevokedOnesIsRefused) {
+TEST_F(ChoosePins, AKeyInARevocationListIsRefused) {
     const TemporaryFolder folder;
     SshDestination destination = plain_destination("alpha.example", {});
     destination.revoked_keys = {folder.path() / "revoked"};
@@ -141,7 +141,7 @@ TEST_F(ChoosePins, AKeyInAListOfRevokedOnesIsRefused) {
     require_not_revoked({key_}, destination);
     EXPECT_THAT([&] { require_not_revoked({key_, other_}, destination); },
                 ThrowsMessage<NoPin>(AllOf(HasSubstr(other_.fingerprint()), HasSubstr("RevokedHostKeys"))));
-    // The binary form.
+    // The binary form (a KRL).
     ssh::ssh_keygen({"-q", "-k", "-f", folder.path() / "krl", folder.path() / "revoked"});
     destination.revoked_keys = {folder.path() / "krl"};
     require_not_revoked({key_}, destination);
@@ -150,7 +150,7 @@ TEST_F(ChoosePins, AKeyInAListOfRevokedOnesIsRefused) {
     EXPECT_THAT([&] { require_not_revoked({key_}, destination); }, ThrowsMessage<NoPin>(HasSubstr("cannot be read")));
 }
 
-TEST_F(ChoosePins, ANodeWithSeveralAddressesIsKnownByTheKeyOfAnyOfThem) {
+TEST_F(ChoosePins, FindsTheKeyUnderAnyAddressOfANode) {
     DeploymentOptions moved, nowhere;
     moved.target_host = "new.example";
     moved.other_hosts = {"old.example"};

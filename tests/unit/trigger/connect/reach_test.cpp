@@ -14,7 +14,7 @@ NodeAddress address(const std::string& name, const std::string& node) {
     return {.name = name, .deployment = {}, .hive = "bees", .node = node, .system = "x86_64-linux"};
 }
 
-TEST(Reach, AnAgentThatColmenaInstalledMayBelongToTheDefaultHive) {
+TEST(Reach, AlsoTriesTheDefaultHiveName) {
     NodeAddress alpha = address("alpha", "alpha");
     set_reach({}, alpha);
     EXPECT_THAT(alpha.former_names, ElementsAre(AgentName{"hive", "alpha"}));
@@ -23,7 +23,7 @@ TEST(Reach, AnAgentThatColmenaInstalledMayBelongToTheDefaultHive) {
     EXPECT_THAT(alpha.former_names, IsEmpty());
 }
 
-TEST(Reach, ANodeWithAnotherNameMayStillHaveTheHives) {
+TEST(Reach, AlsoTriesTheHivesNameForTheNode) {
     NodeAddress alpha = address("alpha", "queen");
     alpha.hive = "hive";
     set_reach({}, alpha);
@@ -43,7 +43,7 @@ TEST(Reach, FormerNamesAreTriedInTheNewHiveThenInTheFormerOne) {
                 ElementsAre(AgentName{"hive", "alpha"}, AgentName{"wasps", "queen"}, AgentName{"wasps", "alpha"}));
 }
 
-TEST(Reach, AFormerNodeNameIsOneNodes) {
+TEST(Reach, AFormerNodeNameRequiresASingleNode) {
     EXPECT_NO_THROW(require_fitting({.via_ssh = {}, .former_node = "alpha", .former_hive = {}}, 1));
     EXPECT_THROW(require_fitting({.via_ssh = {}, .former_node = "alpha", .former_hive = {}}, 2), Error);
     EXPECT_NO_THROW(require_fitting({.via_ssh = {}, .former_node = {}, .former_hive = "wasps"}, 2));

@@ -19,7 +19,7 @@ using testing::IsEmpty;
 using testing::StartsWith;
 using testing::ThrowsMessage;
 
-TEST(SshConfiguration, IsReadAsSshPrintsIt) {
+TEST(SshConfiguration, ReadsTheFormatThatSshPrints) {
     const SshDestination found = parse_ssh_configuration("user root\n"
                                                          "hostname 10.0.0.1\n"
                                                          "port 2222\n"
@@ -58,7 +58,7 @@ protected:
     TemporaryFolder folder_;
 };
 
-TEST_F(FindDestination, IsWhatSshSays) {
+TEST_F(FindDestination, FollowsTheSshConfiguration) {
     configure("Host alpha\n  HostName 10.0.0.1\n  HostKeyAlias Queen\n  Port 2222\n  UserKnownHostsFile /tmp/%k\n"
               "Host *.hive\n  HostName %h.example\n  GlobalKnownHostsFile none\n");
     const SshDestination alpha = find_destination("alpha", {});
@@ -66,7 +66,7 @@ TEST_F(FindDestination, IsWhatSshSays) {
     EXPECT_EQ(alpha.port, 2222);
     EXPECT_EQ(alpha.key_alias, "queen");
     EXPECT_EQ(alpha.known_hosts.front(), "/tmp/queen");
-    EXPECT_EQ(find_destination("alpha", 2200).port, 2200); // what the hive says comes first, as with ssh -p
+    EXPECT_EQ(find_destination("alpha", 2200).port, 2200); // the hive's port takes precedence, as with ssh -p
     EXPECT_EQ(find_destination("beta.hive", {}).listed_as(), "beta.hive.example");
     EXPECT_EQ(find_destination("gamma", {}).host, "gamma");
 }
@@ -77,12 +77,12 @@ TEST_F(FindDestination, NeverTakesAHostForAnOption) {
         EXPECT_THAT([&] { find_destination(host, {}); }, ThrowsMessage<Error>(HasSubstr("not a host name"))) << host;
 }
 
-TEST_F(FindDestination, PassesOnWhatSshDoesNotUnderstand) {
+TEST_F(FindDestination, ReportsWhatSshDoesNotUnderstand) {
     configure("Host *\n  NoSuchOption yes\n");
     EXPECT_THAT([&] { find_destination("alpha", {}); }, ThrowsMessage<Error>(HasSubstr("nosuchoption")));
 }
 
-TEST(SshTunnel, AsksNothingAndForwardsNothingElse) {
+TEST(SshTunnel, PromptsForNothingAndForwardsNothingElse) {
     const Command command = tunnel_command({"alpha", 2222, 9244});
     EXPECT_EQ(command.to_string(),
               "ssh -o BatchMode=yes -o ClearAllForwardings=yes -o ForwardAgent=no -o LogLevel=INFO "
@@ -90,7 +90,7 @@ TEST(SshTunnel, AsksNothingAndForwardsNothingElse) {
     EXPECT_THROW(tunnel_command({"-oProxyCommand=true", {}, 9244}), Error);
 }
 
-TEST(TunnelFailure, IsToldByWhatSshSays) {
+TEST(TunnelFailure, IsDerivedFromTheOutputOfSsh) {
     const auto why = [](std::string_view words) { return tunnel_failure("ssh -W x", words, "closed at once"); };
     EXPECT_EQ(why(""), "closed at once (by `ssh -W x`)");
     EXPECT_THAT(why("Warning: Permanently added 'a'.\r\nroot@a: Permission denied (publickey).\r\n"),
@@ -106,8 +106,8 @@ TEST(TunnelFailure, IsToldByWhatSshSays) {
                       HasSubstr("systemctl status waggle-agent.socket")));
 }
 
-// A host for which ssh's own configuration has a program to run instead of a connection.
-TEST_F(FindDestination, ATunnelThatFailsSaysWhatSshSaid) {
+// The ssh configuration runs a program for this host instead of a connection.
+TEST_F(FindDestination, AFailedTunnelReportsTheErrorOfSsh) {
     configure("Host alpha\n  ProxyCommand sh -c 'echo no way to alpha >&2'\n");
     net::Client client;
     const auto connect = [&](Fd socket) {

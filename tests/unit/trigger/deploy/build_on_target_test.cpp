@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-// What comes before the answer: the request, whose list is complete then.
+// A build request with its complete list.
 struct Asked {
     protocol::SignedDocument document;
     protocol::BuildRequest request;
@@ -45,15 +45,15 @@ protected:
         remote_build_ = RemoteBuild{.drv = sample_node("alpha").drv,
                                     .derivations = [] { return sample_closure(); },
                                     .nar_reader = [] { return sample_nar_reader(); }};
-        nar_reader_ = [] { return ReadNar(); }; // what is built there is not here
+        nar_reader_ = [] { return ReadNar(); }; // what the node builds does not exist here
         made_here_ = false;
     }
 
-    // What a node says that it has built.
+    // The closure that a node reports to have built.
     const std::shared_ptr<const Closure> there = sample_closure();
 };
 
-TEST_F(BuildOnTarget, IsAskedForAndItsClosureIsSigned) {
+TEST_F(BuildOnTarget, RequestsABuildAndSignsItsClosure) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         const Asked asked = take_build(side);
@@ -83,7 +83,7 @@ TEST_F(BuildOnTarget, IsAskedForAndItsClosureIsSigned) {
                                              "step building", "line hello> checking for gcc", "step deploying"));
 }
 
-TEST_F(BuildOnTarget, ForTheGoalBuildNothingIsDeployed) {
+TEST_F(BuildOnTarget, DeploysNothingForTheGoalBuild) {
     intent_.goal = protocol::Goal::build;
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
@@ -93,7 +93,7 @@ TEST_F(BuildOnTarget, ForTheGoalBuildNothingIsDeployed) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
 }
 
-TEST_F(BuildOnTarget, AFailureIsTheHivesAndNamesItsDerivation) {
+TEST_F(BuildOnTarget, ReportsABuildFailureWithItsLog) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         const Asked asked = take_build(side);
@@ -110,7 +110,7 @@ TEST_F(BuildOnTarget, AFailureIsTheHivesAndNamesItsDerivation) {
     EXPECT_THAT(report.log.lines(), ElementsAre("hello> oh no"));
 }
 
-TEST_F(BuildOnTarget, ANodeThatCannotIsNoFailureOfTheHive) {
+TEST_F(BuildOnTarget, ANodeWithoutSpaceIsNotABuildFailure) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.send(NotBuilt{take_build(side).document.id(), "no-space", "/nix/store has 3 MiB free"});
@@ -120,7 +120,7 @@ TEST_F(BuildOnTarget, ANodeThatCannotIsNoFailureOfTheHive) {
     EXPECT_EQ(report.code, "no-space");
 }
 
-TEST_F(BuildOnTarget, AnAgentThatDoesNotBuildIsARefusal) {
+TEST_F(BuildOnTarget, ABusyAgentIsARefusal) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         take_build(side);
@@ -131,10 +131,10 @@ TEST_F(BuildOnTarget, AnAgentThatDoesNotBuildIsARefusal) {
     EXPECT_EQ(report.code, "busy");
 }
 
-// A list of something else, one that is not what was announced, and one for nobody's memory: nothing is signed.
+// A list without the system, one that differs from its summary, and one that is too large: none of them is signed.
 TEST_F(BuildOnTarget, OnlyAWholeClosureOfTheSystemIsSigned) {
     auto other = std::make_shared<Closure>(*there);
-    other->list.pop_back(); // closed and whole, but without the system
+    other->list.pop_back(); // complete, but without the system
     other->text = protocol::to_text(other->list);
     other->summary = protocol::summarize(other->text, other->list);
     auto longer = there->summary;
@@ -165,7 +165,7 @@ TEST_F(BuildOnTarget, NothingOutsideTheDerivationsIsServed) {
     EXPECT_THAT(report.message, HasSubstr("nothing else is served"));
 }
 
-TEST_F(BuildOnTarget, ANodeThatTalksWithoutEndIsNotListenedToForever) {
+TEST_F(BuildOnTarget, EndlessBuildOutputFailsTheNode) {
     patience_.messages = 100;
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
@@ -178,7 +178,7 @@ TEST_F(BuildOnTarget, ANodeThatTalksWithoutEndIsNotListenedToForever) {
     EXPECT_THAT(report.message, HasSubstr("more than 100 messages"));
 }
 
-TEST_F(BuildOnTarget, AfterALostConnectionItIsAskedForAgain) {
+TEST_F(BuildOnTarget, RequestsTheBuildAgainAfterALostConnection) {
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
                          take_build(side);
@@ -194,7 +194,7 @@ TEST_F(BuildOnTarget, AfterALostConnectionItIsAskedForAgain) {
     EXPECT_EQ(agent.connections(), 2);
 }
 
-TEST_F(BuildOnTarget, CtrlCGivesItUp) {
+TEST_F(BuildOnTarget, CtrlCCancelsTheBuild) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         const Asked asked = take_build(side);

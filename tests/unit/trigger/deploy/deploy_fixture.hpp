@@ -9,7 +9,7 @@
 
 namespace waggle::trigger {
 
-// Deploys one node to an agent that behaves as the test says.
+// Deploys one node to an agent that behaves as the test specifies.
 class DeployNode : public testing::Test {
 protected:
     NodeReport deploy(FakeAgent& agent, const EvaluatedNode& node = sample_node("alpha")) {
@@ -31,7 +31,7 @@ protected:
                             .remote_build = remote_build_});
     }
 
-    // One secret, read each time anew.
+    // One secret, which is read again each time.
     void have_secrets() {
         secrets_ = [this] {
             ++secrets_read_;

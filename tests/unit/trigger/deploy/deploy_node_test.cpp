@@ -21,13 +21,13 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// What a node says of itself while it works on a deployment that it has admitted.
+// The facts of a node that is working on an admitted deployment.
 void works_on(protocol::Facts& facts, const protocol::DeploymentId& id, DeploymentState state) {
     facts.last_admitted = id;
     facts.running = protocol::Running{id, state, now(), "SHA256:x"};
 }
 
-TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
+TEST_F(DeployNode, ServesWantedPathsAndReturnsTheResult) {
     std::vector<std::string> nars;
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
@@ -51,7 +51,7 @@ TEST_F(DeployNode, ServesWhatIsWantedAndReturnsTheResult) {
 }
 
 TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {
-    FakeAgent agent({[](AgentSide& side) { side.close(); }, // it makes room for another
+    FakeAgent agent({[](AgentSide& side) { side.close(); }, // the agent needs the slot for another connection
                      [](AgentSide& side) {
                          side.challenge();
                          side.break_off();
@@ -88,7 +88,7 @@ TEST(OpenSession, AsksAnAgentByTheNameThatItHadBefore) {
     EXPECT_EQ(asked, (std::vector<std::string>{"queen", "alpha", "drone"}));
 }
 
-TEST(OpenSession, AnAgentOfAnotherNameIsToldOfWithTheWayToRenameIt) {
+TEST(OpenSession, ExplainsHowToRenameAnAgentWithAnotherName) {
     FakeAgent agent({[&](AgentSide& side) {
         side.challenge();
         side.send(protocol::Refused{"other-node", "this node is drone, not queen"});
@@ -106,7 +106,7 @@ TEST(OpenSession, AnAgentOfAnotherNameIsToldOfWithTheWayToRenameIt) {
     }
 }
 
-TEST_F(DeployNode, IsAddressedToTheNameThatTheAgentHas) {
+TEST_F(DeployNode, AddressesTheAgentByItsCurrentName) {
     FakeAgent agent({[](AgentSide& side) {
                          side.challenge();
                          side.send(protocol::Refused{"other-node", "this node is drone, not alpha"});
@@ -146,7 +146,7 @@ TEST_F(DeployNode, ARefusedDeploymentIsARefusal) {
     EXPECT_EQ(report.code, "busy");
 }
 
-TEST_F(DeployNode, AnUnknownProfileIsKeptWhereTheHiveSaysSo) {
+TEST_F(DeployNode, RefusesToReplaceAnUnknownProfileIfConfigured) {
     EvaluatedNode node = sample_node("alpha");
     node.deployment.replace_unknown_profiles = false;
     knows_ = [](const nix::StorePath&) { return false; };
@@ -189,7 +189,7 @@ TEST_F(DeployNode, AnotherSystemIsRefusedBeforeAnythingIsSent) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::refused);
 }
 
-TEST_F(DeployNode, ANodeThatWouldLoseItsAgentIsNotEvenConnectedTo) {
+TEST_F(DeployNode, RefusesToRemoveTheAgentBeforeConnecting) {
     FakeAgent agent({});
     EvaluatedNode node = sample_node("alpha");
     node.agent_enabled = false;
@@ -256,8 +256,8 @@ TEST_F(DeployNode, APathIsSentOnce) {
     EXPECT_EQ(asked, 1u);
 }
 
-TEST_F(DeployNode, APathIsSentAgainOnlyAfterALostConnectionThatIsMadeGood) {
-    // It has us believe that the activation may have begun, so that we come back again and again.
+TEST_F(DeployNode, APathIsSentAgainOnlyAfterARetriedConnectionLoss) {
+    // The node pretends that the activation may have begun, so that the trigger keeps reconnecting.
     std::vector<FakeAgent::Script> scripts;
     protocol::DeploymentId id;
     int sent = 0;
@@ -296,7 +296,7 @@ TEST_F(DeployNode, NoPathIsSentOnceTheActivationHasBegun) {
     EXPECT_THAT(report.message, HasSubstr("after its activation had begun"));
 }
 
-TEST_F(DeployNode, ProgressWithoutEndIsNotListenedToForever) {
+TEST_F(DeployNode, EndlessProgressFailsTheNode) {
     patience_.messages = 1000;
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
@@ -332,7 +332,7 @@ TEST_F(DeployNode, SignsOfLifeExtendNoPhaseBeyondItsLimit) {
     }
 }
 
-TEST_F(DeployNode, MegabyteLinesAndNonsenseDoNotHurt) {
+TEST_F(DeployNode, SurvivesLongLinesAndInvalidMessages) {
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
         const auto id = side.take_deployment();
@@ -351,8 +351,8 @@ TEST_F(DeployNode, MegabyteLinesAndNonsenseDoNotHurt) {
     EXPECT_EQ(deploy(liar).outcome, Outcome::failed_before_activation);
 }
 
-// Hostile: each of them would go on as long as somebody listens.
-TEST_F(DeployNode, ANodeThatTalksWithoutEndIsNotListenedToForever) {
+// Hostile nodes, each of which would continue for as long as the trigger reads.
+TEST_F(DeployNode, EndlessLogMessagesFailTheNode) {
     patience_.messages = 3000;
     patience_.lines_shown = 100;
     FakeAgent agent({[](AgentSide& side) {
@@ -370,7 +370,7 @@ TEST_F(DeployNode, ANodeThatTalksWithoutEndIsNotListenedToForever) {
     EXPECT_THAT(told, Contains(HasSubstr("more than 100 lines")));
 }
 
-TEST_F(DeployNode, TheStatesOfALifeThatGoesRoundInCirclesEnd) {
+TEST_F(DeployNode, EndlessStateChangesFailTheNode) {
     patience_.messages = 3000;
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
@@ -381,7 +381,7 @@ TEST_F(DeployNode, TheStatesOfALifeThatGoesRoundInCirclesEnd) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::failed_before_activation);
 }
 
-TEST_F(DeployNode, ANodeThatTakesUsInAndLetsUsGoWithoutEndIsLeft) {
+TEST_F(DeployNode, GivesUpAfterTooManyReconnects) {
     patience_.reconnects = 5;
     protocol::DeploymentId id;
     std::vector<FakeAgent::Script> scripts = {[&](AgentSide& side) {
@@ -419,7 +419,7 @@ TEST_F(DeployNode, ALongLogIsShownUpToItsCapAndItsEndIsKept) {
     EXPECT_THAT(reporter_.all(), testing::Not(Contains(HasSubstr("line 50"))));
 }
 
-TEST_F(DeployNode, EventsThatAreNotUtf8AreNoEvents) {
+TEST_F(DeployNode, RefusesEventsThatAreNotUtf8) {
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -428,7 +428,7 @@ TEST_F(DeployNode, EventsThatAreNotUtf8AreNoEvents) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::failed_before_activation);
 }
 
-TEST_F(DeployNode, TheResultOfAnotherDeploymentIsNotOurs) {
+TEST_F(DeployNode, DoesNotAcceptTheResultOfAnotherDeployment) {
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -437,7 +437,7 @@ TEST_F(DeployNode, TheResultOfAnotherDeploymentIsNotOurs) {
     EXPECT_NE(deploy(agent).outcome, Outcome::ok);
 }
 
-TEST_F(DeployNode, AFetchThatWasCutOffGoesOnInANewDeployment) {
+TEST_F(DeployNode, AnInterruptedFetchContinuesInANewDeployment) {
     protocol::DeploymentId first;
     protocol::Facts later = sample_facts();
     std::vector<protocol::Deployment> deployments;
@@ -470,7 +470,7 @@ TEST_F(DeployNode, AFetchThatWasCutOffGoesOnInANewDeployment) {
     EXPECT_THAT(reporter_.all(), Contains("step reconnecting"));
 }
 
-TEST_F(DeployNode, AFetchThatHangsOnTheLostSessionIsCalledOff) {
+TEST_F(DeployNode, CancelsAFetchThatHangsOnTheLostSession) {
     protocol::Facts later = sample_facts();
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -498,7 +498,7 @@ ReadNar endless_nar() {
     };
 }
 
-TEST_F(DeployNode, AConnectionThatNeverHoldsFailsBeforeActivation) {
+TEST_F(DeployNode, RepeatedConnectionLossesFailBeforeActivation) {
     const auto breaks = [](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -514,7 +514,7 @@ TEST_F(DeployNode, AConnectionThatNeverHoldsFailsBeforeActivation) {
     EXPECT_EQ(agent.connections(), 3);
 }
 
-TEST_F(DeployNode, ANodeThatIsGoneWhileItFetchesFailedBeforeActivation) {
+TEST_F(DeployNode, ANodeLostDuringTheFetchFailsBeforeActivation) {
     FakeAgent agent({[](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -528,7 +528,7 @@ TEST_F(DeployNode, ANodeThatIsGoneWhileItFetchesFailedBeforeActivation) {
     EXPECT_THAT(report.message, HasSubstr("could not be reached again"));
 }
 
-TEST_F(DeployNode, AfterActivationBeganItComesBackForTheRest) {
+TEST_F(DeployNode, ReconnectsAfterTheActivationHasBegun) {
     protocol::Facts later = sample_facts();
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -541,7 +541,7 @@ TEST_F(DeployNode, AfterActivationBeganItComesBackForTheRest) {
                      [&](AgentSide& side) {
                          side.greet(later);
                          const auto attach = side.expect<protocol::Attach>();
-                         EXPECT_EQ(attach.after, 0u); // it may be another agent, which counts anew
+                         EXPECT_EQ(attach.after, 0u); // it may be another agent, which counts from 1 again
                          side.send_state(1, DeploymentState::activating);
                          side.send_log(2, "stopping network");
                          side.send_log(3, "starting network");
@@ -571,7 +571,7 @@ TEST_F(DeployNode, ConfirmsToTheAgentThatTheNewSystemStarted) {
     EXPECT_THAT(reporter_.all(), Contains("step confirming"));
 }
 
-TEST_F(DeployNode, ConfirmsNothingToAnAgentThatDoesNotAwaitIt) {
+TEST_F(DeployNode, DoesNotConfirmToAnAgentThatDoesNotAwaitIt) {
     protocol::Facts later = sample_facts();
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -588,7 +588,7 @@ TEST_F(DeployNode, ConfirmsNothingToAnAgentThatDoesNotAwaitIt) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::rolled_back);
 }
 
-TEST_F(DeployNode, AfterActivationBeganALossForGoodIsUnknown) {
+TEST_F(DeployNode, APermanentLossAfterTheActivationBeganIsUnknown) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -600,7 +600,7 @@ TEST_F(DeployNode, AfterActivationBeganALossForGoodIsUnknown) {
     EXPECT_THAT(report.message, AllOf(HasSubstr("had begun"), HasSubstr("waggle status --on alpha")));
 }
 
-TEST_F(DeployNode, ARefusalAfterActivationBeganIsNoRefusal) {
+TEST_F(DeployNode, ARefusalAfterTheActivationBeganIsUnknown) {
     protocol::Facts later = sample_facts();
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -617,8 +617,8 @@ TEST_F(DeployNode, ARefusalAfterActivationBeganIsNoRefusal) {
     EXPECT_THAT(report.message, HasSubstr("no operator any more"));
 }
 
-// Its places may be taken by sessions of ours that were lost, and that it has not given up yet.
-TEST_F(DeployNode, AfterActivationBeganItComesBackToANodeThatHasNoPlaceForIt) {
+// Its slots may be taken by our own lost sessions, which the node has not closed yet.
+TEST_F(DeployNode, RetriesABusyNodeAfterTheActivationHasBegun) {
     protocol::Facts later = sample_facts();
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -639,7 +639,7 @@ TEST_F(DeployNode, AfterActivationBeganItComesBackToANodeThatHasNoPlaceForIt) {
     EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
 }
 
-TEST_F(DeployNode, AnUnreadablePathOfOurOwnIsTold) {
+TEST_F(DeployNode, ReportsALocalPathThatCannotBeRead) {
     nar_reader_ = [] {
         return [](const nix::StorePath&, std::uint64_t, const nix::NarSink&) { throw Error("the path is gone"); };
     };
@@ -653,7 +653,7 @@ TEST_F(DeployNode, AnUnreadablePathOfOurOwnIsTold) {
     EXPECT_THAT(report.message, HasSubstr("the path is gone"));
 }
 
-TEST_F(DeployNode, APathWithAnotherSizeThanItsDatabaseSaysIsTold) {
+TEST_F(DeployNode, ReportsALocalPathWithAWrongSize) {
     nar_reader_ = [] {
         return [](const nix::StorePath&, std::uint64_t, const nix::NarSink& sink) { sink(as_bytes("short")); };
     };
@@ -665,7 +665,7 @@ TEST_F(DeployNode, APathWithAnotherSizeThanItsDatabaseSaysIsTold) {
     EXPECT_THAT(deploy(agent).message, HasSubstr("repair"));
 }
 
-TEST_F(DeployNode, ADryActivationAnswersWithAllItsLines) {
+TEST_F(DeployNode, ADryActivationReturnsAllItsLines) {
     intent_.goal = protocol::Goal::dry_activate;
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
@@ -692,7 +692,7 @@ TEST_F(DeployNode, CtrlCBeforeActivationCancels) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
 }
 
-TEST_F(DeployNode, CtrlCThatEndsOurOwnNixTooStillCancels) {
+TEST_F(DeployNode, CtrlCThatAlsoStopsTheLocalNixStillCancels) {
     nar_reader_ = [this] {
         return [this](const nix::StorePath&, std::uint64_t, const nix::NarSink&) {
             interrupt_.request();
@@ -720,7 +720,7 @@ TEST_F(DeployNode, CtrlCDoesNotWaitForAnAgentThatDoesNotAnswer) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);
 }
 
-TEST_F(DeployNode, CtrlCReachesAnAgentThatReadsNothingByASessionOfItsOwn) {
+TEST_F(DeployNode, CtrlCCancelsInASecondSessionIfTheAgentReadsNothing) {
     protocol::DeploymentId id;
     FakeAgent agent({[&](AgentSide& side) {
                          side.greet(sample_facts());
@@ -780,7 +780,7 @@ TEST_F(DeployNode, AfterCtrlCANodeThatRestartsItsAgentIsStillConfirmed) {
     EXPECT_EQ(deploy(agent).outcome, Outcome::ok);
 }
 
-TEST_F(DeployNode, ASecondCtrlCDuringActivationLeavesItRunningAndSaysSo) {
+TEST_F(DeployNode, ASecondCtrlCDuringActivationLeavesItRunningUnconfirmed) {
     FakeAgent agent({[&](AgentSide& side) {
         side.greet(sample_facts());
         side.take_deployment();
@@ -800,7 +800,7 @@ TEST_F(DeployNode, ASecondCtrlCDuringActivationLeavesItRunningAndSaysSo) {
     EXPECT_THAT(report.message, HasSubstr("`waggle confirm --on alpha`"));
 }
 
-TEST_F(DeployNode, CtrlCBeforeTheConnection) {
+TEST_F(DeployNode, CtrlCBeforeTheConnectionInterrupts) {
     interrupt_.request();
     FakeAgent agent({});
     EXPECT_EQ(deploy(agent).outcome, Outcome::interrupted);

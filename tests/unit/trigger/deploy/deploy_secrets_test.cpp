@@ -17,7 +17,7 @@ protocol::SecretBundle opened(const std::string& sealed, const FakeAgent& agent)
     return protocol::parse_secret_bundle(as_text(age::open(sealed, identities)));
 }
 
-TEST_F(DeploySecrets, AreSealedForTheKeyThatTheNodeShowedAndForThisDocument) {
+TEST_F(DeploySecrets, AreSealedForTheNodesKeyAndThisDocument) {
     have_secrets();
     std::string sealed;
     protocol::Deployment deployment;
@@ -36,7 +36,7 @@ TEST_F(DeploySecrets, AreSealedForTheKeyThatTheNodeShowedAndForThisDocument) {
     EXPECT_EQ(as_text(bundle.secrets[0].content), "hi");
 }
 
-TEST_F(DeploySecrets, AreSealedAnewForADocumentThatFollowsALostOne) {
+TEST_F(DeploySecrets, AreSealedAgainForAReplacementDocument) {
     have_secrets();
     std::vector<std::string> sealed;
     std::vector<std::int64_t> sequences;
@@ -57,7 +57,7 @@ TEST_F(DeploySecrets, AreSealedAnewForADocumentThatFollowsALostOne) {
     EXPECT_EQ(secrets_read_, 1);
 }
 
-TEST_F(DeploySecrets, AreKeptWhereThereAreNoneHereAndThere) {
+TEST_F(DeploySecrets, AreRemovedFromTheNodeIfTheHiveHasNone) {
     secrets_ = [] { return NodeSecrets{}; };
     bool kept = false;
     bool emptied = false;
@@ -81,7 +81,7 @@ TEST_F(DeploySecrets, AreKeptWhereThereAreNoneHereAndThere) {
     EXPECT_TRUE(emptied); // what is no longer in the hive is removed there
 }
 
-TEST_F(DeploySecrets, ThatCannotBeReadEndItBeforeAnyConnection) {
+TEST_F(DeploySecrets, FailBeforeConnectingIfUnreadable) {
     secrets_ = []() -> NodeSecrets { throw SecretNotRead("deployment.keys.db: no"); };
     FakeAgent agent({});
     const NodeReport report = deploy(agent);
@@ -90,7 +90,7 @@ TEST_F(DeploySecrets, ThatCannotBeReadEndItBeforeAnyConnection) {
     EXPECT_EQ(agent.connections(), 0);
 }
 
-TEST_F(DeploySecrets, GoAlone) {
+TEST_F(DeploySecrets, CanBeUploadedAlone) {
     have_secrets();
     intent_.goal = protocol::Goal::upload_keys;
     toplevel_.reset();
@@ -107,7 +107,7 @@ TEST_F(DeploySecrets, GoAlone) {
     EXPECT_FALSE(deployment.secrets.keep);
 }
 
-TEST_F(DeploySecrets, AreNotSentWhereThereAreNone) {
+TEST_F(DeploySecrets, ReportUnchangedIfThereAreNoneToUpload) {
     secrets_ = [] { return NodeSecrets{}; };
     intent_.goal = protocol::Goal::upload_keys;
     toplevel_.reset();

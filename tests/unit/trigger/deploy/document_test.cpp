@@ -19,7 +19,7 @@ Deployment make(const Intent& intent, const protocol::Facts& facts, Time time = 
                            {.toplevel = sample_node("alpha").toplevel, .closure = sample_closure()->summary}, time);
 }
 
-TEST(MakeDeployment, SaysWhatTheHiveSays) {
+TEST(MakeDeployment, ContainsTheSettingsOfTheHive) {
     Intent intent{
         .goal = protocol::Goal::boot, .force = false, .remove_agent = false, .git = {{std::string(40, 'a'), true}}};
     const Deployment deployment = make(intent, sample_facts());
@@ -42,13 +42,13 @@ TEST(MakeDeployment, TheSequenceIsTheTimeButGreaterThanTheLast) {
     EXPECT_EQ(make({}, facts, time).sequence, facts.last_sequence + 1);
 }
 
-TEST(MakeDeployment, SaysThatTheStateMayBeResetOnlyWhenAsked) {
+TEST(MakeDeployment, AllowsAStateResetOnlyOnRequest) {
     EXPECT_FALSE(make({}, sample_facts()).reset_state);
     const Deployment asked = make({.reset_state = true}, sample_facts());
     EXPECT_TRUE(protocol::parse_deployment(protocol::to_payload(asked)).reset_state);
 }
 
-TEST(MakeDeployment, SaysThatTheBootLoaderIsInstalledOnlyWhenAsked) {
+TEST(MakeDeployment, InstallsTheBootLoaderOnlyOnRequest) {
     EXPECT_FALSE(make({}, sample_facts()).install_boot_loader);
     const Deployment asked = make({.install_boot_loader = true}, sample_facts());
     EXPECT_TRUE(protocol::parse_deployment(protocol::to_payload(asked)).install_boot_loader);
@@ -62,14 +62,14 @@ TEST(MakeDeployment, TheParentIsTheLastAdmittedUnlessForced) {
     EXPECT_FALSE(make({.force = true}, facts).parent);
 }
 
-TEST(MakeDeployment, MayStartForAnHourAndOnANodeWhoseClockIsTheHello) {
+TEST(MakeDeployment, IsValidFromBeforeTheHelloAndForAnHour) {
     const Time time = now();
     const Deployment deployment = make({}, sample_facts(), time);
     EXPECT_EQ(deployment.expires, time + 1h);
     EXPECT_LT(deployment.not_before, time - 1s); // the hello was a moment earlier
 }
 
-TEST(Objection, ToANodeThatWouldLoseItsAgent) {
+TEST(ReasonToRefuse, ANodeThatWouldLoseItsAgent) {
     EvaluatedNode node = sample_node("alpha");
     EXPECT_FALSE(reason_to_refuse(node, Intent{}));
     node.agent_enabled = false;
@@ -77,14 +77,14 @@ TEST(Objection, ToANodeThatWouldLoseItsAgent) {
     EXPECT_FALSE(reason_to_refuse(node, Intent{.remove_agent = true}));
 }
 
-TEST(Objection, ToAnotherSystem) {
+TEST(ReasonToRefuse, AnotherSystem) {
     protocol::Facts facts = sample_facts();
     EXPECT_FALSE(reason_to_refuse(sample_node("alpha"), facts, now()));
     facts.system = "aarch64-linux";
     EXPECT_THAT(reason_to_refuse(sample_node("alpha"), facts, now()).value_or(""), HasSubstr("aarch64-linux"));
 }
 
-TEST(Objection, ToANodeThatSaysItIsYearsAhead) {
+TEST(ReasonToRefuse, ASequenceYearsAhead) {
     const Time time = parse_rfc3339("2026-11-22T10:00:00Z");
     protocol::Facts facts = sample_facts();
     facts.last_sequence = unix_ms(time + std::chrono::days(365));
@@ -95,7 +95,7 @@ TEST(Objection, ToANodeThatSaysItIsYearsAhead) {
     }
 }
 
-TEST(ClockWarning, SaysByHowMuchTheClocksDiffer) {
+TEST(ClockWarning, ReportsHowMuchTheClocksDiffer) {
     const Time time = parse_rfc3339("2026-11-22T10:00:00Z");
     protocol::Facts facts = sample_facts();
     facts.time = time + 4min;

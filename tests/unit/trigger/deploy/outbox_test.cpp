@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Takes a message, and returns from send() when `gate` says so: after a while, or not before it is broken off.
+// Accepts a message and returns from send() as `gate` specifies: after a while, or only when it is aborted.
 class SlowConnection : public net::Connection {
 public:
     enum class Gate { a_while, never };
@@ -62,7 +62,7 @@ ReadNar no_nars() {
     return [](const nix::StorePath&, std::uint64_t, const nix::NarSink&) {};
 }
 
-TEST(Outbox, ThatHasSentAllLeavesTheConnectionWhole) {
+TEST(Outbox, LeavesTheConnectionOpenAfterSendingAll) {
     const protocol::ClosureList list;
     SlowConnection connection(SlowConnection::Gate::a_while);
     {
@@ -74,7 +74,7 @@ TEST(Outbox, ThatHasSentAllLeavesTheConnectionWhole) {
     EXPECT_FALSE(connection.aborted());
 }
 
-TEST(Outbox, ServesEachPathOncePerConnectionAndSoOftenInAll) {
+TEST(Outbox, ServesEachPathOncePerConnectionUpToATotalLimit) {
     const protocol::ClosureList list = sample_closure()->list;
     TimesWanted times{.most = 2, .of_each = {}};
     for (int connections = 0; connections < 2; ++connections) {
@@ -89,7 +89,7 @@ TEST(Outbox, ServesEachPathOncePerConnectionAndSoOftenInAll) {
     EXPECT_THROW(outbox.serve({0}), protocol::BadDocument) << "a third time, whatever the connections";
 }
 
-TEST(Outbox, BreaksAConnectionThatTakesNothing) {
+TEST(Outbox, AbortsAConnectionThatAcceptsNothing) {
     const protocol::ClosureList list;
     SlowConnection connection(SlowConnection::Gate::never);
     {

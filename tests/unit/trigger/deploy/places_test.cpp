@@ -9,7 +9,7 @@
 namespace waggle::trigger {
 namespace {
 
-TEST(Places, AreSoManyAndAreGivenBack) {
+TEST(Places, AreLimitedAndReturned) {
     Places places(2);
     Places::Place first = places.try_take(), second = places.try_take();
     ASSERT_TRUE(first && second);
@@ -18,13 +18,13 @@ TEST(Places, AreSoManyAndAreGivenBack) {
     EXPECT_TRUE(places.try_take());
 }
 
-TEST(Places, NoNumberIsNoLimit) {
+TEST(Places, ZeroMeansNoLimit) {
     Places places(0);
     const Places::Place first = places.try_take();
     EXPECT_TRUE(first && places.try_take());
 }
 
-TEST(Places, AreWaitedFor) {
+TEST(Places, TakeWaitsForAFreePlace) {
     const Interrupt interrupt;
     Places places(1);
     Places::Place first = places.try_take();
@@ -33,7 +33,7 @@ TEST(Places, AreWaitedFor) {
     other.join();
 }
 
-TEST(Places, AreNotWaitedForAfterAnInterrupt) {
+TEST(Places, TakeThrowsAfterAnInterrupt) {
     Interrupt interrupt;
     Places places(1);
     const Places::Place first = places.try_take();

@@ -5,14 +5,14 @@
 namespace waggle::trigger {
 namespace {
 
-TEST(CostLine, IsWhatIsAssumedAsLongAsNothingIsKnown) {
+TEST(CostLine, UsesItsAssumptionsBeforeAnyObservation) {
     const CostLine line(400, 200);
     EXPECT_FALSE(line.knows_anything());
     EXPECT_EQ(line.expected(1), 600);
     EXPECT_EQ(line.at_most(3), 1000);
 }
 
-TEST(CostLine, LearnsProcessAndNodeFromTwoSizes) {
+TEST(CostLine, LearnsProcessAndNodeCostsFromTwoSizes) {
     CostLine line(400, 200);
     line.observe(1, 550);
     line.observe(2, 600);
@@ -20,7 +20,7 @@ TEST(CostLine, LearnsProcessAndNodeFromTwoSizes) {
     EXPECT_NEAR(line.expected(8), 500 + 8 * 50, 1e-6);
 }
 
-TEST(CostLine, KeepsTheProportionWhereAllHadOneSize) {
+TEST(CostLine, KeepsTheProportionIfAllHadOneSize) {
     CostLine line(400, 200);
     line.observe(1, 300);
     EXPECT_NEAR(line.expected(1), 300, 1e-6);
@@ -34,7 +34,7 @@ TEST(CostLine, ANodeNeverCostsNothing) {
     EXPECT_GT(line.expected(9), line.expected(1) + 8 * 20);
 }
 
-TEST(CostLine, NothingThatWasObservedIsMoreThanAtMost) {
+TEST(CostLine, AtMostCoversEveryObservation) {
     CostLine line(400, 200);
     const std::pair<size_t, double> observed[] = {{1, 578}, {2, 906}, {4, 1032}, {8, 1665}, {16, 1680}};
     for (const auto& [nodes, cost] : observed)

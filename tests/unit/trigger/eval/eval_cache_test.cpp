@@ -32,7 +32,7 @@ protected:
     TemporaryFolder temporary_;
 };
 
-TEST_F(EvalCacheTest, FindsWhatWasSavedUnderTheSameKeyOnly) {
+TEST_F(EvalCacheTest, FindsEntriesOnlyUnderTheSameKey) {
     EvalCache cache(folder(), "a");
     EXPECT_FALSE(cache.find("info"));
     cache.add("info", {{"nodes", {"alpha"}}});
@@ -43,7 +43,7 @@ TEST_F(EvalCacheTest, FindsWhatWasSavedUnderTheSameKeyOnly) {
     EXPECT_FALSE(EvalCache(folder(), "b").find("info"));
 }
 
-TEST_F(EvalCacheTest, KeepsWhatAnotherRunHasSavedMeanwhile) {
+TEST_F(EvalCacheTest, KeepsEntriesThatAnotherRunSavedMeanwhile) {
     EvalCache one(folder(), "a"), other(folder(), "a");
     one.add("node alpha", 1);
     other.add("node beta", 2);
@@ -54,7 +54,7 @@ TEST_F(EvalCacheTest, KeepsWhatAnotherRunHasSavedMeanwhile) {
     EXPECT_TRUE(both.find("node beta"));
 }
 
-TEST_F(EvalCacheTest, DoesNotTakeAFolderThatIsALink) {
+TEST_F(EvalCacheTest, DoesNotUseAFolderThatIsALink) {
     fs::create_directory(temporary_.path() / "elsewhere");
     EvalCache(temporary_.path() / "elsewhere", "a").save();
     fs::create_directory_symlink(temporary_.path() / "elsewhere", folder());
@@ -64,7 +64,7 @@ TEST_F(EvalCacheTest, DoesNotTakeAFolderThatIsALink) {
     EXPECT_TRUE(files().empty());
 }
 
-TEST_F(EvalCacheTest, DoesNotTakeAFolderThatOthersCanWriteTo) {
+TEST_F(EvalCacheTest, DoesNotUseAFolderThatOthersCanWriteTo) {
     EvalCache first(folder(), "a");
     first.add("info", 1);
     first.save();
@@ -78,7 +78,7 @@ TEST_F(EvalCacheTest, DoesNotTakeAFolderThatOthersCanWriteTo) {
     EXPECT_EQ(fs::status(folder()).permissions(), fs::perms::owner_all);
 }
 
-TEST_F(EvalCacheTest, DoesNotTakeWhatIsAnotherUsers) {
+TEST_F(EvalCacheTest, DoesNotUseFilesOrFoldersOfAnotherUser) {
     if (::geteuid() != 0)
         GTEST_SKIP() << "only root can give files away";
     EvalCache first(folder(), "a");
@@ -121,7 +121,7 @@ TEST(EvalCacheFolder, IsBelowTheHomeThatThePasswordDatabaseNames) {
         ::setenv("XDG_CACHE_HOME", cache->c_str(), 1);
 }
 
-TEST_F(EvalCacheTest, IsReadableForNobodyElse) {
+TEST_F(EvalCacheTest, IsReadableOnlyByItsOwner) {
     EvalCache cache(folder(), "a");
     cache.add("info", 1);
     cache.save();
@@ -150,7 +150,7 @@ TEST_F(EvalCacheTest, NeverHoldsTheTextOfASecret) {
     EXPECT_EQ(read_file(files().front(), 1 << 20).find("hunter2"), std::string::npos);
 }
 
-TEST_F(EvalCacheTest, AFileThatIsDamagedIsAsGoodAsNone) {
+TEST_F(EvalCacheTest, ADamagedFileIsIgnoredAndReplaced) {
     EvalCache cache(folder(), "a");
     cache.add("info", 1);
     cache.save();
@@ -169,14 +169,14 @@ TEST_F(EvalCacheTest, WithoutAKeyItKeepsNothing) {
     EXPECT_FALSE(cache.find("info"));
 }
 
-TEST_F(EvalCacheTest, AFolderThatCannotBeMadeIsNoError) {
+TEST_F(EvalCacheTest, AFolderThatCannotBeCreatedIsNotAnError) {
     std::ofstream(temporary_.path() / "cache") << "a file";
     EvalCache cache(folder(), "a");
     cache.add("info", 1);
     cache.save();
 }
 
-TEST_F(EvalCacheTest, DoesNotGrowForEver) {
+TEST_F(EvalCacheTest, KeepsALimitedNumberOfFiles) {
     for (int i = 0; i < 40; ++i) {
         EvalCache cache(folder(), std::to_string(i));
         cache.add("info", i);
@@ -186,7 +186,7 @@ TEST_F(EvalCacheTest, DoesNotGrowForEver) {
     EXPECT_TRUE(EvalCache(folder(), "39").find("info"));
 }
 
-TEST_F(EvalCacheTest, TheHashOfFilesIsOfTheirNamesAndContents) {
+TEST_F(EvalCacheTest, TheHashOfFilesCoversNamesAndContents) {
     const auto write = [&](const char* name, const char* text) { std::ofstream(temporary_.path() / name) << text; };
     fs::create_directory(temporary_.path() / "below");
     write("a.nix", "1");

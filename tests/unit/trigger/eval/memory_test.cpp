@@ -12,20 +12,20 @@ namespace {
 
 constexpr std::uint64_t mebibyte = 1 << 20;
 
-TEST(Memory, ThisMachineSaysHowMuchItHas) {
+TEST(Memory, ReadsTheAvailableMemoryOfThisMachine) {
     const auto available = available_memory_bytes();
     ASSERT_TRUE(available);
     EXPECT_GT(*available, 16 * mebibyte);
 }
 
-TEST(Memory, AProcessHasSome) {
+TEST(Memory, ReadsTheResidentMemoryOfAProcess) {
     const auto resident = resident_bytes(::getpid());
     ASSERT_TRUE(resident);
     EXPECT_GT(*resident, 100u << 10);
     EXPECT_FALSE(resident_bytes(-1));
 }
 
-// A system's /proc and /sys.
+// A fake /proc and /sys.
 class Cgroup : public testing::Test {
 protected:
     void file(const std::string& path, const std::string& text) {
@@ -49,7 +49,7 @@ protected:
     TemporaryFolder root;
 };
 
-TEST_F(Cgroup, WithoutALimitThereIsNone) {
+TEST_F(Cgroup, ReportsNoLimitIfNoneIsSet) {
     EXPECT_FALSE(left());
     second_version("/user.slice");
     EXPECT_FALSE(left());
@@ -60,7 +60,7 @@ TEST_F(Cgroup, WithoutALimitThereIsNone) {
     EXPECT_FALSE(left());
 }
 
-TEST_F(Cgroup, WhatIsUsedAndCannotBeHadBackIsTakenOff) {
+TEST_F(Cgroup, SubtractsMemoryThatCannotBeReclaimed) {
     second_version("/ci/job");
     file("sys/fs/cgroup/ci/job/memory.max", "1000\n");
     file("sys/fs/cgroup/ci/job/memory.current", "300\n");
@@ -68,14 +68,14 @@ TEST_F(Cgroup, WhatIsUsedAndCannotBeHadBackIsTakenOff) {
     EXPECT_EQ(left(), 900u);
 }
 
-TEST_F(Cgroup, ALimitAboveCounts) {
+TEST_F(Cgroup, ALimitOfAParentApplies) {
     second_version("/ci/job");
     file("sys/fs/cgroup/ci/job/memory.max", "1000\n");
     file("sys/fs/cgroup/ci/memory.max", "400\n");
     EXPECT_EQ(left(), 400u);
 }
 
-TEST_F(Cgroup, InAContainerItIsTheMountsRoot) {
+TEST_F(Cgroup, UsesTheRootOfTheMountInAContainer) {
     second_version("/");
     file("sys/fs/cgroup/memory.max", "1000\n");
     EXPECT_EQ(left(), 1000u);
@@ -85,7 +85,7 @@ TEST_F(Cgroup, InAContainerItIsTheMountsRoot) {
     EXPECT_EQ(left(), 1000u);
 }
 
-TEST_F(Cgroup, OfTheFirstVersion) {
+TEST_F(Cgroup, SupportsTheFirstVersion) {
     first_version("/docker/abc", "/docker/abc");
     file("sys/fs/cgroup/memory/memory.limit_in_bytes", "1000\n");
     file("sys/fs/cgroup/memory/memory.usage_in_bytes", "1500\n");
@@ -101,7 +101,7 @@ TEST(MemorySize, IsReadWithItsUnit) {
         EXPECT_EQ(parse_memory_size(text, 1000 * mebibyte), bytes) << text;
 }
 
-TEST(MemorySize, IsRefusedWithoutOneAndWhereItIsNone) {
+TEST(MemorySize, RefusesMissingUnitsAndInvalidSizes) {
     for (const char* text :
          {"", "1", "G", "-1G", "0G", "1GB", "1 G", "1.5.5G", "1e400G", "99999999999T", "nan%", "infG"})
         EXPECT_THROW(parse_memory_size(text, mebibyte), Error) << text;

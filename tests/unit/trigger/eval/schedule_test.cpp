@@ -25,7 +25,7 @@ Names some_names(size_t count) {
     return names;
 }
 
-// Evaluators and a clock, without either: a process takes as long and as much memory as the fleet says.
+// Simulates evaluators and a clock: a process takes the time and the memory that the fleet specifies.
 class FakeFleet {
 public:
     FakeFleet(Names names, EvaluationLimits limits) : limits_(limits), schedule_(std::move(names), limits) {}
@@ -38,7 +38,7 @@ public:
     std::set<std::string> broken;
     std::function<bool(const Chunk&)> dies = [](const Chunk&) { return false; };
 
-    // What came of it.
+    // The results.
     std::vector<Names> chunks;
     Names answers;
     Names failures;
@@ -124,7 +124,7 @@ TEST(Schedule, LearnsFromSmallChunksFirst) {
     EXPECT_GE(fleet.chunks[2].size(), 4u);
 }
 
-TEST(Schedule, FewNodesAreStartedAllAtOnce) {
+TEST(Schedule, AFewNodesAreStartedAllAtOnce) {
     FakeFleet fleet(some_names(4), {.workers = 8, .memory_bytes = 18 * gib, .per_chunk = {}});
     fleet.run();
     EXPECT_EQ(fleet.most_side_by_side, 4u);
@@ -139,7 +139,7 @@ TEST(Schedule, KeepsTheBudget) {
     }
 }
 
-TEST(Schedule, ABudgetTooSmallForOneNodeDoesNotEndInNothing) {
+TEST(Schedule, EvaluatesOneByOneIfTheBudgetIsTooSmallForANode) {
     FakeFleet fleet(some_names(5), {.workers = 4, .memory_bytes = 100 * mib, .per_chunk = {}});
     fleet.run();
     EXPECT_EQ(fleet.answers.size(), 5u);
@@ -147,7 +147,7 @@ TEST(Schedule, ABudgetTooSmallForOneNodeDoesNotEndInNothing) {
     EXPECT_THAT(fleet.chunks, Each(testing::SizeIs(1)));
 }
 
-TEST(Schedule, MoreWorkersThatHaveLessEachAreBetterThanOneWithAll) {
+TEST(Schedule, PrefersSeveralSmallWorkersToOneLargeWorker) {
     FakeFleet fleet(some_names(16), {.workers = 2, .memory_bytes = 1.5 * gib, .per_chunk = {}});
     fleet.run();
     EXPECT_EQ(fleet.most_side_by_side, 2u);
@@ -162,14 +162,14 @@ TEST(Schedule, NodesThatNeedMoreThanAssumedGetSmallerChunks) {
     EXPECT_LE(fleet.peak, 6 * gib);
 }
 
-TEST(Schedule, AGivenNumberOfNodesIsCutInNearlyEqualChunks) {
+TEST(Schedule, AGivenChunkSizeMakesNearlyEqualChunks) {
     const EvaluationLimits limits{.workers = 1, .memory_bytes = 18 * gib, .per_chunk = 4};
     FakeFleet fleet(some_names(5), limits);
     fleet.run();
     EXPECT_THAT(fleet.chunks, ElementsAre(ElementsAre("00", "01", "02"), ElementsAre("03", "04")));
 }
 
-TEST(Schedule, ZeroIsAllInOneProcess) {
+TEST(Schedule, AChunkSizeOfZeroMeansOneProcess) {
     FakeFleet fleet(some_names(30), {.workers = 4, .memory_bytes = 1 * gib, .per_chunk = 0});
     fleet.run();
     EXPECT_EQ(fleet.chunks.size(), 1u);
@@ -195,7 +195,7 @@ TEST(Schedule, AllBrokenNodesFail) {
     EXPECT_EQ(fleet.evaluations, 20u);
 }
 
-TEST(Schedule, AKilledProcessCostsItsChunkARetry) {
+TEST(Schedule, AKilledProcessIsRetriedInSmallerChunks) {
     FakeFleet fleet(some_names(16), {.workers = 2, .memory_bytes = 18 * gib, .per_chunk = 8});
     bool killed = false;
     fleet.dies = [&](const Chunk& chunk) { return chunk.names.front() == "00" && !std::exchange(killed, true); };
@@ -207,7 +207,7 @@ TEST(Schedule, AKilledProcessCostsItsChunkARetry) {
     EXPECT_THAT(fleet.chunks[2], ElementsAre("00", "01", "02", "03")); // half of it
 }
 
-TEST(Schedule, WhatHasAnAnswerIsNotEvaluatedAgainWhenItsProcessIsKilled) {
+TEST(Schedule, AnsweredNodesAreNotEvaluatedAgainAfterAKill) {
     Schedule schedule(some_names(8), {.workers = 1, .memory_bytes = 18 * gib, .per_chunk = 0});
     const Chunk first = schedule.next().value();
     schedule.answered(first.id, "00");
@@ -216,7 +216,7 @@ TEST(Schedule, WhatHasAnAnswerIsNotEvaluatedAgainWhenItsProcessIsKilled) {
     EXPECT_THAT(schedule.next()->names, ElementsAre("02", "03", "04", "05"));
 }
 
-TEST(Schedule, ANodeWhoseProcessAlwaysDiesIsGivenUpAndTheOthersAreNot) {
+TEST(Schedule, OnlyANodeWhoseProcessAlwaysDiesFails) {
     FakeFleet fleet(some_names(16), {.workers = 2, .memory_bytes = 18 * gib, .per_chunk = {}});
     fleet.dies = [](const Chunk& chunk) { return std::count(chunk.names.begin(), chunk.names.end(), "05") > 0; };
     fleet.run();
@@ -225,7 +225,7 @@ TEST(Schedule, ANodeWhoseProcessAlwaysDiesIsGivenUpAndTheOthersAreNot) {
     EXPECT_EQ(std::count(fleet.chunks.begin(), fleet.chunks.end(), Names{"05"}), 3);
 }
 
-TEST(Schedule, ADeathOfMemoryCorrectsTheEstimate) {
+TEST(Schedule, AKilledProcessRaisesTheMemoryEstimate) {
     Schedule schedule(some_names(8), {.workers = 1, .memory_bytes = 18 * gib, .per_chunk = 4});
     const double before = schedule.memory_of(4);
     const Chunk chunk = schedule.next().value();
@@ -234,21 +234,21 @@ TEST(Schedule, ADeathOfMemoryCorrectsTheEstimate) {
     EXPECT_GT(schedule.memory_of(4), before);
 }
 
-TEST(Schedule, TheYoungestGoesWhenTheyHoldMoreThanTheBudget) {
+TEST(Schedule, StopsTheYoungestProcessAboveTheBudget) {
     Schedule schedule(some_names(8), {.workers = 2, .memory_bytes = 2 * gib, .per_chunk = {}});
     const Chunk first = schedule.next().value();
     const Chunk second = schedule.next().value();
     EXPECT_FALSE(schedule.one_too_many({{first.id, 1 * gib}, {second.id, 0.89 * gib}}));
     EXPECT_EQ(schedule.one_too_many({{first.id, 1 * gib}, {second.id, 1.1 * gib}}), second.id);
-    // Alone it may go on, with the only node that it has.
+    // A single process with a single node may continue.
     schedule.ended(second.id, ChunkEnd::over_budget, {.peak_bytes = 1.1 * gib, .seconds = 1});
     if (first.names.size() == 1) {
         EXPECT_FALSE(schedule.one_too_many({{first.id, 5 * gib}}));
     }
 }
 
-// They grow while nobody looks, and until one is gone.
-TEST(Schedule, TheYoungestGoesBeforeTheBudgetIsUsedUp) {
+// The processes grow between two checks, and until the stopped one has exited.
+TEST(Schedule, StopsTheYoungestProcessBeforeTheBudgetIsUsedUp) {
     Schedule schedule(some_names(8), {.workers = 2, .memory_bytes = 1.5 * gib, .per_chunk = {}});
     const Chunk first = schedule.next().value();
     const Chunk second = schedule.next().value();
@@ -256,7 +256,7 @@ TEST(Schedule, TheYoungestGoesBeforeTheBudgetIsUsedUp) {
     EXPECT_LE(schedule.memory_of(first.names.size()) + schedule.memory_of(second.names.size()), 1.5 * gib);
 }
 
-TEST(Schedule, CollectorsBeginWithALargeHeapWhereThereIsRoom) {
+TEST(Schedule, CollectorsBeginWithALargeHeapIfMemoryAllows) {
     const auto heap = [](size_t workers, double bytes) {
         return first_heap_bytes({.workers = workers, .memory_bytes = bytes, .per_chunk = {}});
     };
@@ -266,7 +266,7 @@ TEST(Schedule, CollectorsBeginWithALargeHeapWhereThereIsRoom) {
     EXPECT_EQ(heap(16, 18 * gib), std::nullopt);
 }
 
-TEST(FirstHeap, FitsIntoWhatOneProcessMayHave) {
+TEST(FirstHeap, FitsTheMemoryLimitOfAProcess) {
     const auto heap = [](double process_bytes) {
         return first_heap_bytes(
             {.workers = 2, .memory_bytes = 18 * gib, .process_bytes = process_bytes, .per_chunk = {}});
@@ -276,7 +276,7 @@ TEST(FirstHeap, FitsIntoWhatOneProcessMayHave) {
     EXPECT_EQ(heap(100 * gib), std::uint64_t{2} << 30);
 }
 
-TEST(Schedule, GivesAProcessNoMoreNodesThanItMayHaveMemoryFor) {
+TEST(Schedule, GivesAProcessNoMoreNodesThanItsMemoryLimitAllows) {
     std::vector<std::string> names;
     for (int i = 0; i < 8; ++i)
         names.push_back(std::to_string(i));
@@ -292,7 +292,7 @@ TEST(Schedule, GivesAProcessNoMoreNodesThanItMayHaveMemoryFor) {
     EXPECT_TRUE(schedule.done());
 }
 
-TEST(Schedule, OneThatWasStoppedForTheBudgetIsNeverGivenUp) {
+TEST(Schedule, ANodeStoppedForTheBudgetIsAlwaysRetried) {
     Schedule schedule(some_names(1), {.workers = 2, .memory_bytes = 1 * gib, .per_chunk = {}});
     for (int i = 0; i < 10; ++i) {
         const std::optional<Chunk> chunk = schedule.next();
@@ -301,7 +301,7 @@ TEST(Schedule, OneThatWasStoppedForTheBudgetIsNeverGivenUp) {
     }
 }
 
-TEST(Schedule, IsTheSameEveryTime) {
+TEST(Schedule, IsDeterministic) {
     const auto chunks = [] {
         FakeFleet fleet(some_names(37), {.workers = 3, .memory_bytes = 5 * gib, .per_chunk = {}});
         fleet.broken = {"11", "20"};
@@ -311,7 +311,7 @@ TEST(Schedule, IsTheSameEveryTime) {
     EXPECT_EQ(chunks(), chunks());
 }
 
-TEST(Schedule, OfNothingIsDone) {
+TEST(Schedule, WithoutNodesIsDone) {
     Schedule schedule({}, {.workers = 2, .memory_bytes = 1 * gib, .per_chunk = {}});
     EXPECT_TRUE(schedule.done());
     EXPECT_FALSE(schedule.next());

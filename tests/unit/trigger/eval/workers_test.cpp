@@ -17,7 +17,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using Names = std::vector<std::string>;
 
-// Evaluators are shell scripts: `script` with the marker as $1 and the nodes behind it.
+// Evaluators are shell scripts: `script` with the marker as $1, followed by the nodes.
 class WorkersTest : public testing::Test {
 protected:
     void run(const Names& names, const std::string& script, EvaluationLimits limits = two_workers) {
@@ -56,7 +56,7 @@ protected:
     TemporaryFolder folder;
 };
 
-TEST_F(WorkersTest, TellsEachAnswer) {
+TEST_F(WorkersTest, ReportsEachAnswer) {
     run({"a", "b", "c"}, R"(for n; do tell $n; done; echo null)");
     EXPECT_EQ(answers, (std::map<std::string, int>{{"a", 7}, {"b", 7}, {"c", 7}}));
     EXPECT_THAT(ended, ElementsAre("a", "b", "c"));
@@ -64,7 +64,7 @@ TEST_F(WorkersTest, TellsEachAnswer) {
     EXPECT_THAT(lines, IsEmpty());
 }
 
-TEST_F(WorkersTest, PassesOnWhatElseIsPrintedUpToAnError) {
+TEST_F(WorkersTest, PassesOnOtherOutputUpToAnError) {
     run({"a"}, R"(echo "trace: hello" >&2; echo "warning: x" >&2; tell a; echo "error: late" >&2; echo more >&2)");
     EXPECT_THAT(lines, ElementsAre("trace: hello", "warning: x"));
 }
@@ -75,14 +75,14 @@ TEST_F(WorkersTest, ALongAnswerArrivesWhole) {
     EXPECT_EQ(answers["a"], 7);
 }
 
-TEST_F(WorkersTest, TheNodeThatFailsHasNixsError) {
+TEST_F(WorkersTest, AFailedNodeHasTheErrorOfNix) {
     run({"a", "b", "c"}, R"(for n; do [ $n != b ] || { echo "error: b is broken" >&2; exit 1; }; tell $n; done)");
     EXPECT_EQ(answers, (std::map<std::string, int>{{"a", 7}, {"c", 7}}));
     EXPECT_EQ(failures, (std::map<std::string, std::string>{{"b", "b is broken"}}));
     EXPECT_THAT(begun, ElementsAre(ElementsAre("a", "b", "c"), ElementsAre("c")));
 }
 
-TEST_F(WorkersTest, AnEvaluatorThatIsKilledCostsARetry) {
+TEST_F(WorkersTest, AKilledEvaluatorIsRetried) {
     run({"a", "b", "c"},
         "mark=" + (folder.path() / "killed").string() +
             R"(; for n; do [ $n != b ] || [ -e $mark ] || { touch $mark; kill -9 $$; }; tell $n; done)");
@@ -91,7 +91,7 @@ TEST_F(WorkersTest, AnEvaluatorThatIsKilledCostsARetry) {
     EXPECT_THAT(notes, ElementsAre(HasSubstr("killed by signal 9")));
 }
 
-TEST_F(WorkersTest, OneThatRunsOutOfMemoryCountsAsKilled) {
+TEST_F(WorkersTest, AnEvaluatorOutOfMemoryIsRetried) {
     run({"a", "b"},
         "mark=" + (folder.path() / "died").string() +
             R"(; [ -e $mark ] || { touch $mark; echo "error: out of memory" >&2; exit 1; }; for n; do tell $n; done)");
@@ -105,7 +105,7 @@ TEST_F(WorkersTest, ANodeThatAlwaysKillsItsEvaluatorFailsAlone) {
     EXPECT_THAT(failures["b"], HasSubstr("killed by signal 9"));
 }
 
-TEST_F(WorkersTest, OneThatSaysNothingFailsItsNode) {
+TEST_F(WorkersTest, ANodeWithoutAnAnswerFails) {
     run({"a"}, "exit 0");
     EXPECT_THAT(failures["a"], HasSubstr("no answer"));
 }
@@ -119,7 +119,7 @@ constexpr std::string_view say_common = R"(
 common() { echo "trace: $marker{\"common\": $1}" >&2; }
 )";
 
-TEST_F(WorkersTest, WhatNodesHaveInCommonFailsOnceForAllOfThem) {
+TEST_F(WorkersTest, ASharedErrorFailsAllNodesOnce) {
     run({"a", "b", "c", "d"},
         std::string(say_common) + R"(common '["a", "b", "c", "d"]'; echo "error: no pin" >&2; exit 1)",
         {.workers = 1, .memory_bytes = 1e12, .per_chunk = 2});
@@ -128,7 +128,7 @@ TEST_F(WorkersTest, WhatNodesHaveInCommonFailsOnceForAllOfThem) {
     EXPECT_EQ(failures["together"], "no pin");
 }
 
-TEST_F(WorkersTest, NodesThatDoNotShareWhatIsBrokenAreEvaluated) {
+TEST_F(WorkersTest, NodesThatDoNotShareTheErrorAreEvaluated) {
     run({"a", "b", "c"},
         std::string(say_common) +
             R"(for n; do [ $n = a ] || { common '["b", "c"]'; echo "error: no pin" >&2; exit 1; }; done; tell a)",
@@ -137,7 +137,7 @@ TEST_F(WorkersTest, NodesThatDoNotShareWhatIsBrokenAreEvaluated) {
     EXPECT_EQ(answers, (std::map<std::string, int>{{"a", 7}}));
 }
 
-TEST_F(WorkersTest, ANodeFailsByItselfOnceWhatIsCommonIsEvaluated) {
+TEST_F(WorkersTest, ANodeFailsAloneAfterTheSharedPartIsEvaluated) {
     run({"a", "b"},
         std::string(say_common) +
             R"(common '["a", "b"]'; common '[]'; for n; do [ $n != a ] || { echo "error: a" >&2; exit 1; }; tell $n; done)");
@@ -146,7 +146,7 @@ TEST_F(WorkersTest, ANodeFailsByItselfOnceWhatIsCommonIsEvaluated) {
     EXPECT_EQ(answers.size(), 1u);
 }
 
-TEST_F(WorkersTest, OnlyItsOwnMarkerMakesAnAnswer) {
+TEST_F(WorkersTest, OnlyItsOwnMarkerMarksAnAnswer) {
     run({"a"}, R"(echo 'trace: waggle-0000000000000000:{"name": "a", "value": 1}' >&2; tell a)");
     EXPECT_EQ(answers["a"], 7);
     EXPECT_EQ(lines.size(), 1u);

@@ -31,7 +31,7 @@ TEST_F(FindHive, FindsItInTheFolder) {
     EXPECT_FALSE(place.is_flake());
 }
 
-TEST_F(FindHive, FindsItUpward) {
+TEST_F(FindHive, FindsItInAParentFolder) {
     write("hive.nix");
     fs::create_directories(folder() / "a/b");
     EXPECT_EQ(find_hive(std::nullopt, folder() / "a/b").file, folder() / "hive.nix");
@@ -58,12 +58,12 @@ TEST_F(FindHive, AFlakeWinsInTheSameFolder) {
     EXPECT_EQ(find_hive("hive.nix", folder()).file, folder() / "hive.nix");
 }
 
-TEST_F(FindHive, TakesTheFileThatIsNamed) {
+TEST_F(FindHive, UsesTheNamedFile) {
     write("a/other.nix");
     EXPECT_EQ(find_hive("a/other.nix", folder()).file, folder() / "a/other.nix");
 }
 
-TEST_F(FindHive, TakesTheFolderThatIsNamed) {
+TEST_F(FindHive, UsesTheNamedFolder) {
     write("a/hive.nix");
     for (const char* named : {"a", "a/", "./a"})
         EXPECT_EQ(find_hive(named, folder()).file, folder() / "a/hive.nix") << named;
@@ -95,7 +95,7 @@ TEST_F(FindHive, TakesAnOutputOfAFlake) {
     EXPECT_THAT([&] { find_hive("a#colmena", folder()); }, ThrowsMessage<Error>(HasSubstr("no output “colmena”")));
 }
 
-TEST_F(FindHive, SaysWhereItLooked) {
+TEST_F(FindHive, NamesWhereItSearched) {
     EXPECT_THAT([&] { find_hive(std::nullopt, folder()); }, ThrowsMessage<Error>(HasSubstr(folder().string())));
     EXPECT_THAT([&] { find_hive("gone.nix", folder()); },
                 ThrowsMessage<Error>(HasSubstr((folder() / "gone.nix").string())));

@@ -28,7 +28,7 @@ Json metadata(const std::string& locked) {
     return json;
 }
 
-TEST(LockedFlakeOf, ACleanTreeIsItsRevision) {
+TEST(LockedFlakeOf, ACleanTreeIsLockedToItsRevision) {
     const LockedFlake flake = locked_flake_from_json(
         metadata(
             R"({"type": "git", "url": "file:///srv/hive", "rev": "0123", "narHash": "sha256-x", "lastModified": 7})"),
@@ -41,8 +41,8 @@ TEST(LockedFlakeOf, ACleanTreeIsItsRevision) {
     EXPECT_FALSE(flake.git->dirty);
 }
 
-// Nix 2.8 does not write it into the URL.
-TEST(LockedFlakeOf, SubmodulesArePartOfIt) {
+// Nix 2.8 does not write the submodules into the URL.
+TEST(LockedFlakeOf, SubmodulesArePartOfTheUrl) {
     Json json = metadata(R"({"type": "git", "url": "file:///srv/hive", "rev": "0123", "submodules": true})");
     EXPECT_EQ(locked_flake_from_json(json, no_hash).url, "git+file:///srv/hive?rev=0123&submodules=1");
     json["url"] = "git+file:///srv/hive?rev=0123&submodules=1";
@@ -52,7 +52,7 @@ TEST(LockedFlakeOf, SubmodulesArePartOfIt) {
     EXPECT_EQ(locked_flake_from_json(json, no_hash).url, "git+file:///srv/hive?rev=0123");
 }
 
-TEST(LockedFlakeOf, ATreeThatIsEditedIsItsStoreCopy) {
+TEST(LockedFlakeOf, ADirtyTreeIsLockedToItsStoreCopy) {
     const LockedFlake flake = locked_flake_from_json(
         metadata(R"({"type": "git", "url": "file:///srv/hive", "narHash": "sha256-a+b/c=", "lastModified": 7,
                      "dirtyRev": "0123-dirty"})"),
@@ -64,7 +64,7 @@ TEST(LockedFlakeOf, ATreeThatIsEditedIsItsStoreCopy) {
     EXPECT_TRUE(flake.git->dirty);
 }
 
-TEST(LockedFlakeOf, AFolderOfSuchATreeIsPutTogetherFromIt) {
+TEST(LockedFlakeOf, ASubfolderOfADirtyTreeIsFetchedFromItsStoreCopy) {
     const LockedFlake flake = locked_flake_from_json(
         metadata(
             R"({"type": "git", "url": "file:///srv/hive", "narHash": "sha256-a", "lastModified": 7, "dir": "x y"})"),
@@ -81,7 +81,7 @@ TEST(LockedFlakeOf, ATreeWithoutHashIsHashed) {
     EXPECT_FALSE(flake.git);
 }
 
-TEST(LocksOfAFlake, AreThoseOfItsFileOrAreStillToBeWritten) {
+TEST(LocksOfAFlake, MatchTheLockFileOrMustBeWritten) {
     const TemporaryFolder tree;
     Json json = Json::parse(R"({"locked": {}, "locks": {"root": "root", "nodes": {"root": {}}}})");
     json["path"] = tree.path().string();
@@ -96,7 +96,7 @@ TEST(LocksOfAFlake, AreThoseOfItsFileOrAreStillToBeWritten) {
     EXPECT_FALSE(has_its_locks(json)) << "that of another flake";
 }
 
-TEST(LockedFlakeOf, SomethingElseIsRefused) {
+TEST(LockedFlakeOf, MalformedMetadataIsRefused) {
     EXPECT_THROW(locked_flake_from_json(Json::parse("{}"), no_hash), protocol::BadDocument);
     Json json = metadata(R"({"rev": 1})");
     EXPECT_THROW(locked_flake_from_json(json, no_hash), protocol::BadDocument);
@@ -123,7 +123,7 @@ TEST(SourceOfAFlake, IsEvaluatedPurely) {
     EXPECT_FALSE(source.git) << "which the folder itself tells";
 }
 
-TEST(SourceOfAFlake, IsNotThatOfALockWhenItIsImpure) {
+TEST(SourceOfAFlake, HasNoLockWhenItIsImpure) {
     const HiveSource source = flake_source({.folder = "/srv/hive", .file = {}, .flake = "/srv/hive", .output = {}},
                                            locked, "/usr/share/waggle", "sha256-m", true);
     EXPECT_THAT(source.arguments, ElementsAre("--extra-experimental-features", "nix-command flakes"));
@@ -131,7 +131,7 @@ TEST(SourceOfAFlake, IsNotThatOfALockWhenItIsImpure) {
     EXPECT_THAT(source.expression, HasSubstr("output = null"));
 }
 
-TEST(SourceOfAFlake, ElsewhereHasTheRevisionThatNixSays) {
+TEST(SourceOfAFlake, ARemoteOneHasTheRevisionThatNixReports) {
     const HiveSource source =
         flake_source({.folder = "/tmp", .file = {}, .flake = "github:bees/hive", .output = {}, .is_local = false},
                      locked, "/m", "sha256-m", false);
@@ -139,7 +139,7 @@ TEST(SourceOfAFlake, ElsewhereHasTheRevisionThatNixSays) {
     EXPECT_EQ(source.git->rev, "0123");
 }
 
-TEST(SourceOfAFile, IsItsPath) {
+TEST(SourceOfAFile, ImportsItsPath) {
     const HiveSource source =
         file_source({.folder = "/srv", .file = "/srv/a \"${b}\".nix", .flake = {}, .output = {}}, "/m");
     EXPECT_EQ(source.expression, R"((import "/m/source.nix" { path = "/srv/a \"\${b}\".nix"; }))");

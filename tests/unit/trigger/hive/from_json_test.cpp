@@ -38,14 +38,14 @@ TEST(EvaluatedNode, IsReadFromJson) {
     EXPECT_EQ(read.toplevel.name(), "alpha");
 }
 
-TEST(EvaluatedNode, MayHaveNoAgentToBeNamed) {
+TEST(EvaluatedNode, MayHaveNoAgentName) {
     Json json = node();
     json["hive"] = nullptr;
     json["node"] = nullptr;
     EXPECT_EQ(evaluated_node_from_json("a", json).hive, "");
 }
 
-TEST(EvaluatedNode, IsRefusedWithTheField) {
+TEST(EvaluatedNode, IsRefusedIfAFieldIsInvalid) {
     for (const auto& [path, value] : std::map<std::string, Json>{{"/system", 1},
                                                                  {"/node", "../x"},
                                                                  {"/deployment/targetPort", 70000},
@@ -105,7 +105,7 @@ TEST(NixArguments, NameTheMachinesFileAndTheOptions) {
     EXPECT_TRUE(arguments({}, std::nullopt).empty());
 }
 
-TEST(NixArguments, BuildersOfTheCommandLineGoBeforeTheMachinesFile) {
+TEST(NixArguments, BuildersOfTheCommandLineReplaceTheMachinesFile) {
     EXPECT_EQ(arguments({.show_trace = false, .builders = "ssh://big", .options = {}}, "/etc/m"),
               (std::vector<std::string>{"--option", "builders", "ssh://big"}));
 }

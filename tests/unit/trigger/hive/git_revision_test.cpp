@@ -42,7 +42,7 @@ TEST_F(GitRevisionTest, NoneOutsideGitAndBeforeTheFirstCommit) {
     EXPECT_FALSE(revision());
 }
 
-TEST_F(GitRevisionTest, TheCommitOfACleanTree) {
+TEST_F(GitRevisionTest, FindsTheCommitOfACleanTree) {
     commit();
     fs::create_directories(folder() / "a/b");
     const auto found = revision("a/b");
@@ -51,7 +51,7 @@ TEST_F(GitRevisionTest, TheCommitOfACleanTree) {
     EXPECT_FALSE(found->dirty);
 }
 
-TEST_F(GitRevisionTest, AChangedOrUnknownFileMakesItDirty) {
+TEST_F(GitRevisionTest, AChangedOrUntrackedFileMakesItDirty) {
     commit();
     write_file_atomically(folder() / "new.nix", "", 0644);
     EXPECT_TRUE(revision()->dirty);
@@ -63,7 +63,7 @@ TEST_F(GitRevisionTest, AChangedOrUnknownFileMakesItDirty) {
     EXPECT_TRUE(revision()->dirty);
 }
 
-TEST_F(GitRevisionTest, IgnoredFilesAndOurRootsDoNot) {
+TEST_F(GitRevisionTest, IgnoredFilesAndOurRootsDoNotMakeItDirty) {
     commit();
     fs::create_directories(folder() / ".git/info"); // part of git's templates, which may be elsewhere
     write_file_atomically(folder() / ".git/info/exclude", "*.log\n", 0644);
@@ -73,7 +73,7 @@ TEST_F(GitRevisionTest, IgnoredFilesAndOurRootsDoNot) {
     EXPECT_FALSE(revision()->dirty);
 }
 
-TEST_F(GitRevisionTest, ABrokenRepositoryIsANote) {
+TEST_F(GitRevisionTest, ABrokenRepositoryHasNoRevision) {
     commit();
     write_file_atomically(folder() / ".git/HEAD", "nonsense\n", 0644);
     int notes = 0;

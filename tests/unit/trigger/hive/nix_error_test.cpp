@@ -47,12 +47,12 @@ TEST(NixError, OfNewerNixLeavesTheTracesOut) {
     EXPECT_EQ(nix_error(new_nix, false), "undefined variable 'x'\nat /etc/hive.nix:5:3:");
 }
 
-TEST(NixError, KeepsTheTracesThatWereAskedFor) {
+TEST(NixError, KeepsTheTracesOnRequest) {
     EXPECT_THAT(nix_error(new_nix, true),
                 AllOf(HasSubstr("derivationStrict"), HasSubstr("undefined variable"), Not(HasSubstr("hello"))));
 }
 
-TEST(NixError, ThatBeginsBelowTheWordBeginsWithIt) {
+TEST(NixError, SkipsAnEmptyFirstLine) {
     const std::string said = "Failed assertions:\n- no root file system";
     EXPECT_EQ(nix_error("error: \n       Failed assertions:\n       - no root file system\n", false), said);
     EXPECT_EQ(
@@ -62,14 +62,14 @@ TEST(NixError, ThatBeginsBelowTheWordBeginsWithIt) {
     EXPECT_EQ(nix_error("error:\n", false), "error:");
 }
 
-TEST(NixError, OfAFileThatGitDoesNotKnowSaysWhatToDo) {
+TEST(NixError, SuggestsGitAddForAnUntrackedFile) {
     const std::string missing = ": No such file or directory\n";
     EXPECT_THAT(nix_error("error: getting status of '/nix/store/abc-source/alpha.nix'" + missing, false),
                 HasSubstr("git add"));
     EXPECT_THAT(nix_error("error: getting status of '/etc/alpha.nix'" + missing, false), Not(HasSubstr("git add")));
 }
 
-TEST(NixError, OfAFileThatGitDoesNotKnowSaysTheSameWithNewerNix) {
+TEST(NixError, SuggestsGitAddForAnUntrackedFileWithNewerNix) {
     EXPECT_THAT(
         nix_error("error:\n       … while\n\n       error: path '/nix/store/abc-source/alpha.nix' does not exist\n",
                   false),
@@ -77,7 +77,7 @@ TEST(NixError, OfAFileThatGitDoesNotKnowSaysTheSameWithNewerNix) {
     EXPECT_THAT(nix_error("error: path '/etc/alpha.nix' does not exist\n", false), Not(HasSubstr("git add")));
 }
 
-TEST(NixError, OfAFileInASubmoduleSaysHowToAskForIt) {
+TEST(NixError, SuggestsSubmodulesForAFileInASubmodule) {
     const TemporaryFolder folder;
     const std::filesystem::path tree = folder.path() / "abc-source";
     std::filesystem::create_directory(tree);
@@ -91,7 +91,7 @@ TEST(NixError, OfAFileInASubmoduleSaysHowToAskForIt) {
     EXPECT_THAT(missing("nodes/parts/a.nix"), Not(HasSubstr("submodule")));
 }
 
-TEST(NixError, IsNeverEmptyNorEndless) {
+TEST(NixError, IsNeitherEmptyNorEndless) {
     EXPECT_FALSE(nix_error("", false).empty());
     std::string text = "error: many\n";
     for (int i = 0; i < 1000; ++i)

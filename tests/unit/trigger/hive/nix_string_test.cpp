@@ -5,7 +5,7 @@
 namespace waggle::trigger {
 namespace {
 
-// That Nix reads them as meant is checked with the real one, in tests/integration.
+// tests/integration checks with a real Nix that it reads these literals as intended.
 TEST(NixString, IsALiteralThatInterpolatesNothing) {
     EXPECT_EQ(nix_string(""), R"("")");
     EXPECT_EQ(nix_string("plain /a-b"), R"("plain /a-b")");

@@ -59,7 +59,7 @@ TEST(Selector, SelectsByNamesGlobsAndTags) {
         EXPECT_EQ(Selector::parse(c.rule).select(nodes, deployments()), c.selected) << c.rule;
 }
 
-TEST(Selector, SaysWhichNodesItNames) {
+TEST(Selector, KnowsWhichNodesItNamesExplicitly) {
     EXPECT_TRUE(Selector::parse("b,@web,a").names("a"));
     EXPECT_FALSE(Selector::parse("*").names("a"));
     EXPECT_FALSE(Selector::parse("@a").names("a"));
@@ -75,7 +75,7 @@ TEST(Selector, NeedsTagsOnlyForTagRules) {
     EXPECT_FALSE(Selector::parse("!alpha").needs_tags());
 }
 
-TEST(Selector, RefusesMalformedRulesAndSaysWhatIsWrong) {
+TEST(Selector, RefusesMalformedRulesAndExplainsWhy) {
     const std::pair<const char*, const char*> cases[] = {
         {"", "empty rule"},
         {" ", "empty rule"},
@@ -101,7 +101,7 @@ TEST(Selector, RefusesMalformedRulesAndSaysWhatIsWrong) {
         EXPECT_THAT([input = text] { Selector::parse(input); }, ThrowsMessage<Error>(HasSubstr(problem))) << text;
 }
 
-TEST(Selector, ATagToLeaveOutThatNoNodeHasIsRefused) {
+TEST(Selector, RefusesToExcludeAnUnknownTagOrNode) {
     EXPECT_THAT([] { Selector::parse("*,!@wbe").select(nodes, deployments()); },
                 ThrowsMessage<Error>(AllOf(HasSubstr("“wbe”"), HasSubstr("“web”"))));
     EXPECT_THAT([] { Selector::parse("@eu&!@wbe").select(nodes, deployments()); },
@@ -110,7 +110,7 @@ TEST(Selector, ATagToLeaveOutThatNoNodeHasIsRefused) {
                 ThrowsMessage<Error>(HasSubstr("“nobody”")));
 }
 
-TEST(Selector, NamesAnUnknownNodeAndTheNearOne) {
+TEST(Selector, NamesAnUnknownNodeAndTheNearestOne) {
     EXPECT_THAT([] { Selector::parse("alpah").select(nodes, {}); },
                 ThrowsMessage<Error>(AllOf(HasSubstr("“alpah”"), HasSubstr("“alpha”"))));
     EXPECT_THAT([] { Selector::parse("beta,nobody").select(nodes, {}); }, ThrowsMessage<Error>(HasSubstr("“nobody”")));

@@ -56,7 +56,7 @@ TEST_F(BoardTest, NoLineIsWiderThanTheTerminal) {
     }
 }
 
-TEST_F(BoardTest, WhereRowsAreFewThoseThatWorkComeFirst) {
+TEST_F(BoardTest, ShowsWorkingNodesFirstWhenRowsAreFew) {
     for (const char* name : {"a", "b", "c", "d"})
         board_.step(name, Step::waiting, at(0s));
     board_.step("c", Step::fetching, at(1s));

@@ -12,7 +12,7 @@ struct EscapeCase {
     std::string shown;
 };
 
-TEST(Printable, ShowsNothingThatATerminalObeys) {
+TEST(Printable, EscapesControlSequences) {
     const EscapeCase cases[] = {
         {"plain text", "plain text"},
         {"grün, 日本, 🐝", "grün, 日本, 🐝"},
@@ -67,7 +67,7 @@ TEST(Printable, CapsTheLength) {
     EXPECT_LE(printable(std::string(1 << 20, '\x01')).size(), max_line_bytes + 10);
 }
 
-TEST(Columns, CountsWhatATerminalShows) {
+TEST(Columns, CountsTerminalColumns) {
     EXPECT_EQ(columns("abc"), 3u);
     EXPECT_EQ(columns("grün"), 4u);
     EXPECT_EQ(columns("日本"), 4u);
@@ -75,7 +75,7 @@ TEST(Columns, CountsWhatATerminalShows) {
     EXPECT_EQ(columns(""), 0u);
 }
 
-TEST(CutToColumns, MarksWhatIsMissing) {
+TEST(CutToColumns, MarksTheTruncation) {
     EXPECT_EQ(cut_to_columns("alphabet", 8), "alphabet");
     EXPECT_EQ(cut_to_columns("alphabet", 5), "alph…");
     EXPECT_EQ(cut_to_columns("日本語", 4), "日…"); // a wide character is not cut in half
@@ -83,7 +83,7 @@ TEST(CutToColumns, MarksWhatIsMissing) {
     EXPECT_EQ(cut_to_columns("alphabet", 0), "");
 }
 
-TEST(Padded, FillsUpToColumnsNotBytes) {
+TEST(Padded, PadsByColumnsNotBytes) {
     EXPECT_EQ(padded("grün", 6), "grün  ");
     EXPECT_EQ(padded("alphabet", 3), "alphabet");
 }

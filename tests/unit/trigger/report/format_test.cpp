@@ -26,7 +26,7 @@ TEST(Format, Elapsed) {
     EXPECT_EQ(format_elapsed(185s), "3 min 05 s");
 }
 
-TEST(Format, IndentsEveryLineThatHasSomething) {
+TEST(Format, IndentsEveryNonEmptyLine) {
     EXPECT_EQ(indented("a\n\nb", "  "), "  a\n\n  b");
     EXPECT_EQ(indented("", "  "), "");
 }

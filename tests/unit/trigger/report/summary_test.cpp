@@ -22,7 +22,7 @@ NodeReport report(const std::string& node, Outcome outcome, const std::string& m
     return report;
 }
 
-TEST(Summary, IsATableAndTheReasonsOfFailures) {
+TEST(Summary, IsATableFollowedByTheReasonsForFailures) {
     std::vector<NodeReport> reports = {report("alpha", Outcome::ok),
                                        report("be", Outcome::rolled_back, "web.service failed")};
     reports[0].generation = 12;
@@ -41,7 +41,7 @@ TEST(Summary, IsATableAndTheReasonsOfFailures) {
                                               "      be | no web today\n");
 }
 
-TEST(Summary, OneErrorOfTheHiveIsShownOnceForItsNodes) {
+TEST(Summary, ASharedHiveErrorIsShownOnce) {
     std::vector<NodeReport> reports;
     for (int i = 10; i < 30; ++i)
         reports.push_back(report("n" + std::to_string(i), Outcome::hive_error, "common.nix is broken"));
@@ -51,7 +51,7 @@ TEST(Summary, OneErrorOfTheHiveIsShownOnceForItsNodes) {
               "\nown: hive-error\n    another\n");
 }
 
-TEST(Summary, ThatNodesHaveNoAgentIsSaidOnce) {
+TEST(Summary, MissingAgentsAreReportedOnce) {
     std::vector<NodeReport> reports = {report("a", Outcome::refused, "it has none"),
                                        report("b", Outcome::refused, "it has none"),
                                        report("c", Outcome::refused, "it has none")};
@@ -79,14 +79,14 @@ TEST(Summary, AMegabyteLineIsCut) {
               10'000u);
 }
 
-TEST(Summary, AMessageOfNothingButLinesIsCut) {
+TEST(Summary, AMessageOfManyEmptyLinesIsTruncated) {
     EXPECT_LT(
         format_summary(std::vector{report("a", Outcome::refused, std::string(1 << 16, '\n') + "x")}, false).size(),
         5'000u);
 }
 
-// What --show-trace shows of an error of the hive comes from this machine.
-TEST(Summary, AnErrorOfTheHiveIsShownWhole) {
+// The trace of a hive error (--show-trace) comes from this machine, so it can be trusted.
+TEST(Summary, AHiveErrorIsShownInFull) {
     std::string trace;
     for (int i = 0; i < 3000; ++i)
         trace += "at a line\n";
@@ -141,7 +141,7 @@ TEST(Timings, AreTheSlowestNodesPhases) {
                   {"evaluate_s", 3.0}, {"build_s", 0.25}, {"connect_s", 2.0}, {"fetch_s", 0.0}, {"activate_s", 0.5}}));
 }
 
-TEST(Summary, OfANodeThatWasOnlyAskedHasItsOwnHeadline) {
+TEST(Summary, AQueriedNodeHasItsOwnHeadline) {
     NodeReport report;
     report.node = "alpha";
     report.outcome = protocol::Outcome::ok_units_failed;

@@ -60,13 +60,13 @@ protected:
     TemporaryFolder folder_;
 };
 
-TEST_F(ReadSecrets, AllThatCannotBeReadAreNamed) {
+TEST_F(ReadSecrets, NamesAllUnreadableSecrets) {
     EXPECT_THAT(
         [&] { read({file_source("a", "/no/such/file"), command_source("b", {"false"})}); },
         testing::ThrowsMessage<SecretNotRead>(AllOf(HasSubstr("deployment.keys.a:"), HasSubstr("deployment.keys.b:"))));
 }
 
-TEST_F(ReadSecrets, FromTheHiveFromFilesAndFromCommandsByteForByte) {
+TEST_F(ReadSecrets, ReadsTextsFilesAndCommandsByteForByte) {
     const std::string odd("line\n\0more\xff\n\n", 13);
     write_file_atomically(folder_.path() / "key", odd, 0600);
     auto text = source("text");
@@ -87,7 +87,7 @@ TEST_F(ReadSecrets, CommandsGoThroughNoShell) {
     EXPECT_EQ(content(command_source("a", {"echo", "$HOME;", "`id`", "a|b"})), "$HOME; `id` a|b\n");
 }
 
-TEST_F(ReadSecrets, ACommandThatFailsIsShownWithWhatItSaidButNotWithItsOutput) {
+TEST_F(ReadSecrets, ReportsTheErrorOfAFailedCommandButNotItsOutput) {
     const auto said =
         refusal(command_source("db", {"sh", "-c", "echo hunter; echo 2 >&2; echo no such entry >&2; exit 3"}));
     EXPECT_THAT(said, AllOf(HasSubstr("deployment.keys.db"), HasSubstr("exit code 3"), HasSubstr("no such entry")));
@@ -101,7 +101,7 @@ TEST_F(ReadSecrets, ACommandHasATimeout) {
     EXPECT_THAT(refusal(command_source("db", {"sleep", "1000"}), 100ms), HasSubstr("did not end within 0.1 s"));
 }
 
-TEST_F(ReadSecrets, WhatCannotBeReadIsNamed) {
+TEST_F(ReadSecrets, ExplainsWhyASecretCannotBeRead) {
     EXPECT_THAT(refusal(file_source("a", "/nonexistent/key")),
                 AllOf(HasSubstr("deployment.keys.a: keyFile /nonexistent/key"), HasSubstr("No such file")));
     EXPECT_THAT(refusal(file_source("a", "/")), HasSubstr("directory"));
@@ -117,7 +117,7 @@ TEST_F(ReadSecrets, WhatCannotBeReadIsNamed) {
     EXPECT_THAT(refusal(bad), HasSubstr("not a user's name"));
 }
 
-TEST_F(ReadSecrets, NothingIsNoSecretUnlessThatIsMeant) {
+TEST_F(ReadSecrets, RefusesAnEmptySecretUnlessAllowed) {
     write_file_atomically(folder_.path() / "empty", "", 0600);
     const auto pipe = command_source("token", {"sh", "-c", "false | tr -d x"});
     EXPECT_THAT(refusal(pipe), AllOf(HasSubstr("deployment.keys.token: the output of keyCommand `sh -c "),
@@ -127,12 +127,12 @@ TEST_F(ReadSecrets, NothingIsNoSecretUnlessThatIsMeant) {
     auto meant = pipe;
     meant.allow_empty = true;
     EXPECT_EQ(content(meant), "");
-    auto text = source("text"); // somebody wrote it down like that
+    auto text = source("text"); // the hive contains the empty text explicitly
     text.has_text = true;
     EXPECT_EQ(read({text}, {{"text", {}}}).secrets.at(0).content.size(), 0u);
 }
 
-TEST_F(ReadSecrets, EachThatCannotBeReadIsNamed) {
+TEST_F(ReadSecrets, NamesOnlyUnreadableSecrets) {
     try {
         read({command_source("a", {"false"}), command_source("b", {"echo", "fine"}), file_source("c", "/nonexistent")});
         FAIL();
@@ -142,8 +142,8 @@ TEST_F(ReadSecrets, EachThatCannotBeReadIsNamed) {
     }
 }
 
-// Each command waits for the other's file: they end only side by side.
-TEST_F(ReadSecrets, CommandsRunSideBySide) {
+// Each command waits for the other's file, so they can only end if they run in parallel.
+TEST_F(ReadSecrets, RunsCommandsInParallel) {
     const auto a = (folder_.path() / "a").string();
     const auto b = (folder_.path() / "b").string();
     const auto meet = [](const std::string& mine, const std::string& other) {
@@ -155,7 +155,7 @@ TEST_F(ReadSecrets, CommandsRunSideBySide) {
     EXPECT_EQ(as_text(bundle.secrets.at(1).content), "met\n");
 }
 
-TEST_F(ReadSecrets, NoMoreCommandsRunThanThereArePlaces) {
+TEST_F(ReadSecrets, RunsNoMoreCommandsThanThereArePlaces) {
     std::vector<KeySource> sources;
     const auto count = (folder_.path() / "running").string();
     for (char name = 'a'; name < 'a' + 3 * max_key_commands; ++name)
@@ -177,7 +177,7 @@ TEST_F(ReadSecrets, AHelperThatKeepsTheOutputOpenDoesNotDelayTheResult) {
     EXPECT_EQ(::kill(std::stoi(*helper), SIGKILL), 0) << "the helper had ended";
 }
 
-TEST_F(ReadSecrets, TheLargestIsNamedWhereAllTogetherAreTooLong) {
+TEST_F(ReadSecrets, NamesTheLargestIfAllTogetherAreTooLong) {
     const auto large = (folder_.path() / "large").string();
     const auto small = (folder_.path() / "small").string();
     write_file_atomically(large, std::string(protocol::max_secret_bytes, 'x'), 0600);
