@@ -28,7 +28,7 @@ recipe() { # KIND SUITE: the packages, one per line
         node-sid)
             printf '%s\n' "${node_packages[@]}" libstdc++6
             agent_libraries "$2" ;;
-        nix-trixie | nix-sid)
+        nix-trixie)
             printf '%s\n' nix-bin libdbi-perl ;;
         build-trixie | build-sid)
             echo ccache
@@ -155,6 +155,7 @@ main() {
         nix | build | cross) [[ -n $suite ]] || die "usage: roots.sh $kind SUITE, or TARGET" ;;
         *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
+    [[ $kind-$suite != nix-sid ]] || kind=node # a node of sid has that Nix
     local packages; packages=$(recipe "$kind" "$suite")
     stamp=$(printf '%s\n' "$recipe_version" "$packages" | sha256sum | cut -c1-8)
     mkdir -p "$cache/roots"
