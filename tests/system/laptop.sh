@@ -45,6 +45,8 @@ laptop_enter() {
         >"$run/nix-conf/nix.conf"
     export HOME=$run/home NIX_CONF_DIR=$run/nix-conf
     unset NIX_REMOTE NIX_PATH XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME SSH_AUTH_SOCK
+    # One after another: of two processes that open a new store at the same time, one can fail.
+    flock "$waggle_cache/host-nix.init" nix-store --init
 }
 
 # Newer versions of systemd refuse to boot where the hierarchies of cgroup v1 are mounted besides that of v2.
