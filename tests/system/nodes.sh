@@ -57,6 +57,8 @@ node_create() {
     node_write_boot_id_fix "$root"
     # Disables what Debian enables and tests do not need.
     rm -rf "$root"/usr/lib/systemd/system/{multi-user.target.wants/{getty.target,systemd-logind.service},timers.target.wants/*}
+    # Each reload of systemd starts all generators, and nodes need only this one.
+    find "$root/usr/lib/systemd/system-generators" -mindepth 1 ! -name systemd-fstab-generator -delete
     ln -sfn multi-user.target "$root/usr/lib/systemd/system/default.target"
     node_make_network "$name" "$index"
 }
@@ -247,8 +249,8 @@ node_run() {
     # A node that shuts down stops every process in it, and waits until each one that it killed is reaped. nsenter would
     # stop with its child and never reap it; a shell that is not itself a process of the node (-F) ignores that its
     # child is stopped.
-    timeout --foreground -k 5 "${node_run_deadline:-120}" nsenter -F -t "$leader" -a \
-        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -c '"$@"; exit $?' sh "$@"
+    (exec -c timeout --foreground -k 5 "${node_run_deadline:-120}" nsenter -F -t "$leader" -a \
+        sh -c 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8; "$@"; exit $?' sh "$@")
 }
 
 node_boot_id() { node_run_deadline=5 node_run "$1" cat /proc/sys/kernel/random/boot_id; }
