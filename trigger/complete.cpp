@@ -2,6 +2,7 @@
 
 #include "trigger/command/apply.hpp"
 #include "trigger/command/prepare.hpp"
+#include "trigger/help.hpp"
 #include "trigger/report/escape.hpp"
 
 #include <CLI/CLI.hpp>
@@ -23,16 +24,6 @@ namespace {
 // An operator who presses the tab key does not wait longer for the hive.
 constexpr auto hive_time = std::chrono::seconds(10);
 
-bool is_visible(const CLI::Option& option) {
-    return option.nonpositional() && !option.get_group().empty();
-}
-
-// "NODES" of "NODES:some check"
-std::string type_of(const CLI::Option& option) {
-    const std::string type = option.get_type_name();
-    return type.substr(0, type.find(':'));
-}
-
 // Finds "--on" or "-f" among the options of the command and of all commands; nullptr if there is no such option.
 const CLI::Option* find_option(std::span<const CLI::App* const> apps, std::string_view name) {
     for (const CLI::App* app : apps) {
@@ -53,7 +44,7 @@ const CLI::App* find_command(const CLI::App& app, const std::string& name) {
 }
 
 // The last term of a rule for --on: "a,!@w" offers the tags that begin with w, each with "a,!@" before it.
-Completions complete_nodes(std::string_view rule, const HiveNames& names) {
+Completions complete_nodes(std::string_view rule, const std::function<std::vector<std::string>(NameKind)>& read_names) {
     const size_t joint = rule.find_last_of(",&");
     size_t begin = joint == rule.npos ? 0 : joint + 1;
     if (begin < rule.size() && rule[begin] == '!')
@@ -61,17 +52,17 @@ Completions complete_nodes(std::string_view rule, const HiveNames& names) {
     const bool is_tag = begin < rule.size() && rule[begin] == '@';
     const std::string before(rule.substr(0, is_tag ? begin + 1 : begin));
     Completions completions;
-    for (const std::string& name : is_tag ? names.tags : names.nodes)
+    for (const std::string& name : read_names(is_tag ? NameKind::tag : NameKind::node))
         completions.words.push_back({.text = before + name});
     return completions;
 }
 
 Completions complete_value(const CLI::Option& option, std::string_view typed,
-                           const std::function<HiveNames()>& read_names) {
-    const std::string type = type_of(option);
+                           const std::function<std::vector<std::string>(NameKind)>& read_names) {
+    const std::string type = value_name(option);
     std::vector<std::string> choices;
     if (type == "NODES")
-        return complete_nodes(typed, read_names());
+        return complete_nodes(typed, read_names);
     if (type == "FILE" || type == "HIVE")
         return {.words = {}, .files = true};
     if (type == "GOAL")
@@ -90,7 +81,7 @@ Completions complete_option_name(std::span<const CLI::App* const> apps) {
     Completions completions;
     for (const CLI::App* app : apps) {
         for (const CLI::Option* option : app->get_options()) {
-            if (!is_visible(*option))
+            if (!is_listed(*option))
                 continue;
             for (const std::string& name : option->get_lnames())
                 completions.words.push_back({.text = "--" + name, .description = option->get_description()});
@@ -116,7 +107,7 @@ public:
     void note(std::string_view /*text*/) override {}
 };
 
-HiveNames evaluate_names(const std::optional<std::filesystem::path>& hive) {
+std::vector<std::string> evaluate_names(const std::optional<std::filesystem::path>& hive, NameKind kind) {
     Interrupt interrupt;
     const std::jthread timer([&interrupt](const std::stop_token& stop) {
         std::mutex mutex;
@@ -131,12 +122,12 @@ HiveNames evaluate_names(const std::optional<std::filesystem::path>& hive) {
     const SelectOptions everything;
     SilentReporter silence;
     Preparation preparation(global, everything, interrupt, silence);
-    HiveNames names{.nodes = preparation.info().nodes, .tags = {}};
+    if (kind == NameKind::node)
+        return preparation.info().nodes;
     std::set<std::string> tags;
-    for (const auto& [node, deployment] : preparation.evaluator().deployments(names.nodes).nodes)
+    for (const auto& [node, deployment] : preparation.evaluator().deployments(preparation.info().nodes).nodes)
         tags.insert(deployment.tags.begin(), deployment.tags.end());
-    names.tags.assign(tags.begin(), tags.end());
-    return names;
+    return {tags.begin(), tags.end()};
 }
 
 } // namespace
@@ -151,15 +142,15 @@ Completions complete(const CLI::App& app, std::span<const std::string> words, co
     std::vector<const CLI::App*> apps = {&app};
     for (const std::string& word : words.first(words.size() - 1)) {
         if (pending) {
-            if (type_of(*pending) == "HIVE")
+            if (value_name(*pending) == "HIVE")
                 hive = word;
             if (--values == 0)
                 pending = nullptr;
         } else if (word.starts_with('-')) {
             pending = word.find('=') == word.npos ? find_option(apps, word) : nullptr;
-            values = pending && !type_of(*pending).empty() ? pending->get_type_size() : 0; // a flag has no type
-            if (values == 0)
+            if (pending && value_name(*pending).empty()) // a flag
                 pending = nullptr;
+            values = pending ? pending->get_type_size() : 0;
         } else if (!command) {
             command = find_command(app, word);
             if (!command)
@@ -168,7 +159,7 @@ Completions complete(const CLI::App& app, std::span<const std::string> words, co
         }
     }
 
-    const auto read_names = [&] { return read_hive_names(hive); };
+    const auto read_names = [&](NameKind kind) { return read_hive_names(hive, kind); };
     const std::string& typed = words.back();
     if (pending)
         return complete_value(*pending, typed, read_names);

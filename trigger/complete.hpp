@@ -25,13 +25,11 @@ struct Completions {
     bool operator==(const Completions&) const = default;
 };
 
-// What a hive offers to --on, in any order.
-struct HiveNames {
-    std::vector<std::string> nodes;
-    std::vector<std::string> tags;
-};
+// What --on takes of a hive. Tags take longer to read: they are part of the nodes.
+enum class NameKind { node, tag };
 // Reads the names from the hive that --config names, otherwise from the one that Waggle finds.
-using ReadHiveNames = std::function<HiveNames(const std::optional<std::filesystem::path>& hive)>;
+using ReadHiveNames =
+    std::function<std::vector<std::string>(const std::optional<std::filesystem::path>& hive, NameKind kind)>;
 
 // Completes the last of the words after "waggle", which may be empty. Reads the hive only if it must.
 Completions complete(const CLI::App& app, std::span<const std::string> words, const ReadHiveNames& read_hive_names);

@@ -49,10 +49,8 @@ std::string names_of(const CLI::Option& option) {
     for (const std::string& name : option.get_lnames())
         names.push_back("--" + name);
     std::string text = fmt::format("{}", fmt::join(names, ", "));
-    // The parser appends its checks to the type: "N:INT in [0 - 1024]".
-    const std::string type = option.get_type_name();
-    if (option.get_type_size() != 0 && !type.empty())
-        text += ' ' + type.substr(0, type.find(':'));
+    if (const std::string value = value_name(option); !value.empty())
+        text += ' ' + value;
     return text;
 }
 
@@ -63,7 +61,7 @@ bool is_help_or_version(const CLI::Option& option) {
 std::string options_of(const CLI::App& app, const std::string& title, bool with_help = true) {
     std::string text;
     for (const CLI::Option* option : app.get_options()) {
-        if (option->nonpositional() && !option->get_group().empty() && (with_help || !is_help_or_version(*option)))
+        if (is_listed(*option) && (with_help || !is_help_or_version(*option)))
             text += entry(names_of(*option), option->get_description());
     }
     return text.empty() ? "" : fmt::format("\n{}:\n{}", title, text);
@@ -110,6 +108,18 @@ public:
 };
 
 } // namespace
+
+bool is_listed(const CLI::Option& option) {
+    return option.nonpositional() && !option.get_group().empty();
+}
+
+std::string value_name(const CLI::Option& option) {
+    if (option.get_type_size() == 0)
+        return "";
+    // The parser appends its checks to the type: "N:INT in [0 - 1024]".
+    const std::string type = option.get_type_name();
+    return type.substr(0, type.find(':'));
+}
 
 std::shared_ptr<CLI::FormatterBase> help_formatter() {
     return std::make_shared<HelpFormatter>();

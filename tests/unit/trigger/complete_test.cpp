@@ -27,9 +27,10 @@ struct Result {
 
 Result complete_words(const std::vector<std::string>& words) {
     Result result;
-    const auto read_hive_names = [&result](const std::optional<std::filesystem::path>& hive) {
+    const auto read_hive_names = [&result](const std::optional<std::filesystem::path>& hive, NameKind kind) {
         result.hive_read = hive.value_or("").string();
-        return HiveNames{.nodes = {"alpha", "beta"}, .tags = {"web", "eu"}};
+        return kind == NameKind::tag ? std::vector<std::string>{"web", "eu"}
+                                     : std::vector<std::string>{"alpha", "beta"};
     };
     const Completions completions = complete_command_line(words, read_hive_names);
     result.files = completions.files;
@@ -96,7 +97,9 @@ TEST(Complete, OffersNothingForWhatItDoesNotKnow) {
 }
 
 TEST(Complete, DescribesCommandsAndOptions) {
-    const auto no_hive = [](const std::optional<std::filesystem::path>&) { return HiveNames{}; };
+    const auto no_hive = [](const std::optional<std::filesystem::path>&, NameKind) {
+        return std::vector<std::string>();
+    };
     const std::vector<std::string> words = {"a"};
     const Completions completions = complete_command_line(words, no_hive);
     const auto apply = std::ranges::find(completions.words, "apply", &Completions::Word::text);
