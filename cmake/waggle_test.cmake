@@ -25,7 +25,7 @@ function(waggle_test name)
     target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name} PRIVATE WAGGLE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data")
     # One process for all of them: with the sanitizers, starting one takes longer than most tests.
-    add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+    add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
         ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")
