@@ -11,7 +11,7 @@ namespace waggle::test {
 
 namespace {
 
-constexpr std::chrono::minutes making_a_root{5}; // debootstrap with a cold cache
+constexpr std::chrono::minutes making_a_root{5}; // mmdebstrap, over a slow connection
 constexpr std::chrono::minutes one_command{1};
 constexpr int root_unavailable_exit_code = 69; // roots.sh says when
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Debian root folders that tests boot or chroot into, made once by debootstrap and cached.
+# Debian root folders that tests boot or chroot into, made once by mmdebstrap and cached.
 #
 #   roots.sh node [SUITE]   what a test node boots: bookworm or sid with systemd, Nix and the agent's libraries
 #   roots.sh nix SUITE      trixie or sid, with that suite's Nix (for nix-daemon --stdio in a chroot)
@@ -13,13 +13,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${WAGGLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/waggle}
-recipe_version=2  # increase it if anything other than a package list changes how a root is made
+recipe_version=3  # increase it if anything other than a package list changes how a root is made
 
 say() { printf 'roots: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# debootstrap does not follow virtual packages: libdbi-perl is one nix-bin needs.
-node_packages=(systemd systemd-sysv dbus iproute2 nftables nix-bin libdbi-perl openssh-client)
+node_packages=(systemd systemd-sysv dbus iproute2 nftables nix-bin openssh-client)
 
 recipe() { # KIND SUITE: the packages, one per line
     case $1-$2 in
@@ -29,7 +28,7 @@ recipe() { # KIND SUITE: the packages, one per line
             printf '%s\n' "${node_packages[@]}" libstdc++6
             agent_libraries "$2" ;;
         nix-trixie)
-            printf '%s\n' nix-bin libdbi-perl ;;
+            echo nix-bin ;;
         build-trixie | build-sid)
             echo ccache
             "$here/../package/debian_packages.sh" ;;
@@ -98,8 +97,8 @@ mirror() {
 make_root() { # KIND SUITE|TARGET FOLDER
     local kind=$1 variant=$2 target=$3 suite uri packages foreign log
     suite=$(suite_of "$kind" "$variant")
-    [[ $(id -u) = 0 ]] || die "making a root needs to run as root (debootstrap)"
-    command -v debootstrap >/dev/null || die "debootstrap is not installed: run ./dev setup"
+    [[ $(id -u) = 0 ]] || die "making a root needs to run as root (mmdebstrap)"
+    command -v mmdebstrap >/dev/null || die "mmdebstrap is not installed: run ./dev setup"
     [[ -r /usr/share/keyrings/debian-archive-keyring.gpg ]] ||
         die "package debian-archive-keyring is not installed: run ./dev setup"
     uri=$(mirror)
@@ -107,16 +106,17 @@ make_root() { # KIND SUITE|TARGET FOLDER
     packages=$(recipe "$kind" "$variant" | { grep -v : || true; } | paste -sd,)
     mapfile -t foreign < <(recipe "$kind" "$variant" | { grep : || true; })
     log=$target.log
-    mkdir -p "$cache/debs/$suite"
     say "making the $kind root ($variant), about a minute; log: $log"
     # In a mount namespace of its own, so that no /proc stays mounted in a folder that may be deleted.
-    # unsafe-io: a root that a power cut spoils is made again.
-    if ! DPKG_FORCE=unsafe-io LC_ALL=C unshare -m --propagation private \
-        debootstrap --variant=minbase --cache-dir="$cache/debs/$suite" --include="$packages" \
-        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$suite" "$target" "$uri" </dev/null >"$log" 2>&1; then
-        tail -n 20 "$log" "$target/debootstrap/debootstrap.log" >&2 2>/dev/null || true
+    # unsafe-io: a root that a power cut spoils is made again. The mirror may be a snapshot, whose dates are past.
+    if ! DPKG_FORCE=unsafe-io LC_ALL=C unshare -m --propagation private mmdebstrap --mode=root --variant=minbase \
+        --format=directory --include="$packages" --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+        --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Check-Valid-Until "false"' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$target" "$uri" </dev/null >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
         rm -rf "$target"
-        say "debootstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
+        say "mmdebstrap of $suite failed, see above. If it is a signature, the package debian-archive-keyring is too old for $suite."
         [[ $suite == sid ]] || exit 1
         say "SKIP  whatever needs the $kind root of sid: the mirror cannot provide it today"
         exit 69
@@ -128,13 +128,14 @@ make_root() { # KIND SUITE|TARGET FOLDER
     fi
     rm -rf "$target"/var/cache/apt/archives/*.deb "$target"/var/lib/apt/lists/*
     mkdir -p "$target/nix"  # to mount on: not every Nix makes it when it is installed
+    mkdir -p "$target/run/systemd"  # mmdebstrap empties /run, and systemd-analyze needs this folder
     # Booted copies create their own identity.
     rm -f "$target"/etc/machine-id "$target"/var/lib/dbus/machine-id "$target"/etc/ssh/ssh_host_*
     : >"$target/etc/machine-id"
     rm -f "$log"
 }
 
-# debootstrap installs packages of one architecture only. Packages for all architectures (headers) have no suffix.
+# Installs packages of another architecture. Those for all architectures (headers) have no suffix.
 add_foreign() { # FOLDER PACKAGE:ARCHITECTURE…
     # shellcheck disable=SC2016  # expands in the root
     chroot "$1" env DEBIAN_FRONTEND=noninteractive DPKG_FORCE=unsafe-io LC_ALL=C bash -euc '
