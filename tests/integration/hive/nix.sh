@@ -37,7 +37,7 @@ nix_enter() {
         if [[ -n ${WAGGLE_TEST_TREE:-} ]]; then
             WAGGLE_TEST_NIXPKGS=$("$source_dir/tests/integration/nixos_tree.sh" "$WAGGLE_TEST_TREE") || exit
             export WAGGLE_TEST_NIXPKGS NIXPKGS_ALLOW_UNFREE=1 # nixos_tree.sh explains why
-            export GC_INITIAL_HEAP_SIZE=1G                    # Nix takes a third less time without garbage collection
+            export GC_INITIAL_HEAP_SIZE=3G                    # Nix takes a third less time without garbage collection
             launcher=("$source_dir/tests/huge_pages.sh")
         fi
         mkdir -p /nix
