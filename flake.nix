@@ -90,17 +90,19 @@
         in {
           default = pkgs.mkShell {
             inputsFrom = [ self.packages.${pkgs.stdenv.hostPlatform.system}.waggle ];
-            nativeBuildInputs = [ clang-tools ] ++ (with pkgs; [ age ccache git jq nix openssh openssl procps shellcheck ]);
+            nativeBuildInputs = [ clang-tools ] ++ (with pkgs; [ age black ccache git jq nix openssh openssl procps python3Packages.pyflakes shellcheck ]);
             buildInputs = [ pkgs.gtest pkgs.zlib ];
             CLANG_FORMAT = "${clang-tools}/bin/clang-format";
             CLANG_TIDY = "${clang-tools}/bin/clang-tidy";
             CLANGXX = "${clang}/bin/clang++"; # for the sanitizers and fuzzers
+            PYFLAKES = "pyflakes";
           };
         });
 
       # `nix fmt` does the same as ./dev format.
       formatter = eachSystem (pkgs: pkgs.writeShellScriptBin "waggle-format" ''
         export CLANG_FORMAT=${pkgs.llvmPackages_19.clang-tools or pkgs.clang-tools}/bin/clang-format
+        PATH=${pkgs.black}/bin:$PATH
         cd "$(git rev-parse --show-toplevel)"
         exec ./dev format
       '');

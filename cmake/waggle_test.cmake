@@ -1,8 +1,8 @@
 # waggle_test(NAME SOURCES file… LIBS target… [LABEL unit|integration|system] [TIMEOUT seconds])
 #   a GoogleTest program, which is one test of ctest with that label (default: unit).
-# waggle_script_test(NAME SCRIPT file [ARGS arg…] LABEL integration|system|soak [TIMEOUT seconds])
-#   a script that exits with 0, or with 77 if it skips the test and prints the reason; it finds the built programs in
-#   $WAGGLE_BUILD_DIR. Soak tests run one at a time.
+# waggle_script_test(NAME SCRIPT file | PROGRAM file [ARGS arg…] LABEL integration|system|soak [TIMEOUT seconds])
+#   a bash script, or a program, that exits with 0, or with 77 if it skips the test and prints the reason; it finds the
+#   built programs in $WAGGLE_BUILD_DIR. Soak tests run one at a time.
 
 find_package(GTest REQUIRED)
 
@@ -32,12 +32,17 @@ function(waggle_test name)
 endfunction()
 
 function(waggle_script_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "SCRIPT;LABEL;TIMEOUT" "ARGS")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "SCRIPT;PROGRAM;LABEL;TIMEOUT" "ARGS")
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 900) # seconds: booting three nodes and deploying to them takes well under a minute; a slow machine takes more
     endif()
-    # Names bash explicitly instead of using the script's first line, because Nix's build sandbox has no /usr/bin/env.
-    add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT} ${arg_ARGS})
+    if(arg_SCRIPT)
+        # Names bash explicitly instead of using the first line, because Nix's build sandbox has no /usr/bin/env.
+        set(command bash ${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT})
+    else()
+        set(command ${CMAKE_CURRENT_SOURCE_DIR}/${arg_PROGRAM})
+    endif()
+    add_test(NAME ${name} COMMAND ${command} ${arg_ARGS})
     set_tests_properties(${name} PROPERTIES
         LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
         ENVIRONMENT "WAGGLE_SOURCE_DIR=${PROJECT_SOURCE_DIR};WAGGLE_BUILD_DIR=${PROJECT_BINARY_DIR}")

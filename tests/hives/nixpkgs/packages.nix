@@ -84,9 +84,10 @@ in
   coreutils = hostPrograms "coreutils" [ "cat" "chmod" "chown" "cp" "date" "echo" "false" "ls" "mkdir" "mv" "rm" "sleep" "true" ];
   hello = hostPrograms "hello" [ "echo" ];
   nix = hostPrograms "nix" [ "nix" "nix-build" "nix-collect-garbage" "nix-copy-closure" "nix-daemon" "nix-env" "nix-instantiate" "nix-store" ];
+  python3Packages.pyflakes = placeholder "pyflakes";
   openssh = hostPrograms "openssh" [ "ssh" "ssh-keygen" ];
   systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
 } // lib.genAttrs [
-  "age" "boost" "ccache" "clang" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
+  "age" "black" "boost" "ccache" "clang" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
   "procps" "shellcheck" "spdlog" "zlib" "zstd"
 ] placeholder

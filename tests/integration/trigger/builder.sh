@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A build machine for tests: a real sshd that ssh starts itself, in a mount namespace with another /nix and another
-# home. Source it and call builder_make; $work is an empty directory, as nix.sh creates it (or laptop.sh, as $run).
+# home. Source it and call builder_make; $work is an empty directory, as nix.sh creates it.
 #
 #   builder              its host name for ssh, defined in $SSH_CONFIG_FILE, which is set
 #   nobody               another host, which does not answer; stranger: with an unknown host key; bare: without Nix
@@ -10,7 +10,7 @@
 #   in_builder COMMAND…  runs the command there
 
 builder_make() {
-    local folder=${work:-$run}/builder name config
+    local folder=${work:?}/builder name config
     builder_nix=$folder/nix builder_home=$folder/home
     mkdir -p "$builder_nix"/{store,var} "$builder_home" "$folder/bare" /run/sshd
     ssh-keygen -q -t ed25519 -N '' -f "$folder/login"

@@ -1,4 +1,4 @@
-# The hive of the system tests: its nodes and what they share come from fleet.json, which fleet.sh writes; what a single
+# The hive of the system tests: its nodes and what they share come from fleet.json, which fleet.py writes; what a single
 # test wants of a node is a module in changes/NAME.nix.
 let
   fleet = builtins.fromJSON (builtins.readFile ./fleet.json);
@@ -22,7 +22,11 @@ in
     networking.hostName = name;
     fileSystems."/".device = "/dev/disk/by-label/root";
     boot.loader.grub.device = "nodev";
-    services.openssh.enable = true;
+    services.openssh = {
+      enable = true;
+      # Making an RSA key, too, takes seconds.
+      hostKeys = lib.mkDefault [ { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ];
+    };
     # Looking for leaks at the end takes ptrace, which the agent's sandbox does not have.
     systemd.services.waggle-agent.environment = lib.optionalAttrs (fleet.sanitized or false) { ASAN_OPTIONS = "detect_leaks=0"; };
     services.waggle-agent = {

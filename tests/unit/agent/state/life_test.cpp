@@ -68,7 +68,7 @@ bool leads_to(DeploymentState from, DeploymentState to) {
     return std::ranges::any_of(transitions, [&](const Transition& row) { return row.from == from && row.to == to; });
 }
 
-// tests/system/crash_test.sh compares the rows with booted nodes; this test only checks that they are possible.
+// tests/system/test_crash.py compares the rows with booted nodes; this test only checks that they are possible.
 TEST(Life, TheCrashTableContainsOnlyPossibleTransitions) {
     const auto page = read_file(
         (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/crash-table.md").lexically_normal(), 1 << 20);
