@@ -37,16 +37,18 @@ let
   // lib.optionalAttrs (cfg.secretMounts != [ ]) { inherit (cfg) secretMounts; }));
 
   # The health checks are part of the system itself, so that each system is checked by its own.
-  # agent/units/health_check.hpp reads the file.
+  # agent/units/health_check.hpp reads the file. A network that morph evaluates has morph's options, which lack some.
   healthChecks = config.deployment.healthChecks or { cmd = [ ]; http = [ ]; };
   healthCheckFile = pkgs.writeText "waggle-health-checks.json" (builtins.toJSON {
     v = 1;
-    cmd = map (check: { inherit (check) description period timeout deadline cmd; }) healthChecks.cmd;
+    cmd = map (check: { inherit (check) description period timeout cmd; deadline = check.deadline or 60; }) healthChecks.cmd;
     http = map
       (check: {
-        inherit (check) description period timeout deadline headers status insecureSSL;
+        inherit (check) description period timeout headers insecureSSL;
+        deadline = check.deadline or 60;
+        status = check.status or [ ];
         url =
-          if check.url != null then check.url
+          if check.url or null != null then check.url
           else
             check.scheme + "://"
             + (if check.host == null then "localhost" else if lib.hasInfix ":" check.host then "[${check.host}]" else check.host)
@@ -231,7 +233,7 @@ in
       ++ check.persistent config.fileSystems "stateDir" cfg.stateDir
       ++ lib.optional (lib.any (folder: lib.hasPrefix folder cfg.identityFile) [ "/home/" "/root/" "/run/user/" ])
         "identityFile is ${cfg.identityFile}, below a home directory, which the agent cannot see: name a file elsewhere."
-      ++ lib.optional (lib.any (item: item.cmd == [ ]) healthChecks.cmd)
+      ++ lib.optional (lib.any (item: lib.elem item.cmd [ null [ ] ]) healthChecks.cmd)
         "deployment.healthChecks.cmd has a check whose cmd is empty."
       ++ lib.optional (config.system.autoUpgrade.enable or false)
         "system.autoUpgrade.enable is set: automatic upgrades and deployments would undo each other's work. Disable one of them."

@@ -153,6 +153,28 @@ check "the health checks are a JSON file of the system" answers '{ "v": 1,
               "headers": { }, "status": [200, 401] },
             { "description": "", "period": 2, "timeout": 5, "deadline": 60, "url": "http://localhost/", "insecureSSL": false,
               "headers": { }, "status": [] } ] }'
+if fixture_only "a network that morph evaluates"; then
+    cat >network.nix <<NIX
+{
+  network.pkgs = import <nixpkgs> { };
+  a = { pkgs, ... }: {
+    imports = [ $modules/agent.nix ];
+    services.waggle-agent = { enable = true; package = pkgs.hello; operators = [ "$key" ]; };
+    deployment.healthChecks = {
+      cmd = [ { description = "c"; cmd = [ "true" ]; } ];
+      http = [ { description = "h"; port = 81; } ];
+    };
+  };
+}
+NIX
+    ask "(import $source_dir/tests/hives/morph/eval-machines.nix (import $work/network.nix)).nodes.a.config.system.build.toplevel.drvPath"
+    check "morph evaluates a machine with health checks and the agent" satisfies 'endswith(".drv")'
+    out=$(nix-store --query --binding text "$(nix-store --query --references "$(jq -r . <<<"$out")" | grep -- -waggle-health-checks.json.drv)")
+    check "morph's health checks get Waggle's defaults" answers '{ "v": 1,
+      "cmd": [ { "description": "c", "period": 2, "timeout": 5, "deadline": 60, "cmd": ["true"] } ],
+      "http": [ { "description": "h", "period": 2, "timeout": 5, "deadline": 60, "url": "http://localhost:81/", "insecureSSL": false,
+                  "headers": { }, "status": [] } ] }'
+fi
 for wrong in 'cmd = [ { cmd = "true"; } ]' 'http = [ { scheme = "ftp"; } ]' 'http = [ { status = [ 7 ]; } ]'; do
     hive <<<"{ a.deployment.healthChecks.$wrong; }"
     ask 'hive.configurations.a.config.deployment.healthChecks'
