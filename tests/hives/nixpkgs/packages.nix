@@ -89,5 +89,5 @@ in
   systemd = hostPrograms "systemd" [ "journalctl" "systemctl" "systemd-notify" "systemd-run" "systemd-tmpfiles" ];
 } // lib.genAttrs [
   "age" "black" "boost" "ccache" "clang" "clang-tools" "cli11" "cmake" "fmt" "git" "gtest" "jq" "libgit2" "ninja" "nlohmann_json" "openssl" "pkg-config"
-  "procps" "shellcheck" "spdlog" "zlib" "zstd"
+  "procps" "shellcheck" "spdlog" "webhook" "zlib" "zstd"
 ] placeholder

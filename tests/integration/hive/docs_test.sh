@@ -68,18 +68,9 @@ node_frame() {
     satisfies 'length > 0 and all(.[]; .ports | index(9244))'
 }
 
-# Evaluates the outputs with the inputs that the block names, without first copying all of nixpkgs to the store as Nix
-# would.
 flake_frame() {
     filled_in >block.nix
-    evaluate "
-        let
-          nixpkgs = (import $nixpkgs/flake.nix).outputs { self = nixpkgs; } // { outPath = $nixpkgs; };
-          waggle = (import $source_dir/flake.nix).outputs { self = waggle; inherit nixpkgs; };
-          flake = import $work/block.nix;
-          outputs = flake.outputs ({ self = outputs; } // builtins.mapAttrs (name: _: { inherit nixpkgs waggle; }.\${name}) flake.inputs);
-          hive = import $modules/source.nix { flake = { inherit outputs; }; };
-        in hive.nodes hive.info.nodes"
+    evaluate "let hive = import $modules/source.nix { flake.outputs = $(outputs_of "$work/block.nix"); }; in hive.nodes hive.info.nodes"
     satisfies 'length > 0 and all(.[]; .drvPath | endswith(".drv"))'
 }
 

@@ -11,6 +11,8 @@
 #   hive < text              writes $work/hive.nix
 #   ask EXPRESSION           evaluates it, where `hive` is what nixos-module/hive.nix makes of the hive (".info" means
 #                            "hive.info"): standard output in $out, standard error in $err
+#   outputs_of FILE [MODULE] prints a Nix expression, the outputs of a flake.nix: its inputs are the nixpkgs at hand, whose
+#                            nixosSystem adds the module, this project, and the stand-in of deploy-rs
 #   $key                     a line that is a valid operator's key
 #   check "title" COMMAND…   prints one line; the first check that fails ends the test
 #   answers JSON             the last ask succeeded and $out is equal to JSON
@@ -84,6 +86,21 @@ ask() { # EXPRESSION [nix-instantiate arguments]
     out=$(nix-instantiate --eval --strict --json --read-write-mode "$@" \
         -E "let hive = import $modules/hive.nix { path = \"$work/hive.nix\"; }; in $expression" 2>"$work/err") || status=$?
     err=$(<"$work/err")
+}
+
+# Nix itself would first copy all of nixpkgs to the store.
+outputs_of() { # FILE [MODULE]
+    cat <<NIX
+    (let
+      real = (import $nixpkgs/flake.nix).outputs { self = real; } // { outPath = $nixpkgs; };
+      nixosSystem = arguments: real.lib.nixosSystem (arguments // { modules = arguments.modules ++ [ ${2:-{ \}} ]; });
+      nixpkgs = real // { lib = real.lib // { inherit nixosSystem; }; };
+      waggle = (import $source_dir/flake.nix).outputs { self = waggle; inherit nixpkgs; };
+      deploy-rs = (import $source_dir/tests/hives/deploy-rs/flake.nix).outputs { self = deploy-rs; };
+      flake = import $1;
+      outputs = flake.outputs ({ self = outputs; } // builtins.mapAttrs (name: _: { inherit nixpkgs waggle deploy-rs; }.\${name}) flake.inputs);
+    in outputs)
+NIX
 }
 
 section() { printf '\n== %s\n' "$*"; }

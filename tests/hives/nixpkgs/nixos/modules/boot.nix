@@ -29,6 +29,7 @@ in {
       loader.grub.enable = lib.mkOption { type = lib.types.bool; default = true; };
       loader.grub.device = lib.mkOption { type = lib.types.str; default = ""; };
       loader.grub.devices = lib.mkOption { type = lib.types.listOf lib.types.str; default = [ ]; };
+      loader.generic-extlinux-compatible.enable = lib.mkOption { type = lib.types.bool; default = false; };
       loader.systemd-boot.enable = lib.mkOption { type = lib.types.bool; default = false; };
     };
     system.fixture.kernelMegabytes = lib.mkOption { type = lib.types.int; default = 0; description = "How large the stand-in for the kernel is."; };

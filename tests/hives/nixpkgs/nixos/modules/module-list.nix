@@ -5,6 +5,7 @@
   ./networking.nix
   ./nixpkgs.nix
   ./openssh.nix
+  ./services.nix
   ./specialisation.nix
   ./systemd.nix
   ./toplevel.nix
