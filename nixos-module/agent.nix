@@ -177,9 +177,9 @@ in
       type = types.nullOr types.path;
       default = null;
       description = ''
-        A program that makes a boot loader boot a system once, if Waggle does not support that boot loader (docs/reboots.md).
-        It is called with `set TOPLEVEL`, after which the next boot, and only that one, must start this system; and with
-        `forget`, which undoes that. systemd-boot and GRUB need none.
+        A program that makes a boot loader boot a system once, if Waggle does not support that boot loader
+        (docs/how-to/reboots.md). It is called with `set TOPLEVEL`, after which the next boot, and only that one, must start
+        this system; and with `forget`, which undoes that. systemd-boot and GRUB need none.
       '';
     };
 

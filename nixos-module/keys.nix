@@ -1,5 +1,5 @@
 # What a node with deployment.keys gets in addition to the files themselves: units that restore them at boot, offline,
-# before any unit that needs them, and <name>-key.service for each. docs/secrets.md describes the stages.
+# before any unit that needs them, and <name>-key.service for each. docs/explanation/secrets.md describes the stages.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkIf mkOption types;

@@ -58,8 +58,7 @@ public:
         // Last: subcommands would inherit it.
         app_.footer("Example:\n"
                     "  waggle apply --on @web,db1    deploy the nodes with the tag web, and the node db1\n\n"
-                    "`waggle COMMAND --help` lists a command's options. The manual begins with "
-                    "docs/getting-started.md.");
+                    "`waggle COMMAND --help` lists a command's options. The manual begins with docs/README.md.");
     }
 
     std::variant<CommandLine, Usage> parse(int argc, const char* const* argv) {

@@ -56,7 +56,8 @@ struct Admission {
     protocol::Refused refusal;
 };
 
-// Decides whether this deployment may run on this node. Checks in the order of docs/protocol.md, and changes nothing.
+// Decides whether this deployment may run on this node. Checks in the order of docs/reference/protocol.md, and changes
+// nothing.
 Admission admit(const protocol::SignedDocument& document, const NodeIdentity& self, const AdmissionContext& context);
 
 // What admission checks a build request against, in addition to the node's identity.

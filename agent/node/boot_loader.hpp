@@ -11,8 +11,8 @@
 
 namespace waggle::agent {
 
-// Boots a system once by the node's boot loader. Runs in transient units, which may change the system. docs/reboots.md
-// says what each boot loader can do.
+// Boots a system once by the node's boot loader. Runs in transient units, which may change the system.
+// docs/how-to/reboots.md says what each boot loader can do.
 class BootLoader {
 public:
     virtual ~BootLoader() = default;

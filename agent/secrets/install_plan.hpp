@@ -13,7 +13,7 @@
 
 namespace waggle::agent {
 
-// The stages that install secrets; docs/secrets.md says when each one runs.
+// The stages that install secrets; docs/explanation/secrets.md says when each one runs.
 enum class SecretStage {
     for_users,         // activation snippet before users are created: those with neededForUsers
     owners,            // activation snippet after users and groups were created: those that wait for an owner

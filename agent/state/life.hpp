@@ -38,7 +38,7 @@ struct Transition {
     DeploymentState to;
 };
 
-// Every transition there is. docs/life.md has the same table; a test compares them.
+// Every transition there is. docs/explanation/life.md has the same table; a test compares them.
 inline constexpr std::array transitions = {
     Transition{DeploymentState::received, StateEvent::fetch, DeploymentState::fetching},
     Transition{DeploymentState::received, StateEvent::unchanged, DeploymentState::committed},

@@ -15,7 +15,7 @@
 
 namespace waggle::agent {
 
-// What a node deletes so that its disk and its boot menu do not fill up. docs/life.md explains the rules.
+// What a node deletes so that its disk and its boot menu do not fill up. docs/explanation/life.md explains the rules.
 
 struct Generation {
     std::uint64_t number = 0; // of the system profile

@@ -13,7 +13,7 @@
 
 namespace waggle::agent {
 
-// The transient units that change the system. They outlive sessions and the agent. docs/life.md lists them.
+// The transient units that change the system. They outlive sessions and the agent. docs/explanation/life.md lists them.
 class TransientUnits {
 public:
     virtual ~TransientUnits() = default;

@@ -14,7 +14,7 @@ inline constexpr std::string_view build_namespace = "waggle-build"; // SSHSIG na
 inline constexpr std::chrono::seconds max_build_timeout = std::chrono::hours{24};
 
 // An operator's request that a node build its own system. It changes only the node's store, and it is valid in one
-// session only, so a copy of it is useless elsewhere. docs/protocol.md describes each field.
+// session only, so a copy of it is useless elsewhere. docs/reference/protocol.md describes each field.
 struct BuildRequest {
     std::string hive;
     std::string node;

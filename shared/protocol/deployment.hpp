@@ -70,7 +70,7 @@ struct BootFile {
     bool operator==(const BootFile&) const = default;
 };
 
-// A signed document that tells one node what to do. docs/protocol.md describes each field.
+// A signed document that tells one node what to do. docs/reference/protocol.md describes each field.
 struct Deployment {
     std::string hive;
     std::string node;

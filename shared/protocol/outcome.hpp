@@ -5,8 +5,8 @@
 
 namespace waggle::protocol {
 
-// How a deployment ended for one node (docs/getting-started.md lists the exit codes), in events, tables, JSON and the
-// exit code.
+// How a deployment ended for one node, in events, tables, JSON and the exit code. docs/tutorial/getting-started.md
+// lists the exit codes.
 enum class Outcome {
     ok,
     unchanged,

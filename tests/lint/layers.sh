@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks which folder may include which: docs/architecture.md has the drawing. Arrows point down only, and no files
-# include each other in a cycle. Only shared/net includes Asio and Beast, only the trigger libgit2.
+# Checks which folder may include which: docs/explanation/architecture.md has the drawing. Arrows point down only, and
+# no files include each other in a cycle. Only shared/net includes Asio and Beast, only the trigger libgit2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

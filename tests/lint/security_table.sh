@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that every test named in the table of docs/security.md exists in $WAGGLE_BUILD_DIR, as a test of ctest
-# ("system_way") or of GoogleTest ("Suite.Test", "Suite.*").
+# Checks that every test named in the table of docs/explanation/security.md exists in $WAGGLE_BUILD_DIR, as a test of
+# ctest ("system_way") or of GoogleTest ("Suite.Test", "Suite.*").
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -13,7 +13,7 @@ known=$({
 } | sort -u)
 
 # The words in backticks in the table's last column. In parentheses, or with a slash, a word is not a test's name.
-named=$(sed -n '/^## Attack, defence, test/,$p' docs/security.md | sed -nE 's/^\|.*\|(.*)\|$/\1/p' |
+named=$(sed -n '/^## Attack, defence, test/,$p' docs/explanation/security.md | sed -nE 's/^\|.*\|(.*)\|$/\1/p' |
     sed 's/([^)]*)//g' | grep -oE '`[^`/]+`' | tr -d '`' | sort -u)
 
 findings=0
@@ -23,10 +23,10 @@ while read -r name; do
     else
         grep -qxF -- "$name" <<<"$known" && continue
     fi
-    echo "docs/security.md names the test $name, which does not exist" >&2
+    echo "docs/explanation/security.md names the test $name, which does not exist" >&2
     findings=1
 done <<<"$named"
 count=$(wc -l <<<"$named")
-((count > 40)) || { echo "docs/security.md: only $count tests found in the table" >&2; findings=1; }
+((count > 40)) || { echo "docs/explanation/security.md: only $count tests found in the table" >&2; findings=1; }
 echo "$count tests named"
 exit $findings

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Words and idioms that CONTRIBUTING.md asks to avoid, in code, comments, messages and documentation (tests have check titles
-# and inputs of their own). Each has a plainer or a standard term; docs/glossary.md has ours.
+# and inputs of their own). Each has a plainer or a standard term; docs/reference/glossary.md has ours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -31,6 +31,6 @@ for rule in "${rules[@]}"; do
         echo "words: $hit" >&2
         echo "       write instead: ${rule#* → }" >&2
         findings=1
-    done < <(git grep -nIEiw -e "$pattern" -- agent shared trigger docs nixos-module cmake dev '*.md' ':!docs/glossary.md' || true)
+    done < <(git grep -nIEiw -e "$pattern" -- agent shared trigger docs nixos-module cmake dev '*.md' ':!docs/reference/glossary.md' || true)
 done
 exit $findings

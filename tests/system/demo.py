@@ -194,7 +194,7 @@ played by this program, with a new SSH key. Nothing of it outlives the demo, and
     title("That was all")
     destroy_nodes()
     seconds = int(time.monotonic() - started)
-    say(f"Everything is taken down again, after {seconds} seconds. Next: README.md, docs/getting-started.md.")
+    say(f"Everything is taken down again, after {seconds} seconds. Next: README.md, docs/tutorial/getting-started.md.")
 
 
 def destroy_nodes():

@@ -1,4 +1,4 @@
-"""Reproduces every row of docs/crash-table.md on booted nodes: one step of a deployment goes wrong, and the chain of
+"""Reproduces every row of docs/explanation/crash-table.md on booted nodes: one step of a deployment goes wrong, and the chain of
 states, what runs, what boots and what the trigger reports must be exactly as in the row.
 
 Each row is a test. The rows of one kind of deployment run together in rounds, one on each node; the first of them that
@@ -24,7 +24,7 @@ from fleet.port_taker import PortTaker
 from fleet.systems import AGENT_EXITS
 
 RECORD = os.environ.get("CRASH_RECORD")
-TABLE = Path(os.environ.get("CRASH_TABLE") or laptop.SOURCE / "docs/crash-table.md")
+TABLE = Path(os.environ.get("CRASH_TABLE") or laptop.SOURCE / "docs/explanation/crash-table.md")
 NODES = [f"n{number}" for number in range(1, int(os.environ.get("CRASH_NODES") or 6) + 1)]
 
 # The trigger's arguments, and what is special about the system; WORD, ADDRESS and NUMBER are replaced.

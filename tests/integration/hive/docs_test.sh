@@ -75,7 +75,7 @@ flake_frame() {
 }
 
 count=0
-for file in $(cd "$source_dir" && echo README.md docs/*.md); do
+for file in $(cd "$source_dir" && find README.md docs -name '*.md' | sort); do
     blocks "$source_dir/$file"
     for line in $(find blocks -type f -printf '%f\n' | sort -n); do
         kind=$(sed -n 1p "blocks/$line")

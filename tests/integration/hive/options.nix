@@ -47,7 +47,7 @@ in
 
   The options that Waggle declares for each node. This page is generated from the modules:
   `WAGGLE_UPDATE_DOCS=1 ctest --test-dir build/dev -R nixos_24_11_options` writes it.
-  [hives.md](../hives.md) describes `meta`, the settings of a hive itself.
+  [hives.md](hives.md) describes `meta`, the settings of a hive itself.
 
   ## The agent
 '' + concatMapStrings describe (optionsIn "services.waggle-agent" node.options.services.waggle-agent) + ''

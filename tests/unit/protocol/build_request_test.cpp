@@ -38,7 +38,7 @@ TEST(BuildRequest, IsReadAsItWasWritten) {
     EXPECT_EQ(parse_build_request(to_payload(request)), request);
 }
 
-// The table of docs/protocol.md.
+// The table of docs/reference/protocol.md.
 TEST(BuildRequest, HasExactlyTheDocumentedFields) {
     const auto json = Json::parse(to_payload(sample_request()));
     std::vector<std::string> names;

@@ -65,7 +65,7 @@ TEST(Deployment, RefusesSecretsForGoalsThatChangeNothing) {
     }
 }
 
-// The names are a contract with every other release: the table of docs/protocol.md.
+// The names are a contract with every other release: the table of docs/reference/protocol.md.
 TEST(Deployment, HasExactlyTheDocumentedFields) {
     auto json = Json::parse(to_payload(sample_deployment()));
     auto keys = [](const Json& object) {

@@ -172,7 +172,7 @@ TEST(Help, WithoutACommandListsAllOfThem) {
     EXPECT_EQ(overview, usage({"--help"}).text);
     for (const char* command : commands)
         EXPECT_THAT(overview, HasSubstr(fmt::format("\n  {} ", command)));
-    EXPECT_THAT(overview, AllOf(HasSubstr("Example:"), HasSubstr("docs/getting-started.md")));
+    EXPECT_THAT(overview, AllOf(HasSubstr("Example:"), HasSubstr("docs/README.md")));
 }
 
 TEST(Help, ShowsNoParserInternalsAndFitsIn100Columns) {

@@ -48,8 +48,8 @@ TEST(Life, EveryStateHasARestartRule) {
 }
 
 TEST(Life, MatchesTheDocumentation) {
-    const auto page =
-        read_file((std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/life.md").lexically_normal(), 1 << 20);
+    const auto page = read_file(
+        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/explanation/life.md").lexically_normal(), 1 << 20);
     for (const auto& row : transitions) {
         auto event = std::string(to_string(row.event));
         const auto line = fmt::format("\n| {} | {} | {} |\n", to_string(row.from), event, to_string(row.to));
@@ -71,7 +71,8 @@ bool leads_to(DeploymentState from, DeploymentState to) {
 // tests/system/test_crash.py compares the rows with booted nodes; this test only checks that they are possible.
 TEST(Life, TheCrashTableContainsOnlyPossibleTransitions) {
     const auto page = read_file(
-        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/crash-table.md").lexically_normal(), 1 << 20);
+        (std::filesystem::path(WAGGLE_TEST_DATA_DIR) / "../../docs/explanation/crash-table.md").lexically_normal(),
+        1 << 20);
     std::istringstream lines(page.substr(page.find("| deployment | write |")));
     int rows = 0;
     for (std::string line; std::getline(lines, line) && line.starts_with('|');) {
