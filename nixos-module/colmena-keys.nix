@@ -71,6 +71,6 @@ in
   options.deployment.keys = mkOption {
     type = types.attrsOf (types.submodule key);
     default = { };
-    description = "Secrets of this node (docs/explanation/secrets.md). They are never in the store.";
+    description = "Secrets of this node (docs/how-to/secrets.md). They are never in the store.";
   };
 }

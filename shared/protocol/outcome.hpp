@@ -5,8 +5,8 @@
 
 namespace waggle::protocol {
 
-// How a deployment ended for one node, in events, tables, JSON and the exit code. docs/tutorial/getting-started.md
-// lists the exit codes.
+// How a deployment ended for one node, in events, tables, JSON and the exit code. docs/reference/exit-codes.md lists
+// the exit codes.
 enum class Outcome {
     ok,
     unchanged,

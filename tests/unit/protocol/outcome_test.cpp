@@ -10,7 +10,7 @@ struct Row {
     const char* word;
     int exit_code;
 };
-// From the best to the worst; docs/tutorial/getting-started.md lists the exit codes.
+// From the best to the worst; docs/reference/exit-codes.md lists the exit codes.
 const Row rows[] = {
     {Outcome::unchanged, "unchanged", 0},
     {Outcome::ok, "ok", 0},
