@@ -28,7 +28,7 @@ let
         group = mkOption { type = types.str; default = "root"; description = "The file's group."; };
       };
       permissions = mkOption { type = types.str; default = "0400"; description = "The file's mode."; };
-      action = mkOption { type = types.listOf (types.listOf types.str); default = [ ]; description = "Not used: see deployment.keys.*.restartUnits."; };
+      action = mkOption { type = types.listOf types.str; default = [ ]; description = "Not used: see deployment.keys.*.restartUnits."; };
       mkDirs = mkOption { type = types.bool; default = true; description = "Not used: missing folders are always created."; };
       uploadAt = mkOption { type = types.enum [ "pre-activation" "post-activation" ]; default = "pre-activation"; description = "When the file is written."; };
     };

@@ -9,7 +9,7 @@
     preDeployChecks = { };
     secrets = {
       relative = { source = "secrets/a"; destination = "/etc/app/key"; owner.user = "app"; };
-      absolute = { source = "/secrets/b"; destination = "/srv/file"; permissions = "0440"; action = [ [ "systemctl" "restart" "x" ] ]; };
+      absolute = { source = "/secrets/b"; destination = "/srv/file"; permissions = "0440"; action = [ "systemctl" "restart" "x" ]; };
     };
   }; };
   "not.a.host.name" = { };
