@@ -372,8 +372,9 @@ class Machine:
 
     def install_system(self, toplevel):
         """Copies a system there and makes the node boot it."""
-        store = f"local?root={self.root}"
-        subprocess.run(["nix", "copy", "--no-check-sigs", "--to", store, toplevel], check=True)
+        copy = ["nix", "copy", "--no-check-sigs", "--to", f"local?root={self.root}", toplevel]
+        result = subprocess.run(copy, stderr=subprocess.PIPE, text=True)
+        assert result.returncode == 0, f"{toplevel} was not copied to {self}: {result.stderr}"
         profiles = self.root / "nix/var/nix/profiles"
         (profiles / "system-1-link").symlink_to(toplevel)
         (profiles / "system").symlink_to("system-1-link")
