@@ -10,16 +10,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def without_blocks(text):
+    return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S)
+
+
 def prose(text):
-    """The text without code, in as many lines."""
-    text = re.sub(r"^( *)```.*?^\1```$", lambda block: "\n" * block[0].count("\n"), text, flags=re.M | re.S)
-    return re.sub(r"`[^`\n]*`", "", text)
+    """The text without code."""
+    return re.sub(r"`[^`\n]*`", "", without_blocks(text))
 
 
 def anchors(file):
     """The anchors that GitHub gives to a file's headings."""
     found, numbers = set(), {}
-    for heading in re.findall(r"^#+ +(.*?)$", re.sub(r"^```.*?^```$", "", file.read_text(), flags=re.M | re.S), re.M):
+    for heading in re.findall(r"^#+ +(.*?)$", without_blocks(file.read_text()), re.M):
         words = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).replace(" ", "-")
         number = numbers[words] = numbers.get(words, -1) + 1
         found.add(f"{words}-{number}" if number else words)

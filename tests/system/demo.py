@@ -24,6 +24,7 @@ if len(sys.argv) > 1:
 
 from fleet import Fleet, laptop, wait_until  # noqa: E402
 from fleet.fleet import build_systems  # noqa: E402
+from fleet.keys import make_key  # noqa: E402
 from fleet.machine import Machine  # noqa: E402
 
 COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -89,15 +90,9 @@ def quietly(what):
             os.close(copy)
 
 
-def make_key(name, comment):
-    key = Path.home() / ".ssh" / name
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", key], check=True)
-    return key
-
-
 def make_hive():
     shutil.copytree(laptop.SOURCE / "tests/hives/demo", hive)
-    key = make_key("id_ed25519", "you@laptop")
+    key = make_key(Path.home() / ".ssh/id_ed25519", "you@laptop")
     # ssh finds ~ in the password database, not in HOME, and its known_hosts would be the developer's own.
     config = Path.home() / ".ssh/config"
     config.write_text(f"UserKnownHostsFile {Path.home()}/.ssh/known_hosts\n")
@@ -177,7 +172,7 @@ played by this program, with a new SSH key. Nothing of it outlives the demo, and
 
     title("4. A key that no node accepts")
     say("An attacker has the hive, network access and an SSH key that no node lists as an operator's key:")
-    attacker = make_key("attacker", "attacker@elsewhere")
+    attacker = make_key(Path.home() / ".ssh/attacker", "attacker@elsewhere")
     shown("waggle apply --identity ~/.ssh/attacker")
     code = execute("waggle", "apply", "--identity", str(attacker))
     if code == 0:

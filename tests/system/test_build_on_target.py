@@ -1,12 +1,10 @@
 """Nodes that build their own systems: deployment.buildOnTarget."""
 
-import json
-import os
 import signal
-import subprocess
 from pathlib import Path
 
 from fleet import Exit, laptop, wait_until
+from fleet.fleet import evaluate_systems
 
 NODES = ["alpha", "beta"]
 BUILDER = "/run/builder"  # on the node: the process ID of a builder that waits for /run/go
@@ -31,13 +29,7 @@ def describe(fleet, node, word, script, on_target=False):
 
 def described(fleet, node):
     """The store path of the system that the hive describes now; builds nothing."""
-    expression = (
-        f'(import {os.environ["WAGGLE_NIXOS_MODULE"]}/hive.nix {{ path = {fleet.hive}/hive.nix; }}).nodes [ "{node}" ]'
-    )
-    command = ["nix-instantiate", "--eval", "--strict", "--json", "-E", expression]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)[str(node)]["toplevel"]
+    return evaluate_systems(f"path = {fleet.hive}/hive.nix;", [node.name])[node.name]["toplevel"]
 
 
 def is_here(path):

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from fleet import Exit
+from fleet import AGENT, Exit
 from fleet.systems import system
 
 NODES = ["alpha"]
@@ -48,7 +48,7 @@ def remember(fleet, node, ahead):
 
 
 def reset_clock(node):
-    return node.succeed("/run/current-system/sw/bin/waggle-agent reset-clock")
+    return node.succeed(f"{AGENT} reset-clock")
 
 
 def test_a_laptop_whose_clock_is_ahead(fleet, alpha, describe, apply_with_clock, subtest):

@@ -12,11 +12,6 @@ from fleet.systems import AGENT_EXITS, system
 NODES = ["alpha", "beta"]
 
 
-def console(node, command):
-    """Runs a command of waggle-agent on the node; its exit code and its output."""
-    return node.execute(f"/run/current-system/sw/bin/waggle-agent {command} 2>&1")
-
-
 def start_unconfirmed(fleet, node, word, confirm_timeout):
     """Starts a deployment whose system works, but has no agent; returns when the system waits for its confirmation."""
     fleet.configure(node, system(word, AGENT_EXITS, confirm_timeout))
@@ -76,14 +71,14 @@ def test_two_systems_are_deployed(fleet, alpha, subtest):
 
 def test_no_network_status_and_history(alpha, subtest):
     alpha.block()
-    code, text = console(alpha, "status")
+    code, text = alpha.agent("status")
     with subtest("status succeeds"):
         assert code == 0, text
     with subtest("status shows the current system"):
         assert re.search(rf"^current system +{re.escape(alpha.system())}$", text, re.MULTILINE)
     with subtest("status shows the outcome"):
         assert re.search("^ *outcome +ok$", text, re.MULTILINE)
-    code, text = console(alpha, "history")
+    code, text = alpha.agent("history")
     with subtest("history succeeds"):
         assert code == 0, text
     with subtest("history lists both deployments"):
@@ -92,7 +87,7 @@ def test_no_network_status_and_history(alpha, subtest):
 
 def test_no_network_rollback_to_the_previous_system(fleet, alpha, subtest):
     two = alpha.system()
-    code, text = console(alpha, "rollback")
+    code, text = alpha.agent("rollback")
     with subtest("rollback succeeds"):
         assert code == 0, text
     with subtest("rollback names the system that runs again"):
@@ -103,7 +98,7 @@ def test_no_network_rollback_to_the_previous_system(fleet, alpha, subtest):
         assert alpha.profile() == alpha.system()
     with subtest("alpha no longer runs the system that was deployed last"):
         assert alpha.system() != two
-    code, text = console(alpha, "rollback")
+    code, text = alpha.agent("rollback")
     with subtest("a second rollback fails"):
         assert code == 1, text
     with subtest("the error says that the deployment is not what runs"):
@@ -111,7 +106,7 @@ def test_no_network_rollback_to_the_previous_system(fleet, alpha, subtest):
     with subtest("the error names the command that switches to other generations"):
         assert "nix-env --profile /nix/var/nix/profiles/system --switch-generation N" in text
     alpha.wait_for_unit("waggle-agent", 20)
-    code, text = console(alpha, "history")
+    code, text = alpha.agent("history")
     with subtest("the history records the rollback"):
         assert re.search("ok, .*rolled back at the node's console at 20", text)
     alpha.unblock()
@@ -125,7 +120,7 @@ def test_no_network_rollback_to_the_previous_system(fleet, alpha, subtest):
 def test_no_network_an_unconfirmed_deployment_is_rolled_back_before_its_timeout(fleet, alpha, subtest):
     run = start_unconfirmed(fleet, alpha, "four", confirm_timeout=600)
     alpha.block()
-    code, text = console(alpha, "rollback")
+    code, text = alpha.agent("rollback")
     with subtest("rollback succeeds"):
         assert code == 0, text
     with subtest("the output names the console"):
@@ -147,7 +142,7 @@ def test_no_network_an_unconfirmed_deployment_is_rolled_back_before_its_timeout(
 def test_no_network_disarm(fleet, alpha, subtest):
     run = start_unconfirmed(fleet, alpha, "five", confirm_timeout=300)
     alpha.block()
-    code, text = console(alpha, "disarm")
+    code, text = alpha.agent("disarm")
     with subtest("disarm succeeds"):
         assert code == 0, text
     with subtest("disarm says that the system runs until the next boot"):
@@ -190,10 +185,10 @@ def test_a_state_file_that_cannot_be_read(fleet, alpha, subtest):
         assert "`waggle-agent status` on the node shows details" in message
     with subtest("the state file is unmodified"):
         assert state_file(alpha).read_text() == unreadable
-    code, text = console(alpha, "status")
+    code, text = alpha.agent("status")
     with subtest("waggle-agent status says to run reset-state"):
         assert "`waggle-agent reset-state` sets it aside" in text
-    code, text = console(alpha, "reset-state")
+    code, text = alpha.agent("reset-state")
     with subtest("reset-state succeeds"):
         assert code == 0, text
     with subtest("reset-state names the file that keeps the previous state"):
@@ -205,7 +200,7 @@ def test_a_state_file_that_cannot_be_read(fleet, alpha, subtest):
     with subtest("alpha runs the new system"):
         assert alpha.word() == "seven"
     state = state_file(alpha).read_text()
-    code, text = console(alpha, "reset-state")
+    code, text = alpha.agent("reset-state")
     with subtest("reset-state refuses a state file that can be read"):
         assert code == 1, text
         assert "the state can be read: it is left as it is" in text

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from fleet import Exit, wait_until
+from fleet import AGENT, Exit, wait_until
 from fleet.systems import system
 
 NODES = ["alpha", "beta"]
@@ -200,8 +200,7 @@ def test_ctrl_c_twice_during_the_activation_and_the_unconfirmed_system_is_rolled
     wait_until("alpha runs the old system again", lambda: alpha.system() == old, 30)
     with subtest("alpha boots the old system"):
         assert alpha.profile() == old
-    agent_status = "/run/current-system/sw/bin/waggle-agent status"
-    alpha.wait_until_succeeds(f"{agent_status} | grep -q 'outcome *rolled-back'", 30)
+    alpha.wait_until_succeeds(f"{AGENT} status | grep -q 'outcome *rolled-back'", 30)
 
     # By then, the agent has also read the rest of its units' output.
     def is_free():

@@ -2,10 +2,10 @@
 lock every operator out; `waggle-agent adopt` at the console; a state file that is corrupt, newer or lost."""
 
 import shlex
-import subprocess
 
 import pytest
-from fleet import Exit
+from fleet import AGENT, Exit
+from fleet.keys import fingerprint
 from fleet.systems import system
 
 NODES = ["alpha"]
@@ -42,15 +42,6 @@ def is_refused(fleet, key):
     """Whether the node refuses this key because it is no operator's."""
     run = fleet.status(on="alpha", identity=key)
     return run.exit_code == Exit.REFUSED and run.nodes["alpha"]["code"] == "unknown-operator"
-
-
-def fingerprint(key):
-    return subprocess.run(["ssh-keygen", "-lf", key], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[1]
-
-
-def console(node, command):
-    """Runs the agent's program at the node's console."""
-    return node.succeed(f"/run/current-system/sw/bin/waggle-agent {command}")
 
 
 def test_an_operator_is_added_and_removed(fleet, alpha, colleague, describe, subtest):
@@ -94,7 +85,9 @@ def test_older_generations_bring_no_removed_operator_back(fleet, alpha, colleagu
     with subtest("alpha runs the older system"):
         assert alpha.system() == older
     with subtest("the output says who stays removed"):
-        assert run.shows(f"{fingerprint(colleague)} was removed by a later configuration and stays removed")
+        assert run.shows(
+            f"{fingerprint(fleet.public_key(colleague))} was removed by a later configuration and stays removed"
+        )
     with subtest("the node does not accept the removed operator"):
         assert is_refused(fleet, colleague)
 
@@ -120,9 +113,11 @@ def test_systems_that_would_lock_every_operator_out(fleet, alpha, colleague, des
 
 def test_all_keys_lost_the_console(fleet, alpha, colleague, describe, subtest):
     (alpha.root / "root/new.pub").write_text(fleet.public_key(colleague) + "\n")
-    adopted = console(alpha, "adopt /root/new.pub")
+    adopted = alpha.succeed(f"{AGENT} adopt /root/new.pub")
     with subtest("adopt prints the new operator"):
-        assert any(line.startswith(f"operator {fingerprint(colleague)}") for line in adopted.splitlines())
+        assert any(
+            line.startswith(f"operator {fingerprint(fleet.public_key(colleague))}") for line in adopted.splitlines()
+        )
     fleet.wait_for_agents(alpha)
     with subtest("the node accepts the new key"):
         assert is_accepted(fleet, colleague)
@@ -134,10 +129,14 @@ def test_all_keys_lost_the_console(fleet, alpha, colleague, describe, subtest):
     with subtest("the node accepts the key that the configuration adds"):
         assert is_accepted(fleet, fleet.operator)
     with subtest("waggle-agent status succeeds at the console"):
-        console(alpha, "status")
+        alpha.succeed(f"{AGENT} status")
     with subtest("waggle-agent status lists both operators"):
-        operators = [line.split()[1] for line in console(alpha, "status").splitlines() if line.startswith("operator ")]
-        assert sorted(operators) == sorted([fingerprint(colleague), fingerprint(fleet.operator)])
+        operators = [
+            line.split()[1] for line in alpha.succeed(f"{AGENT} status").splitlines() if line.startswith("operator ")
+        ]
+        assert sorted(operators) == sorted(
+            [fingerprint(fleet.public_key(colleague)), fingerprint(fleet.public_key(fleet.operator))]
+        )
 
 
 def test_a_state_file_that_is_corrupt_newer_or_lost(fleet, alpha, describe, subtest):

@@ -2,7 +2,7 @@
 
 import os
 
-from fleet import Exit, wait_until
+from fleet import AGENT, Exit, wait_until
 from fleet.systems import AGENT_EXITS, system
 
 NODES = ["alpha", "beta"]
@@ -225,7 +225,7 @@ def test_waggle_history_and_rollback(fleet, beta, subtest):
         assert (newest["goal"], newest["outcome"]) == ("boot", "rolled-back")
         assert NO_HONEY in newest["message"]
     with subtest("waggle-agent history succeeds at the console"):
-        console = beta.succeed("/run/current-system/sw/bin/waggle-agent history")
+        console = beta.succeed(f"{AGENT} history")
         assert any("rolled-back" in line and "no honey" in line for line in console.splitlines()), console
     run = fleet.waggle("rollback", on=beta)
     with subtest("waggle rollback succeeds"):

@@ -3,7 +3,7 @@ deployments after them reach the node."""
 
 import subprocess
 
-from fleet import Exit
+from fleet import AGENT, Exit
 
 NODES = ["alpha", "beta"]
 SECRET = "/var/lib/kept/one"
@@ -31,7 +31,7 @@ def replace(file, old, new):
 
 def identity(node):
     """What the agent says about itself, such as its "node" and its "hive"."""
-    lines = node.succeed("/run/current-system/sw/bin/waggle-agent status").splitlines()
+    lines = node.succeed(f"{AGENT} status").splitlines()
     return dict(line.split(maxsplit=1) for line in lines if len(line.split()) > 1)
 
 

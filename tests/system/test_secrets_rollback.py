@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from fleet import Exit, wait_until
 from fleet.machine import FILES
-from fleet.secrets import Secrets, agent, check_secrecy, starts
+from fleet.secrets import Secrets, check_secrecy, starts
 
 NODES = ["alpha"]
 
@@ -28,7 +28,7 @@ def test_at_the_console_rollback_to_the_previous_secrets(fleet, alpha, secrets, 
         assert secrets.wrong_on(alpha) == []
     before = starts(alpha, "uses-one")
     with subtest("waggle-agent rollback succeeds"):
-        code, said = agent(alpha, "rollback")
+        code, said = alpha.agent("rollback")
         assert code == 0, said
     secrets.write("one", previous)
     with subtest("the previous secrets are in place"):
@@ -40,7 +40,7 @@ def test_at_the_console_rollback_to_the_previous_secrets(fleet, alpha, secrets, 
         newest = run.nodes["alpha"]["history"][0]
         assert (newest["goal"], newest["code"]) == ("upload-keys", "taken-back")
         assert "rolled back at the node's console" in newest["message"]
-    code, said = agent(alpha, "rollback")
+    code, said = alpha.agent("rollback")
     with subtest("a second rollback fails"):
         assert code == 1
     with subtest("the error says that there is nothing to roll back"):
@@ -56,7 +56,7 @@ def test_at_the_console_rollback_to_the_previous_system_and_its_secrets(fleet, a
         assert alpha.word() == "another system"
         assert secrets.wrong_on(alpha) == []
     with subtest("waggle-agent rollback succeeds"):
-        code, said = agent(alpha, "rollback")
+        code, said = alpha.agent("rollback")
         assert code == 0, said
     secrets.write("one", previous)
     with subtest("alpha runs the previous system"):

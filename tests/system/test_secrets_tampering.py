@@ -2,7 +2,7 @@
 
 import pytest
 from fleet import Exit, wait_until
-from fleet.secrets import Secrets, agent, check_secrecy
+from fleet.secrets import Secrets, check_secrecy
 
 NODES = ["alpha", "beta"]
 OLD_KEY = '{ type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; }'
@@ -25,7 +25,7 @@ def check_refused(fleet, alpha, secrets, subtest):
     def check_refused(what):
         file, deployment = secrets.bundle(alpha), secrets.bundle_id(alpha)[:12]
         problem = f"{file} is not the bundle of deployment {deployment}: it was changed or replaced on this node; "
-        code, said = agent(alpha, "install-secrets")
+        code, said = alpha.agent("install-secrets")
         with subtest(f"{what}: install-secrets fails"):
             assert code == 1
         with subtest(f"{what}: the error names the deployment"):

@@ -65,7 +65,7 @@ def has_received_another(fleet, node, old):
 
 def kill_something(fleet, node, old, seconds, choice):
     """Kills it, that long after the node has received a deployment other than `old`; says what it did."""
-    received = comes_true(lambda: has_received_another(fleet, node, old), 60, pause=0.02)
+    received = comes_true(lambda: has_received_another(fleet, node, old), 60, longest_pause=0.02)
     assert received, f"{node} has not received the deployment"
     time.sleep(seconds)
     fate = f"{choice}, {seconds * 1000:.0f} ms after it was received, while {fleet.deployment_state(node)}"

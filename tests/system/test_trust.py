@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from fleet import AGENT_PORT, Exit, laptop, wait_until
+from fleet.keys import fingerprint
 
 NODES = ["alpha", "beta"]
 
@@ -35,11 +36,6 @@ def snapshot(node):
         cd /var/lib/waggle-agent && find . -type f -exec sha256sum {} + | sort
         """
     )
-
-
-def fingerprint(key):
-    result = subprocess.run(["ssh-keygen", "-lf", "-"], input=key, stdout=subprocess.PIPE, text=True, check=True)
-    return result.stdout.split()[1]
 
 
 def set_node(fleet, name, **settings):

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from fleet import laptop
+from fleet.keys import make_key
 from fleet.machine import Machine
 from fleet.waggle import Exit, Run
 from fleet.waiting import wait_until
@@ -105,7 +106,7 @@ class Fleet:
 
     def deployment_state(self, node):
         """The state of the newest deployment in that record, such as "activated"; None if there is none."""
-        return (self.state(node).get("deployment") or {}).get("state")
+        return self.deployment(node).get("state")
 
     def is_in_history(self, node):
         """Whether the last entry of history.json is the record's deployment, with its outcome; both may be missing."""
@@ -180,9 +181,7 @@ class Fleet:
         """A new SSH key; the file with its private half. Its public half is in NAME.pub."""
         key = self.run / name
         key.unlink(missing_ok=True)
-        arguments = ["-t", "ed25519", "-N", "", "-C", comment if comment is not None else name, "-f", key]
-        subprocess.run(["ssh-keygen", "-q", *arguments], check=True)
-        return key
+        return make_key(key, comment if comment is not None else name)
 
     @staticmethod
     def public_key(key):
@@ -233,13 +232,16 @@ class Fleet:
         return run
 
 
-def build_systems(arguments, names):
-    """Builds the systems of nodes of the hive that these arguments of nixos-module/hive.nix describe."""
+def evaluate_systems(arguments, names, *options):
+    """What nixos-module/hive.nix says about nodes of the hive that these arguments describe, by name."""
     selected = " ".join(f'"{name}"' for name in names)
     expression = f"(import {os.environ['WAGGLE_NIXOS_MODULE']}/hive.nix {{ {arguments} }}).nodes [ {selected} ]"
-    answer = json.loads(
-        _output("nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "-E", expression)
-    )
+    return json.loads(_output("nix-instantiate", "--eval", "--strict", "--json", *options, "-E", expression))
+
+
+def build_systems(arguments, names):
+    """Builds the systems of nodes of the hive that these arguments of nixos-module/hive.nix describe."""
+    answer = evaluate_systems(arguments, names, "--read-write-mode")
     derivations = [answer[name]["drvPath"] for name in names]
     return dict(zip(names, _output("nix-store", "--realise", *derivations).splitlines()))
 

@@ -10,7 +10,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -18,9 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fleet import laptop
+from fleet.keys import make_key
 from fleet.waiting import wait_until
 
 BOOT_TIMEOUT = 120  # seconds; a boot takes about one
+AGENT = "/run/current-system/sw/bin/waggle-agent"  # on a node
 FILES = Path(__file__).parent / "files"
 NSENTER = shutil.which("nsenter")
 REBOOT = 133  # systemd-nspawn's exit code when the node reboots
@@ -72,6 +73,10 @@ class Machine:
         result = self._run(command, timeout, None)
         assert result.returncode != 0, f"{self}: {command!r} succeeded: {result.stdout}"
         return result.stdout
+
+    def agent(self, command):
+        """Runs a command of waggle-agent at the node's console; its exit code and all that it prints."""
+        return self.execute(f"{AGENT} {command} 2>&1")
 
     def _run(self, command, timeout, stdin):
         # A node that shuts down stops every process in it, and waits until each one that it killed is reaped. nsenter
@@ -398,9 +403,7 @@ class Machine:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         _link(self.root / "var/lib/dbus/machine-id", "/etc/machine-id")
         key = self.root / "etc/ssh/ssh_host_ed25519_key"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{self.name}", "-f", key], check=True
-        )
+        make_key(key, f"root@{self.name}")
         self._write_nix()
         self._write_boot_loader()
         self._write_boot_id_fix()
@@ -558,11 +561,3 @@ def _kill(process, number):
         os.kill(process, number)
     except ProcessLookupError:
         pass
-
-
-def temporary_file(text):
-    """A file with that text, whose name differs from all others."""
-    file = tempfile.NamedTemporaryFile("w", dir=laptop.RUN, delete=False)
-    with file:
-        file.write(text)
-    return Path(file.name)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import uuid
@@ -132,12 +131,6 @@ def reloads(node, unit):
 
 def _lines(node, unit):
     return node.journal(f"-b -u {unit} -o cat").splitlines()
-
-
-def agent(node, arguments):
-    """Runs a command of the agent's program at the node's console; its exit code and all that it prints."""
-    program = re.search(r"path=(\S+) ", node.get_unit_property("waggle-agent", "ExecStart"))[1]
-    return node.execute(f"{program} {arguments} 2>&1")
 
 
 # --- where the bytes of secrets are ---

@@ -72,7 +72,7 @@ class Run:
         return self
 
     def wait_until_says(self, pattern, timeout=60):
-        wait_until(f"waggle says {pattern!r}", lambda: self._find(pattern, self._read_text()), timeout)
+        wait_until(f"waggle says {pattern!r}", lambda: self._find(pattern, self.text), timeout)
 
     # --- its result ---
 
@@ -108,17 +108,20 @@ class Run:
     @property
     def text(self):
         """Every text of the output so far, one a line; without --json, the output itself."""
-        return self._read_text()
+        errors = self._errors.read_text(errors="replace")
+        if "--json" not in self.command:
+            return self._output.read_text(errors="replace") + errors
+        return "\n".join(text for event in self._read_events() for text in _texts(event)) + "\n" + errors
 
     def says(self, pattern):
         """Whether a regular expression matches a line of the text; upper and lower case are the same."""
         self.wait()
-        return self._find(pattern, self._read_text())
+        return self._find(pattern, self.text)
 
     def shows(self, text):
         """Whether the text has these characters."""
         self.wait()
-        return text in self._read_text()
+        return text in self.text
 
     @staticmethod
     def _find(pattern, text):
@@ -130,12 +133,6 @@ class Run:
         # While it works, the last line may not be complete.
         lines = self._output.read_text(errors="replace").split("\n")[:-1]
         return [json.loads(line) for line in lines]
-
-    def _read_text(self):
-        errors = self._errors.read_text(errors="replace")
-        if "--json" not in self.command:
-            return self._output.read_text(errors="replace") + errors
-        return "\n".join(text for event in self._read_events() for text in _texts(event)) + "\n" + errors
 
 
 def _texts(value, prefix=""):
