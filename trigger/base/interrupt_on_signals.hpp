@@ -16,7 +16,8 @@ public:
 };
 
 // Work that continues after the first request, because stopping it would do harm: only a trigger that stays can confirm
-// a node in activation. While such work exists, the second request asks it to leave, and the third ends the program.
+// a node in activation, or cancel the deployment of a node that does not read from its session. While such work exists,
+// the second request asks it to leave, and the third ends the program.
 class Finishing {
 public:
     Finishing();

@@ -18,7 +18,7 @@ namespace waggle::trigger {
 net::NodeConnection try_ways(size_t count, size_t& last, Deadline deadline,
                              const std::function<net::NodeConnection(size_t, Deadline)>& connect);
 
-// Connects to nodes during a whole run. After Ctrl-C it waits for nodes in activation (Finishing), gives the other
+// Connects to nodes during a whole run. After Ctrl-C it waits for Finishing nodes, gives the other
 // sessions a moment to end properly, and then closes all remaining connections, including those being established.
 class Dialer {
 public:

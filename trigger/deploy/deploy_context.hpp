@@ -21,7 +21,7 @@ struct DeployLimits {
     std::chrono::milliseconds reattach = std::chrono::seconds(60); // after a lost connection during the activation
     std::chrono::milliseconds after_rollback = std::chrono::seconds(60); // for the rollback, after confirmTimeout
     std::chrono::milliseconds reboot = std::chrono::minutes(15); // of the node, into the new system and perhaps back
-    std::chrono::milliseconds cancel_answer = std::chrono::seconds(3);  // after Ctrl-C, in each of two sessions
+    std::chrono::milliseconds cancel_answer = std::chrono::seconds(5);  // after Ctrl-C, in each of two sessions
     std::chrono::milliseconds backoff = std::chrono::milliseconds(200); // before the first retry; doubles
     int reconnects_before_activation = 2;
     int reconnects = 100;               // in total; bounds a node that keeps accepting and dropping us

@@ -212,6 +212,7 @@ private:
 
     // An agent that waits for its nix daemon does not read from its session, but accepts a cancel in a new one.
     Conversation::Ending call_off(const protocol::SignedDocument& document, const Closure& closure) {
+        const Finishing finishing; // keeps the dialer from closing the connection, however long connecting takes
         try {
             Session session = open_session(context_.connect, node_, context_.identity, never_);
             if (session.facts.last_admitted == document.id())

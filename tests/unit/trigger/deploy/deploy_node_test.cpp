@@ -731,6 +731,7 @@ TEST_F(DeployNode, CtrlCCancelsInASecondSessionIfTheAgentReadsNothing) {
                              side.receive();
                      },
                      [&](AgentSide& side) {
+                         EXPECT_EQ(Finishing::count(), 1); // so the dialer keeps the connection
                          auto facts = sample_facts();
                          facts.last_admitted = id;
                          side.greet(facts);
@@ -741,6 +742,7 @@ TEST_F(DeployNode, CtrlCCancelsInASecondSessionIfTheAgentReadsNothing) {
     const NodeReport report = deploy(agent);
     EXPECT_EQ(report.outcome, Outcome::interrupted);
     EXPECT_EQ(report.message, "stopped by the operator");
+    EXPECT_EQ(Finishing::count(), 0);
 }
 
 TEST_F(DeployNode, CtrlCDuringActivationWaitsForItsEnd) {
