@@ -22,7 +22,7 @@ let
 
   hostPrograms = name: programs: self.runCommand name { version = "0-host"; } ''
     mkdir -p $out/bin
-    for program in ${toString programs}; do ln -s /usr/bin/$program $out/bin/$program; done
+    ln -s -t $out/bin ${lib.concatMapStringsSep " " (program: "/usr/bin/${program}") programs}
   '';
 
   # Named by the package expression of Waggle, never built here.
@@ -54,14 +54,11 @@ in
     self.callPackage function (args // { stdenv = self.stdenv // { hostPlatform = platformOf "aarch64-linux"; }; });
   mkShell = args: derivationOf (args // { name = "nix-shell"; script = "exit 1"; inputsFrom = map toString args.inputsFrom or [ ]; });
 
+  # Starting a process costs far more than its work here, so each builder starts as few as it can.
   runCommand = name: args: script: derivationOf (args // { inherit name script; });
   writeTextFile = { name, text, executable ? false, destination ? "" }:
-    self.runCommand name { inherit text; passAsFile = [ "text" ]; } ''
-      target=$out${destination}
-      mkdir -p "$(dirname "$target")"
-      cp "$textPath" "$target"
-      ${lib.optionalString executable "chmod +x \"$target\""}
-    '';
+    self.runCommand name { inherit text; passAsFile = [ "text" ]; }
+      "install -D -m ${if executable then "755" else "644"} \"$textPath\" \"$out${destination}\"";
   writeText = name: text: self.writeTextFile { inherit name text; };
   writeShellScript = name: text: self.writeTextFile { inherit name; executable = true; text = "#!/bin/sh\n${text}"; };
   writeShellScriptBin = name: text:
@@ -70,13 +67,25 @@ in
   writeScriptBin = name: text: self.writeTextFile { inherit name text; executable = true; destination = "/bin/${name}"; };
   linkFarm = name: entries: self.runCommand name { } ''
     mkdir -p $out && cd $out
-    link() { mkdir -p "$(dirname "$2")"; ln -s "$1" "$2"; }
-    ${lib.concatMapStrings (entry: "link ${lib.escapeShellArgs [ "${entry.path}" entry.name ]}\n") entries}
+    ${self.makeLinks} ${lib.concatMapStringsSep " " (entry: lib.escapeShellArgs [ "${entry.path}" entry.name ]) entries}
+  '';
+  # A command that makes links: its arguments are the target and the name of each.
+  makeLinks = "perl -we " + lib.escapeShellArg ''
+    while (my ($target, $name) = splice @ARGV, 0, 2) {
+        my $folder = "";
+        for my $part (split m{/}, $name =~ s{[^/]*$}{}r) {
+            $folder .= "$part/";
+            -d $folder or mkdir $folder or die "$folder: $!\n";
+        }
+        symlink($target, $name) or die "$name: $!\n";
+    }
   '';
   symlinkJoin = { name, paths }: self.runCommand name { } ''
     mkdir -p $out/bin
     for path in ${lib.concatMapStringsSep " " toString paths}; do
-      for program in "$path"/bin/*; do [ ! -e "$program" ] || ln -sf "$program" $out/bin/; done
+      set --
+      for program in "$path"/bin/*; do [ ! -e "$program" ] || set -- "$@" "$program"; done
+      [ $# -eq 0 ] || ln -sf -t $out/bin "$@"
     done
   '';
 

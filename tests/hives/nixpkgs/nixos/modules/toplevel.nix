@@ -42,32 +42,25 @@ let
     sw = pkgs.symlinkJoin { name = "system-path"; paths = config.environment.systemPackages; };
     snippets = table activationSnippets;
     checks = table preSwitchChecks;
-    passAsFile = [ "snippets" "checks" ];
-    activate = ./activate.sh;
-    switchToConfiguration = ./switch-to-configuration.sh;
+    activate = ./activate.pl;
+    switchToConfiguration = ./switch-to-configuration.pl;
     kernel =
       if cfg.fixture.kernelMegabytes == 0 then pkgs.writeText "linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion
       else pkgs.runCommand "linux-${cfg.fixture.kernelVersion}" { } "head -c ${toString cfg.fixture.kernelMegabytes}000000 /dev/zero > $out";
     initrd = pkgs.writeText "initrd-linux-${cfg.fixture.kernelVersion}" cfg.fixture.kernelVersion;
     modules = pkgs.writeText "linux-${cfg.fixture.kernelVersion}-modules" cfg.fixture.kernelVersion;
   } ''
-    mkdir -p $out/bin
-    ln -s $etc $out/etc
-    ln -s $sw $out/sw
-    ln -s $kernel $out/kernel
-    ln -s $initrd $out/initrd
-    ln -s $modules $out/kernel-modules
-    ln -s /lib/systemd/systemd $out/systemd
+    mkdir $out && cd $out
+    ${pkgs.makeLinks} $etc etc $sw sw $kernel kernel $initrd initrd $modules kernel-modules /lib/systemd/systemd systemd
     echo -n "${toString config.boot.kernelParams}" > $out/kernel-params
     echo -n "${cfg.nixos.label}" > $out/nixos-version
     echo -n "${config.nixpkgs.system}" > $out/system
     echo -n "${toString cfg.fixture.initInterfaceVersion}" > $out/init-interface-version
-    cp "$snippetsPath" $out/activation-snippets
-    cp "$checksPath" $out/pre-switch-checks
+    printf %s "$snippets" > $out/activation-snippets
+    printf %s "$checks" > $out/pre-switch-checks
     echo "${toString cfg.fixture.leftoverErrno}" > $out/leftover-errno
-    cp $activate $out/activate
-    cp $switchToConfiguration $out/bin/switch-to-configuration
-    chmod +x $out/activate $out/bin/switch-to-configuration
+    install -m 755 $activate $out/activate
+    install -D -m 755 $switchToConfiguration $out/bin/switch-to-configuration
     ${cfg.extraSystemBuilderCmds}
   '';
 
