@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Checks that every relative link of a Markdown file leads to a file and a heading of the repository, and that every
 path below docs/ or examples/ that any file names exists."""
 

@@ -45,27 +45,9 @@ NIX
 # Writes the units of the machine to the directory units; the units that systemd ships are those of the host. Mounts
 # that exist before systemd starts are left out, because no job for them is ever queued.
 write_units() { # NUMBER
-    local name kind target alias file folder=$work/units
+    local folder=$work/units
     rm -rf "$folder"
-    mkdir "$folder"
-    jq ".m$1" "$work/machines.json" >"$work/machine.json"
-    while IFS= read -r name; do
-        file=$folder/$name
-        if [[ -e /usr/lib/systemd/system/$name ]]; then # a module extends a unit of systemd: write a drop-in
-            mkdir -p "$file.d"
-            file=$file.d/overrides.conf
-        fi
-        jq -r --arg name "$name" '.units[$name].text' "$work/machine.json" >"$file"
-    done < <(jq -r '.units | keys[]' "$work/machine.json")
-    while IFS=$'\t' read -r name kind target; do
-        mkdir -p "$folder/$target.$kind"
-        ln -sf "../$name" "$folder/$target.$kind/$name"
-    done < <(jq -r '.units | to_entries[] | .key as $name |
-        ((.value.wantedBy[] | [$name, "wants", .]), (.value.requiredBy[] | [$name, "requires", .])) | @tsv' "$work/machine.json")
-    while IFS=$'\t' read -r name alias; do
-        ln -sf "$name" "$folder/$alias"
-    done < <(jq -r '.units | to_entries[] | .key as $name | .value.aliases[] | [$name, .] | @tsv' "$work/machine.json")
-    jq -r '.mounts[] | "\(.device) \(.mountPoint) \(.fsType) defaults 0 0"' "$work/machine.json" >"$work/fstab"
+    jq ".m$1" "$work/machines.json" | "$source_dir/tests/integration/hive/write_units.py" "$folder" "$work/fstab"
     SYSTEMD_FSTAB=$work/fstab /usr/lib/systemd/system-generators/systemd-fstab-generator "$folder" "$folder" "$folder"
 }
 
