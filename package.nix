@@ -33,7 +33,10 @@ stdenv.mkDerivation {
     runHook postCheck
   '';
 
-  postInstall = ''moveToOutput bin/waggle-agent "$agent"'';
+  postInstall = ''
+    moveToOutput bin/waggle-agent "$agent"
+    moveToOutput share/man/man8 "$agent"
+  '';
 
   meta = {
     description = "Deploys NixOS by having the nodes do the work";

@@ -7,8 +7,10 @@
 #include "agent/secrets/commands.hpp"
 #include "agent/units/health_unit.hpp"
 #include "shared/base/error.hpp"
+#include "shared/cli/help.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -22,22 +24,30 @@ namespace {
 
 constexpr int usage_exit_code = 2;
 
+// The groups of commands in the help.
+constexpr auto looking = "Look at this node";
+constexpr auto changing = "Change this node";
+constexpr auto in_units = "What units of systemd run";
+
 // The subcommands with their options, and the function to run for the parsed one.
 class AgentCli {
 public:
     AgentCli() {
-        app_.set_version_flag("--version", WAGGLE_VERSION);
+        app_.formatter(help_formatter()); // first: subcommands inherit it
+        app_.set_version_flag("--version", "waggle-agent " WAGGLE_VERSION);
         app_.require_subcommand(1);
-        add_daemon();
         add_status();
         add_history();
         add_check_health();
+        add_secrets(app_, chosen_)->group(looking);
         add_rollback();
         add_disarm();
+        add_adopt();
         add_reset_state();
         add_reset_clock();
-        add_adopt();
-        add_secret_commands(app_, chosen_);
+        add_daemon();
+        add_install_secrets(app_, chosen_)->group(in_units);
+        add_await_secret(app_, chosen_)->group("");
         add_unit("activate", run_activation);
         add_unit("commit", run_commit);
         add_unit("take-up", resume_recovery);
@@ -45,25 +55,51 @@ public:
     }
 
     int run(int argc, const char* const* argv) {
+        if (argc <= 1) {
+            std::fputs(app_.help().c_str(), stdout);
+            return 0;
+        }
         try {
             app_.parse(argc, argv);
+        } catch (const CLI::Success& help_or_version) {
+            return app_.exit(help_or_version);
         } catch (const CLI::ParseError& error) {
-            return app_.exit(error) == 0 ? 0 : usage_exit_code;
+            const bool no_command = app_.get_subcommands().empty() && argv[1][0] != '-';
+            const auto problem = no_command ? fmt::format("there is no command “{}”", argv[1]) : error.what();
+            fmt::print(stderr, "waggle-agent: {}; `waggle-agent --help` lists the commands\n", problem);
+            return usage_exit_code;
         }
         return chosen_();
     }
 
+    std::string help_of(const std::string& command) const {
+        return command.empty() ? app_.help() : app_.get_subcommand(command)->help();
+    }
+
 private:
+    void add_state_dir(CLI::App& command) {
+        command.add_option("--state-dir", state_dir_, "The agent's state (default: as configured)")
+            ->type_name("FOLDER");
+    }
+
+    void add_config(CLI::App& command) {
+        command.add_option("--config", config_, "The agent's configuration (default: the one that its unit names)")
+            ->type_name("FILE");
+    }
+
     void add_daemon() {
-        auto* command = app_.add_subcommand("daemon", "Run the agent");
-        command->add_option("--config", config_, "JSON file written by services.waggle-agent")->required();
+        auto* command = app_.add_subcommand("daemon", "Run the agent")->group(in_units);
+        command->add_option("--config", config_, "A JSON file that services.waggle-agent writes; required")
+            ->required()
+            ->type_name("FILE");
         command->callback([this] { chosen_ = [this] { return run_daemon(config_); }; });
     }
 
     void add_status() {
-        auto* command = app_.add_subcommand("status", "Show this node's state and its latest deployment");
-        command->add_option("--config", config_, "the agent's configuration (default: the one its unit names)");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command =
+            app_.add_subcommand("status", "Show this node's state and its latest deployment")->group(looking);
+        add_config(*command);
+        add_state_dir(*command);
         command->callback([this] {
             chosen_ = [this] {
                 std::fputs(describe_status(given(config_), given(state_dir_)).c_str(), stdout);
@@ -73,8 +109,9 @@ private:
     }
 
     void add_history() {
-        auto* command = app_.add_subcommand("history", "List the deployments to this node, the newest last");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command =
+            app_.add_subcommand("history", "List the deployments to this node, the newest last")->group(looking);
+        add_state_dir(*command);
         command->callback([this] {
             chosen_ = [this] {
                 std::fputs(describe_history(given(state_dir_)).c_str(), stdout);
@@ -84,13 +121,15 @@ private:
     }
 
     void add_check_health() {
-        auto* command = app_.add_subcommand("check-health", "Run the health checks of the running system");
+        auto* command =
+            app_.add_subcommand("check-health", "Run the health checks of the running system")->group(looking);
         command->callback([this] { chosen_ = [] { return check_health(); }; });
     }
 
     void add_rollback() {
-        auto* command = app_.add_subcommand("rollback", "Roll back to the previous system now (works offline)");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command =
+            app_.add_subcommand("rollback", "Roll back to the previous system now (works offline)")->group(changing);
+        add_state_dir(*command);
         command->add_option("--id", id_)->group("");
         command->add_option("--automatic", caller_)->group("");
         command->callback([this] {
@@ -107,30 +146,36 @@ private:
 
     void add_disarm() {
         auto* command =
-            app_.add_subcommand("disarm", "Stop the rollback timers and keep the running system until the next boot");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+            app_.add_subcommand("disarm", "Stop the rollback timers and keep the running system until the next boot")
+                ->group(changing);
+        add_state_dir(*command);
         command->callback([this] { chosen_ = [this] { return disarm_at_console(given(state_dir_)); }; });
     }
 
     void add_reset_state() {
-        auto* command = app_.add_subcommand("reset-state", "Set aside an unreadable state file and start fresh");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command =
+            app_.add_subcommand("reset-state", "Set aside an unreadable state file and start fresh")->group(changing);
+        add_state_dir(*command);
         command->callback([this] { chosen_ = [this] { return reset_state_at_console(given(state_dir_)); }; });
     }
 
     void add_reset_clock() {
-        auto* command = app_.add_subcommand(
-            "reset-clock", "Clear a lock-out by a deployment that is dated ahead of this node's clock");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command = app_.add_subcommand("reset-clock",
+                                            "Clear a lock-out by a deployment that is dated ahead of this node's clock")
+                            ->group(changing);
+        add_state_dir(*command);
         command->callback([this] { chosen_ = [this] { return reset_clock_at_console(given(state_dir_)); }; });
     }
 
     void add_adopt() {
-        auto* command = app_.add_subcommand(
-            "adopt", "Replace the operators with the keys in FILE (default: those in the running configuration)");
-        command->add_option("FILE", operators_, "public keys, one per line, as in authorized_keys but without options");
-        command->add_option("--config", config_, "the agent's configuration (default: the one its unit names)");
-        command->add_option("--state-dir", state_dir_, "the agent's state (default: as configured)");
+        auto* command =
+            app_.add_subcommand("adopt", "Replace the operators with the keys in FILE (default: those in the running "
+                                         "configuration)")
+                ->group(changing);
+        command->add_option("FILE", operators_)->type_name("FILE");
+        command->footer("FILE has public keys, one per line, as in authorized_keys but without options.");
+        add_config(*command);
+        add_state_dir(*command);
         command->callback([this] {
             chosen_ = [this] { return adopt_at_console(given(operators_), given(config_), given(state_dir_)); };
         });
@@ -162,7 +207,9 @@ private:
         return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
     }
 
-    CLI::App app_{"The daemon of a node that Waggle deploys", "waggle-agent"};
+    CLI::App app_{
+        "The agent of a node that Waggle deploys. Its commands are for root at the node, and need no network.",
+        "waggle-agent"};
     std::function<int()> chosen_;
     std::string config_;
     std::string state_dir_;
@@ -181,6 +228,10 @@ int run_cli(int argc, const char* const* argv) {
         std::fprintf(stderr, "waggle-agent: %s\n", error.what());
         return 1;
     }
+}
+
+std::string help_of(const std::string& command) {
+    return AgentCli().help_of(command);
 }
 
 } // namespace waggle::agent

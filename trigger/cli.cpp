@@ -1,5 +1,6 @@
 #include "trigger/cli.hpp"
 
+#include "shared/cli/help.hpp"
 #include "trigger/base/interrupt_on_signals.hpp"
 #include "trigger/base/nearest_word.hpp"
 #include "trigger/command/apply.hpp"
@@ -18,7 +19,6 @@
 #include "trigger/command/upload_keys.hpp"
 #include "trigger/command/whoami.hpp"
 #include "trigger/complete.hpp"
-#include "trigger/help.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/json_reporter.hpp"
 

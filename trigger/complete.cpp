@@ -1,8 +1,8 @@
 #include "trigger/complete.hpp"
 
+#include "shared/cli/help.hpp"
 #include "trigger/command/apply.hpp"
 #include "trigger/command/prepare.hpp"
-#include "trigger/help.hpp"
 #include "trigger/report/escape.hpp"
 
 #include <CLI/CLI.hpp>

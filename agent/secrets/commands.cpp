@@ -150,25 +150,45 @@ int list(const Options& options) {
     return report.problem.empty() ? 0 : 1;
 }
 
+// Adds a subcommand that runs `part` with the options that it and the caller give it.
+CLI::App* add_command(CLI::App& app, std::function<int()>& chosen, const std::shared_ptr<Options>& options,
+                      const char* name, const char* description, int (*part)(const Options&)) {
+    auto* command = app.add_subcommand(name, description);
+    command->add_option("--config", options->config, "The agent's configuration (default: the one that its unit names)")
+        ->type_name("FILE");
+    command->callback([&chosen, options, part] { chosen = [options, part] { return part(*options); }; });
+    return command;
+}
+
 } // namespace
 
-void add_secret_commands(CLI::App& app, std::function<int()>& chosen) {
+CLI::App* add_install_secrets(CLI::App& app, std::function<int()>& chosen) {
     const auto options = std::make_shared<Options>();
-    const auto add = [&](const char* name, const char* description, int (*part)(const Options&)) {
-        auto* command = app.add_subcommand(name, description);
-        command->add_option("--config", options->config, "the agent's configuration (default: the one its unit names)");
-        command->callback([&chosen, options, part] { chosen = [options, part] { return part(*options); }; });
-        return command;
-    };
-    auto* installing = add("install-secrets", "Put this node's secrets in their places, as at boot", install);
-    installing->add_option("--stage", options->stage, "users, owners, boot or mount")
+    auto* command = add_command(app, chosen, options, "install-secrets",
+                                "Put this node's secrets in their places, as at boot", install);
+    command->add_option("--stage", options->stage, "users, owners, boot or mount (default: boot)")
+        ->type_name("STAGE")
         ->check(CLI::IsMember(stage_words));
-    installing->add_option("--mount", options->mount, "the file system that was mounted (with --stage mount)");
-    installing->add_option("--system", options->system, "the system that boots (default: /run/current-system)");
-    auto* listing = add("secrets", "Show the status of this node's secrets (never their contents)", list);
-    listing->add_flag("--message", options->message)->group("");
-    auto* awaiting = add("await-secret", "", await)->group("");
-    awaiting->add_option("name", options->name)->required();
+    command->add_option("--mount", options->mount, "The file system that was mounted (with --stage mount)")
+        ->type_name("FOLDER");
+    command->add_option("--system", options->system, "The system that boots (default: /run/current-system)")
+        ->type_name("SYSTEM");
+    return command;
+}
+
+CLI::App* add_secrets(CLI::App& app, std::function<int()>& chosen) {
+    const auto options = std::make_shared<Options>();
+    auto* command = add_command(app, chosen, options, "secrets",
+                                "Show the status of this node's secrets (never their contents)", list);
+    command->add_flag("--message", options->message)->group("");
+    return command;
+}
+
+CLI::App* add_await_secret(CLI::App& app, std::function<int()>& chosen) {
+    const auto options = std::make_shared<Options>();
+    auto* command = add_command(app, chosen, options, "await-secret", "", await);
+    command->add_option("name", options->name)->required();
+    return command;
 }
 
 } // namespace waggle::agent

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 allowed() {
     case $1 in
     shared/base) echo ;;
-    shared/ssh | shared/nix) echo shared/base ;;
+    shared/ssh | shared/nix | shared/cli) echo shared/base ;;
     shared/age) echo shared/base shared/ssh ;;
     shared/protocol) echo shared/base shared/ssh shared/age shared/nix ;;
     shared/net) echo shared/base shared/ssh shared/age shared/nix shared/protocol ;;

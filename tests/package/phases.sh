@@ -47,7 +47,8 @@ libraries=$(ldd $agent/bin/waggle-agent)
 check "the agent does not link to libgit2, a library of the trigger" no grep -E 'libgit2' <<<"$libraries"
 check "the trigger links to libgit2" grep -qE 'libgit2' <<<"$(ldd $out/bin/waggle)"
 check "the agent's output does not refer to the trigger's" no grep -rF "$out/" $agent
-check "the agent's output is one program" test "$(find $agent -type f)" = $agent/bin/waggle-agent
+check "the agent's output is one program and its manual page" \
+    test "$(find $agent -type f | sort | paste -sd ' ')" = "$agent/bin/waggle-agent $agent/share/man/man8/waggle-agent.8"
 # In Nix, a header is in the development output of its package, which a reference to it would copy to the nodes.
 for program in $out/bin/waggle $agent/bin/waggle-agent; do
     check "${program##*/} contains no path of the build or of a header" no grep -aoE '(/build|/usr/include|/usr/lib/gcc)/[a-zA-Z0-9_./-]+' $program

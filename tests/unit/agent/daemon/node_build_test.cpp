@@ -22,7 +22,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr auto patience = 10s;
+constexpr auto build_patience = 10s;
 
 // What the build needs: sources ← system.drv.
 TestClosure test_derivations() {
@@ -59,7 +59,7 @@ public:
     template <class Awaited>
     Awaited next(const TestClosure* serve = nullptr) {
         for (;;) {
-            const auto bytes = from_agent_->pop(deadline_in(patience));
+            const auto bytes = from_agent_->pop(deadline_in(build_patience));
             if (!bytes)
                 throw Error("the agent closed the session");
             const auto incoming = protocol::decode(*bytes);
@@ -118,7 +118,7 @@ protected:
         content.build = [this](const auto&, const nix::BuildOptions& options) {
             began.set_value();
             pollfd fd{.fd = options.interrupt.fd(), .events = POLLIN, .revents = 0};
-            ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(patience).count()));
+            ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(build_patience).count()));
             options.interrupt.check();
             FAIL() << "nobody gave it up";
         };

@@ -1,4 +1,4 @@
-#include "trigger/help.hpp"
+#include "shared/cli/help.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace waggle::trigger {
+namespace waggle {
 
 namespace {
 
@@ -79,8 +79,9 @@ std::string positionals_of(const CLI::App& app) {
 std::string commands_of(const CLI::App& app) {
     std::vector<std::string> groups;
     for (const CLI::App* command : app.get_subcommands({})) {
-        if (std::find(groups.begin(), groups.end(), command->get_group()) == groups.end())
-            groups.push_back(command->get_group());
+        const std::string& group = command->get_group(); // of a hidden command: ""
+        if (!group.empty() && std::find(groups.begin(), groups.end(), group) == groups.end())
+            groups.push_back(group);
     }
     std::string text;
     for (const std::string& group : groups) {
@@ -125,4 +126,4 @@ std::shared_ptr<CLI::FormatterBase> help_formatter() {
     return std::make_shared<HelpFormatter>();
 }
 
-} // namespace waggle::trigger
+} // namespace waggle
