@@ -8,7 +8,7 @@
 #include "agent/node/config.hpp"
 #include "agent/node/host.hpp"
 #include "agent/node/identity.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "agent/state/archive.hpp"
 #include "agent/state/state.hpp"
 #include "agent/units/health_unit.hpp"
@@ -194,7 +194,7 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
     succession.watch(deployments, state);
     deployments.resume();
 
-    const auto handler = [&](net::Session session) {
+    const auto handler = [&](net::OperatorSession session) {
         const AgentReplacement::SessionGuard guest(succession);
         spdlog::info("session with {} ({})", session.connection->peer(), session.operator_key.fingerprint());
         serve_session({.connection = *session.connection,

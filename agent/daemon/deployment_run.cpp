@@ -176,7 +176,7 @@ bool DeploymentRun::runs_already() const {
     }
 }
 
-bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
+bool DeploymentRun::prepare(std::unique_ptr<NodeStore> store, Feed& feed) {
     const auto failed = [&](Outcome outcome, std::string code, std::string message) {
         give_up(StateEvent::give_up, {.outcome = outcome, .code = std::move(code), .message = std::move(message)});
         return false;
@@ -201,7 +201,7 @@ bool DeploymentRun::prepare(std::unique_ptr<Store> store, Feed& feed) {
     }
 }
 
-bool DeploymentRun::fetch_and_stage(std::unique_ptr<Store> store, Feed& feed) {
+bool DeploymentRun::fetch_and_stage(std::unique_ptr<NodeStore> store, Feed& feed) {
     const auto end_unchanged = [&] {
         give_up(StateEvent::unchanged, {.outcome = Outcome::unchanged,
                                         .code = "",

@@ -3,7 +3,7 @@
 #include "agent/daemon/deployment_events.hpp"
 #include "agent/daemon/fetch.hpp"
 #include "agent/node/host.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "agent/state/archive.hpp"
 #include "agent/state/record.hpp"
 #include "agent/state/state.hpp"
@@ -29,7 +29,7 @@ struct Environment {
     TransientUnits& units;
     StateKeeper& state;
     // Throws Error if the nix daemon is not running or does not answer within the given time.
-    std::function<std::unique_ptr<Store>(std::chrono::milliseconds)> open_store;
+    std::function<std::unique_ptr<NodeStore>(std::chrono::milliseconds)> open_store;
     std::chrono::seconds store_timeout; // within which the nix daemon must make progress on a request
     std::function<Time()> clock;
     std::filesystem::path state_dir;
@@ -62,7 +62,7 @@ public:
     void begin();
     // Fetches what is missing. Returns true if the deployment must now be activated, false if it has ended.
     // Takes ownership of the connection to the store, and closes it.
-    bool prepare(std::unique_ptr<Store> store, Feed& feed);
+    bool prepare(std::unique_ptr<NodeStore> store, Feed& feed);
     // Starts the activation and follows the deployment to its end. Throws Interrupted when the agent must stop; the
     // deployment then continues without it.
     void activate(const Interrupt& interrupt);
@@ -87,7 +87,7 @@ private:
     bool unchanged() const;
     bool runs_already() const;
     // Fetches, registers GC roots and makes the final checks. Returns false if there is nothing to activate.
-    bool fetch_and_stage(std::unique_ptr<Store> store, Feed& feed);
+    bool fetch_and_stage(std::unique_ptr<NodeStore> store, Feed& feed);
     std::optional<BundleRef> receive_bundle(Feed& feed);
     // Records what must be activated, or that nothing must.
     bool stage(const std::optional<BundleRef>& bundle, bool secrets_only);

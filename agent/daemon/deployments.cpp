@@ -88,7 +88,7 @@ Admission Deployments::consider(const protocol::SignedDocument& document, Time s
 
 Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document, Time session_clock) {
     await_remaining_output();
-    std::unique_ptr<Store> store;
+    std::unique_ptr<NodeStore> store;
     std::unique_lock lock(mutex_);
     auto admission = consider(document, session_clock);
     if (admission.kind == Admission::Kind::granted) {

@@ -23,8 +23,8 @@ class Deployments {
 public:
     struct Started {
         std::shared_ptr<DeploymentRun> run;
-        bool attached = false;        // the run existed already; nothing must be carried out
-        std::unique_ptr<Store> store; // otherwise the connection to fetch with
+        bool attached = false;            // the run existed already; nothing must be carried out
+        std::unique_ptr<NodeStore> store; // otherwise the connection to fetch with
     };
     using Answer = std::variant<protocol::Refused, Started>;
 

@@ -105,7 +105,7 @@ std::vector<nix::StorePath> all_paths(const ClosureList& list) {
     return paths;
 }
 
-std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list, Store& store) {
+std::vector<std::optional<nix::PathInfo>> look_at_store(const ClosureList& list, NodeStore& store) {
     const auto paths = all_paths(list);
     store.add_temp_roots(paths); // first, so that valid paths stay valid
     const auto valid = store.query_valid_paths(paths);
@@ -133,7 +133,7 @@ std::vector<nix::StorePath> paths_of(const ClosureList& list, const std::vector<
 
 // Finds which of the doubtful paths a power cut has emptied, and marks them as missing.
 std::set<std::uint32_t> leave_out_emptied(const ClosureList& list, std::vector<std::optional<nix::PathInfo>>& infos,
-                                          const std::set<nix::StorePath>& doubtful, Store& store) {
+                                          const std::set<nix::StorePath>& doubtful, NodeStore& store) {
     std::set<std::uint32_t> emptied;
     for (std::uint32_t i = 0; i < list.size(); ++i)
         if (infos[i] && doubtful.contains(list[i].path) && !store.is_intact(*infos[i]))
@@ -154,7 +154,7 @@ void check_space(const FetchPlan& plan, const FetchOptions& options) {
 }
 
 FetchProgress fetch_missing(const ClosureList& list, const FetchPlan& plan, const std::set<std::uint32_t>& emptied,
-                            Store& store, Feed& feed, const FetchOptions& options) {
+                            NodeStore& store, Feed& feed, const FetchOptions& options) {
     FetchProgress progress{.paths_total = plan.missing.size(), .bytes_total = plan.missing_bytes};
     if (plan.missing.empty())
         return progress;
@@ -224,7 +224,7 @@ ClosureList receive_closure_list(const protocol::ClosureSummary& summary, const 
     }
 }
 
-FetchProgress fetch(const ClosureList& list, Store& store, Feed& feed, UnsyncedPaths& unsynced,
+FetchProgress fetch(const ClosureList& list, NodeStore& store, Feed& feed, UnsyncedPaths& unsynced,
                     const FetchOptions& options) {
     auto infos = look_at_store(list, store);
     const auto emptied = leave_out_emptied(list, infos, unsynced.doubtful(), store);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/daemon/unsynced_paths.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "agent/state/not_activated.hpp"
 #include "shared/protocol/closure_list.hpp"
 #include "shared/protocol/messages.hpp"
@@ -64,7 +64,7 @@ protocol::ClosureList receive_closure_list(const protocol::ClosureSummary& summa
 // Fetches every missing path of the list into the store, and syncs it to the disk. A NAR that is not the signed one
 // ends the fetch and is never registered. Paths that a power cut has emptied are fetched again. Returns what was
 // fetched. Throws NotActivated.
-FetchProgress fetch(const protocol::ClosureList& list, Store& store, Feed& feed, UnsyncedPaths& unsynced,
+FetchProgress fetch(const protocol::ClosureList& list, NodeStore& store, Feed& feed, UnsyncedPaths& unsynced,
                     const FetchOptions& options);
 
 } // namespace waggle::agent

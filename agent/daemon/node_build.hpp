@@ -2,7 +2,7 @@
 
 #include "agent/daemon/admission.hpp"
 #include "agent/daemon/fetch.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "shared/base/interrupt.hpp"
 #include "shared/protocol/build_request.hpp"
 #include "shared/protocol/closure_list.hpp"
@@ -59,7 +59,7 @@ private:
     const std::string operator_key_;
     const std::function<void()> on_end_;
     Interrupt interrupt_;
-    std::unique_ptr<Store> store_;
+    std::unique_ptr<NodeStore> store_;
     std::uint64_t lines_ = 0;
 };
 

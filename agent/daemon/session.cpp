@@ -25,9 +25,9 @@ constexpr std::chrono::milliseconds build_look{100}; // how soon a watch notices
 constexpr std::chrono::seconds close_timeout{5};
 
 // Sends messages from several threads, one at a time.
-class Outbox {
+class Replies {
 public:
-    Outbox(net::Connection& connection, std::chrono::milliseconds timeout)
+    Replies(net::Connection& connection, std::chrono::milliseconds timeout)
         : connection_(connection), timeout_(timeout) {}
 
     void send(const protocol::Message& message) {
@@ -49,27 +49,27 @@ private:
 // Forwards one deployment's events as they happen, and then its result, on a thread of its own.
 class EventSender {
 public:
-    EventSender(Outbox& outbox, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
+    EventSender(Replies& replies, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
         : run_(std::move(run)),
-          thread_([this, &outbox, after](std::stop_token stop) { send_all(outbox, after, stop); }) {}
+          thread_([this, &replies, after](std::stop_token stop) { send_all(replies, after, stop); }) {}
 
     const DeploymentRun& run() const { return *run_; }
 
 private:
-    void send_all(Outbox& outbox, std::uint64_t after, std::stop_token stop) const {
+    void send_all(Replies& replies, std::uint64_t after, std::stop_token stop) const {
         try {
             while (auto item = run_->events().next(after, stop)) {
                 if (auto* event = std::get_if<protocol::Event>(&*item)) {
                     after = event->number;
-                    outbox.send(*event);
+                    replies.send(*event);
                 } else {
-                    outbox.send(std::get<protocol::Result>(*item));
+                    replies.send(std::get<protocol::Result>(*item));
                     return;
                 }
             }
         } catch (const std::exception& error) {
             spdlog::debug("events of {} were not sent: {}", run_->id().brief(), error.what());
-            outbox.abort(); // this tells the receiving side of the session
+            replies.abort(); // this tells the receiving side of the session
         }
     }
 
@@ -82,15 +82,15 @@ class SessionFeed : public Feed {
 public:
     // `Work` has an id and can be cancelled: it is a deployment or a build.
     template <class Work>
-    SessionFeed(net::Connection& connection, Outbox& outbox, Work& work, std::chrono::milliseconds stall)
-        : connection_(connection), outbox_(outbox), id_(work.id()), cancel_([&work] { work.cancel(); }),
+    SessionFeed(net::Connection& connection, Replies& replies, Work& work, std::chrono::milliseconds stall)
+        : connection_(connection), replies_(replies), id_(work.id()), cancel_([&work] { work.cancel(); }),
           cancelled_([&work] { return work.cancelled(); }), stall_(stall) {}
 
     std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
 
     std::string_view next_bundle_piece() override { return next<protocol::SecretBundlePiece>("the secrets").bytes; }
 
-    void want(std::vector<std::uint32_t> indices) override { outbox_.send(protocol::Want{std::move(indices)}); }
+    void want(std::vector<std::uint32_t> indices) override { replies_.send(protocol::Want{std::move(indices)}); }
 
     protocol::NarPiece next_nar_piece() override { return next<protocol::NarPiece>("a path"); }
 
@@ -132,7 +132,7 @@ private:
     }
 
     net::Connection& connection_;
-    Outbox& outbox_;
+    Replies& replies_;
     protocol::DeploymentId id_;
     std::function<void()> cancel_;
     std::function<bool()> cancelled_;
@@ -180,17 +180,17 @@ class ServedSession {
 public:
     ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
         : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
-          operator_key_(start.operator_key), exporter_(start.exporter), outbox_(start.connection, limits.send) {}
+          operator_key_(start.operator_key), exporter_(start.exporter), replies_(start.connection, limits.send) {}
 
     void serve(int version) {
-        outbox_.send(deployments_.facts(version));
+        replies_.send(deployments_.facts(version));
         while (auto message = receive()) {
             const auto incoming = protocol::decode(*message);
             // Skip pieces that were still in transit when a deployment ended.
             if (!std::holds_alternative<protocol::Message>(incoming))
                 continue;
             if (!is_still_operator()) {
-                outbox_.send(
+                replies_.send(
                     protocol::Refused{"unknown-operator", fmt::format("{} is not an operator of this node any more",
                                                                       operator_key_->fingerprint())});
                 return;
@@ -233,21 +233,21 @@ private:
                 run->cancel();
         } else if (const auto* confirm = std::get_if<protocol::Confirm>(&message)) {
             if (const auto refused = deployments_.confirm(confirm->id))
-                outbox_.send(*refused);
+                replies_.send(*refused);
         } else if (std::holds_alternative<protocol::CheckHealth>(message)) {
-            outbox_.send(deployments_.check_health());
+            replies_.send(deployments_.check_health());
         } else if (std::holds_alternative<protocol::RebootNode>(message)) {
-            outbox_.send(deployments_.reboot());
+            replies_.send(deployments_.reboot());
         } else if (std::holds_alternative<protocol::GetSecrets>(message)) {
-            outbox_.send(deployments_.secrets());
+            replies_.send(deployments_.secrets());
         } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
-            outbox_.send(deployments_.history(get->limit));
+            replies_.send(deployments_.history(get->limit));
         } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
             on_recall(*recall);
         } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
             on_build(*build);
         } else {
-            outbox_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are accepted here"});
+            replies_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are accepted here"});
             return false;
         }
         return true;
@@ -256,7 +256,7 @@ private:
     void on_deploy(const protocol::Deploy& deploy) {
         auto answer = deployments_.deploy(deploy.document, clock());
         if (const auto* refused = std::get_if<protocol::Refused>(&answer)) {
-            outbox_.send(*refused);
+            replies_.send(*refused);
             return;
         }
         auto& started = std::get<Deployments::Started>(answer);
@@ -264,13 +264,13 @@ private:
         const bool attached = started.attached;
         std::exception_ptr lost; // an admitted deployment is carried out to its end in any case
         try {
-            outbox_.send(protocol::Admitted{run->id(), attached});
-            sender_.emplace(outbox_, run, 0);
+            replies_.send(protocol::Admitted{run->id(), attached});
+            sender_.emplace(replies_, run, 0);
         } catch (...) {
             lost = std::current_exception();
         }
         if (!attached) {
-            SessionFeed feed(connection_, outbox_, *run, limits_.feed_stall);
+            SessionFeed feed(connection_, replies_, *run, limits_.feed_stall);
             deployments_.carry_out(std::move(started), feed);
         }
         if (lost)
@@ -280,48 +280,48 @@ private:
     void on_attach(const protocol::Attach& attach) {
         const auto run = deployments_.find(attach.id);
         if (!run) {
-            outbox_.send(protocol::Refused{"unknown-deployment",
-                                           fmt::format("this node does not know deployment {}", attach.id.brief())});
+            replies_.send(protocol::Refused{"unknown-deployment",
+                                            fmt::format("this node does not know deployment {}", attach.id.brief())});
             return;
         }
-        outbox_.send(protocol::Admitted{run->id(), true});
-        sender_.emplace(outbox_, run, attach.after);
+        replies_.send(protocol::Admitted{run->id(), true});
+        sender_.emplace(replies_, run, attach.after);
     }
 
     void on_recall(const protocol::Recall& recall) {
         const auto answer = deployments_.recall(recall.generation);
         if (const auto* refused = std::get_if<protocol::Refused>(&answer))
-            return outbox_.send(*refused);
+            return replies_.send(*refused);
         const auto& kept = std::get<Archive::Kept>(answer);
-        outbox_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
+        replies_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
         send_list(kept.list);
     }
 
     void on_build(const protocol::Build& message) {
         const auto answer = deployments_.begin_build(message.document, exporter_);
         if (const auto* refused = std::get_if<protocol::Refused>(&answer))
-            return outbox_.send(*refused);
+            return replies_.send(*refused);
         TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(answer);
-        outbox_.send(protocol::Admitted{build.id(), false});
-        const auto tell = [this](const protocol::Message& said) { outbox_.send(said); };
-        SessionFeed feed(connection_, outbox_, build, limits_.feed_stall);
+        replies_.send(protocol::Admitted{build.id(), false});
+        const auto tell = [this](const protocol::Message& said) { replies_.send(said); };
+        SessionFeed feed(connection_, replies_, build, limits_.feed_stall);
         if (const auto failure = build.fetch(feed, tell))
-            return outbox_.send(*failure);
+            return replies_.send(*failure);
         const auto outcome = [&] {
             const BuildWatch watch(connection_, build);
             return build.build(tell);
         }();
         if (const auto* failure = std::get_if<protocol::NotBuilt>(&outcome))
-            return outbox_.send(*failure);
+            return replies_.send(*failure);
         const auto& list = std::get<protocol::ClosureList>(outcome);
         const auto text = protocol::to_text(list);
-        outbox_.send(protocol::Built{build.id(), protocol::summarize(text, list)});
+        replies_.send(protocol::Built{build.id(), protocol::summarize(text, list)});
         send_list(text);
     }
 
     void send_list(std::string_view text) {
         for (size_t at = 0; at < text.size(); at += protocol::data_piece_bytes)
-            outbox_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
+            replies_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
     }
 
     // The operator's clock: the time in its hello plus the time since.
@@ -337,8 +337,8 @@ private:
     std::optional<ssh::PublicKey> operator_key_;
     protocol::Exporter exporter_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-    Outbox outbox_;
-    std::optional<EventSender> sender_; // last, because it uses the outbox
+    Replies replies_;
+    std::optional<EventSender> sender_; // last, because it uses the replies
 };
 
 } // namespace

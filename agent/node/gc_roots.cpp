@@ -30,7 +30,7 @@ Root root_of(const fs::path& link) {
 
 } // namespace
 
-void GcRoots::add(Store& store, const protocol::DeploymentId& id, const nix::StorePath& toplevel,
+void GcRoots::add(NodeStore& store, const protocol::DeploymentId& id, const nix::StorePath& toplevel,
                   const std::optional<nix::StorePath>& previous, const std::optional<nix::StorePath>& agent) const {
     const auto link = [&](const char* suffix) { return folder_ / (id.brief() + suffix); };
     store.add_root(link(""), toplevel);

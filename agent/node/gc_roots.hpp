@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/node/host.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "agent/state/state.hpp"
 #include "shared/base/time.hpp"
 #include "shared/nix/store_path.hpp"
@@ -19,7 +19,7 @@ public:
     explicit GcRoots(const std::filesystem::path& state_dir) : folder_(state_dir / "gcroots") {}
 
     // Adds roots for the systems and the agent that the deployment and its rollback need.
-    void add(Store& store, const protocol::DeploymentId& id, const nix::StorePath& toplevel,
+    void add(NodeStore& store, const protocol::DeploymentId& id, const nix::StorePath& toplevel,
              const std::optional<nix::StorePath>& previous, const std::optional<nix::StorePath>& agent) const;
 
     // The system that ran before the deployment, or nullopt if its root is gone.

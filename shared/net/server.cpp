@@ -30,7 +30,7 @@ constexpr std::chrono::seconds accept_pause{1};
 // time left.
 constexpr size_t talking_per_place = 2;
 
-using Judgement = std::variant<protocol::Refused, Session>;
+using Judgement = std::variant<protocol::Refused, OperatorSession>;
 
 protocol::Refused refusal(const std::string& peer, std::string code, std::string message) {
     spdlog::info("refused {}: {}", peer, message);
@@ -44,7 +44,7 @@ Judgement judge(const std::string& hello, const protocol::SessionExpectation& ex
         protocol::HelloVerdict verdict = protocol::admit_hello(verified, expected);
         if (!verdict.admitted)
             return refusal(peer, verdict.code, verdict.message);
-        return Session{nullptr, verified.operator_key, verified.hello.time, verdict.version, expected.exporter};
+        return OperatorSession{nullptr, verified.operator_key, verified.hello.time, verdict.version, expected.exporter};
     } catch (const Error& error) {
         return refusal(peer, "bad-hello", error.what());
     }
@@ -130,8 +130,8 @@ private:
     asio::awaitable<void> serve(Id id, std::shared_ptr<Silent> silent, std::string peer);
     asio::awaitable<bool> greet(Id id, std::shared_ptr<Link> link);
     protocol::Refused busy() const;
-    bool begin_session(Id id, std::shared_ptr<Link> link, Session session);
-    void run_handler(Id id, Session session) noexcept;
+    bool begin_session(Id id, std::shared_ptr<Link> link, OperatorSession session);
+    void run_handler(Id id, OperatorSession session) noexcept;
     void forget(Id id);
     void stop();
 
@@ -305,7 +305,7 @@ asio::awaitable<bool> Server::Impl::greet(Id id, std::shared_ptr<Link> link) {
         co_await link->write_message(protocol::to_message(expected.nonce));
         std::string hello = co_await link->read_message();
         Judgement judgement = judge(hello, expected, link->peer());
-        if (auto* session = std::get_if<Session>(&judgement)) {
+        if (auto* session = std::get_if<OperatorSession>(&judgement)) {
             in_session = begin_session(id, link, std::move(*session));
             if (!in_session)
                 judgement = busy();
@@ -327,7 +327,7 @@ protocol::Refused Server::Impl::busy() const {
 }
 
 // Returns false if there are too many sessions.
-bool Server::Impl::begin_session(Id id, std::shared_ptr<Link> link, Session session) {
+bool Server::Impl::begin_session(Id id, std::shared_ptr<Link> link, OperatorSession session) {
     auto sessions = std::ranges::count_if(connected_, [](const auto& it) { return it.second.session.joinable(); });
     if (stopping_ || static_cast<size_t>(sessions) >= options_.max_sessions)
         return false;
@@ -345,7 +345,7 @@ bool Server::Impl::begin_session(Id id, std::shared_ptr<Link> link, Session sess
     return true;
 }
 
-void Server::Impl::run_handler(Id id, Session session) noexcept {
+void Server::Impl::run_handler(Id id, OperatorSession session) noexcept {
     std::string peer = session.connection->peer();
     try {
         handler_(std::move(session));

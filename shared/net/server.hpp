@@ -34,7 +34,7 @@ struct SessionPolicy {
 };
 
 // An operator's session, admitted by protocol::admit_hello.
-struct Session {
+struct OperatorSession {
     std::unique_ptr<Connection> connection;
     ssh::PublicKey operator_key;
     Time hello_time;
@@ -47,7 +47,7 @@ struct Session {
 // most max_sessions of them.
 class Server {
 public:
-    using Handler = std::function<void(Session)>; // exceptions are logged
+    using Handler = std::function<void(OperatorSession)>; // exceptions are logged
 
     // Listens when it returns. Throws Error, naming the address that it cannot listen on.
     Server(ServerOptions options, const ssh::PrivateKey& host_key, SessionPolicy policy, Handler handler);

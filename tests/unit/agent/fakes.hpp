@@ -2,7 +2,7 @@
 
 #include "agent/daemon/deployment_run.hpp"
 #include "agent/node/host.hpp"
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 #include "agent/state/life.hpp"
 #include "agent/units/transient_units.hpp"
 #include "shared/base/file.hpp"
@@ -58,7 +58,7 @@ struct FakeStoreContent {
     std::function<void(const nix::StorePath&, const nix::BuildOptions&)> build;
 };
 
-class FakeStore : public Store {
+class FakeStore : public NodeStore {
 public:
     explicit FakeStore(FakeStoreContent& content) : content_(content) {}
 

@@ -100,7 +100,7 @@ protected:
             Environment{.host = host,
                         .units = *units,
                         .state = *state,
-                        .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<Store> {
+                        .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<NodeStore> {
                             if (content.away)
                                 throw Error("connection refused");
                             return std::make_unique<FakeStore>(content);

@@ -253,7 +253,7 @@ TEST(Admission, SilentConnectionsFromManyAddressesDoNotKeepAnOperatorOut) {
 // An attacker has recorded a whole session and sends the same bytes again.
 TEST(Admission, AReplayedSessionIsNotAdmitted) {
     std::atomic<int> sessions = 0;
-    TestNode node([&](Session session) {
+    TestNode node([&](OperatorSession session) {
         ++sessions;
         echo(std::move(session));
     });

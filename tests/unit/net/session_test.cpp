@@ -42,13 +42,13 @@ TEST(Session, RefusesToSendAMessageThatIsTooLong) {
 }
 
 TEST(Session, PassesOperatorAndTimeToTheHandler) {
-    std::promise<Session> handed;
-    TestNode node([&](Session session) { handed.set_value(std::move(session)); });
+    std::promise<OperatorSession> handed;
+    TestNode node([&](OperatorSession session) { handed.set_value(std::move(session)); });
     Client client;
     NodeConnection connection = node.connect(client);
     protocol::Hello hello = node.hello(connection);
     connection.connection->send(protocol::sign_hello(hello, node.operator_key), soon());
-    Session session = get_soon(handed.get_future());
+    OperatorSession session = get_soon(handed.get_future());
     EXPECT_EQ(session.operator_key, node.operator_key.public_key());
     EXPECT_EQ(session.hello_time, hello.time);
     EXPECT_EQ(session.version, 1);
@@ -66,7 +66,7 @@ TEST(Session, RemainsUsableAfterAReceiveTimeout) {
 
 TEST(Session, FinishSendsQueuedMessagesAndEndsOrderly) {
     std::promise<size_t> received;
-    TestNode node([&](Session session) {
+    TestNode node([&](OperatorSession session) {
         size_t count = 0;
         while (session.connection->receive(soon()))
             ++count;
@@ -83,7 +83,7 @@ TEST(Session, FinishSendsQueuedMessagesAndEndsOrderly) {
 
 TEST(Session, FinishGivesUpAtItsDeadline) {
     Gate end;
-    TestNode node([&](Session) { end.wait(); });
+    TestNode node([&](OperatorSession) { end.wait(); });
     Client client;
     NodeConnection session = node.open_session(client);
     EXPECT_THROW(while (true) session.connection->send(std::string(1 << 18, 'x'), deadline_in(milliseconds(100))),
@@ -95,7 +95,7 @@ TEST(Session, FinishGivesUpAtItsDeadline) {
 }
 
 TEST(Session, EndsForThePeerWhenTheHandlerReturns) {
-    TestNode node([](Session session) { session.connection->receive(soon()); });
+    TestNode node([](OperatorSession session) { session.connection->receive(soon()); });
     Client client;
     NodeConnection session = node.open_session(client);
     session.connection->send("go", soon());
@@ -103,7 +103,7 @@ TEST(Session, EndsForThePeerWhenTheHandlerReturns) {
 }
 
 TEST(Session, AHandlerThatThrowsEndsItsSessionOnly) {
-    TestNode node([](Session session) {
+    TestNode node([](OperatorSession session) {
         auto message = session.connection->receive(soon());
         if (message == "throw")
             throw Error("as a test wants it");
@@ -121,7 +121,7 @@ TEST(Session, AHandlerThatThrowsEndsItsSessionOnly) {
 
 TEST(Session, AbortWakesBlockedCalls) {
     Gate end;
-    TestNode node([&](Session) { end.wait(); });
+    TestNode node([&](OperatorSession) { end.wait(); });
     Client client;
     NodeConnection session = node.open_session(client);
     Connection& connection = *session.connection;
@@ -181,7 +181,7 @@ TEST(Session, ASlowReaderHoldsTheSenderBackAndLosesNothing) {
     options.keep_alive = {milliseconds(50), milliseconds(2000), std::chrono::seconds(60)};
     Gate read;
     TestNode node(
-        [&](Session session) {
+        [&](OperatorSession session) {
             read.wait();
             echo(std::move(session));
         },
@@ -213,7 +213,7 @@ TEST(Session, ASilentPeerIsLost) {
     options.keep_alive = {milliseconds(20), milliseconds(200), std::chrono::seconds(60)};
     std::promise<std::string> end;
     TestNode node(
-        [&](Session session) {
+        [&](OperatorSession session) {
             try {
                 session.connection->receive(soon());
             } catch (const ConnectionLost& lost) {

@@ -56,7 +56,7 @@ private:
 };
 
 // Sends every message back, until the peer closes.
-inline void echo(Session session) {
+inline void echo(OperatorSession session) {
     while (auto message = session.connection->receive(soon()))
         session.connection->send(std::move(*message), soon());
 }

@@ -40,7 +40,7 @@ class Victim {
 public:
     Victim(const std::string& name, const ssh::PrivateKey& host_key, const ssh::PublicKey& operator_key)
         : server_(options(), host_key, {"demo", name, [operator_key] { return std::vector{operator_key}; }},
-                  [this](net::Session) { ++sessions; }) {}
+                  [this](net::OperatorSession) { ++sessions; }) {}
 
     std::uint16_t port() const { return server_.port(); }
     std::atomic<int> sessions = 0;

@@ -1,4 +1,4 @@
-#include "agent/node/store.hpp"
+#include "agent/node/node_store.hpp"
 
 #include "shared/base/fault.hpp"
 #include "shared/base/fd.hpp"
@@ -29,7 +29,7 @@ bool is_locked(const std::string& lock) {
     return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; // closing the file releases it
 }
 
-class NixDaemonStore : public Store {
+class NixDaemonStore : public NodeStore {
 public:
     explicit NixDaemonStore(nix::Daemon daemon) : daemon_(std::move(daemon)) {}
 
@@ -104,7 +104,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<Store> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout) {
+std::unique_ptr<NodeStore> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout) {
     return std::make_unique<NixDaemonStore>(nix::Daemon::connect(daemon_socket, stall_timeout));
 }
 

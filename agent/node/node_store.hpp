@@ -19,9 +19,9 @@ namespace waggle::agent {
 
 // The operations on the node's Nix store that a deployment needs, over one connection. Temporary roots last as long as
 // the object.
-class Store {
+class NodeStore {
 public:
-    virtual ~Store() = default;
+    virtual ~NodeStore() = default;
 
     // From now on, a request of `interrupt` ends every wait for the nix daemon with Interrupted, and a long wait calls
     // `on_wait` with what it waits for. Builds wait as nix::BuildOptions say.
@@ -44,7 +44,7 @@ public:
 };
 
 // Connects to the nix daemon's socket. Throws Error if it is not running or does not answer within the given time.
-std::unique_ptr<Store> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout);
+std::unique_ptr<NodeStore> connect_to_nix_daemon(std::chrono::milliseconds stall_timeout);
 
 // How a deployment or a build ends after an error of the nix daemon. A full store has a code of its own.
 struct StoreFailure {
