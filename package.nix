@@ -5,7 +5,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "waggle";
-  version = "0.1.0";
+  version = "0.2.0";
   outputs = [ "out" "agent" ];
 
   src = builtins.path {

@@ -56,7 +56,7 @@ flake overlays.default --apply 'overlay:
         }).config.services.waggle-agent.package;
     in { waggle = pkgs.waggle.outPath; agent = pkgs.waggle-agent.outPath; program = pkgs.waggle-agent.meta.mainProgram; module = agent.outPath; }' --impure
 check "the overlay has both programs, and the module uses the agent from there" satisfies \
-    '.program == "waggle-agent" and (.waggle | endswith("-waggle-0.1.0")) and (.agent | endswith("-waggle-0.1.0-agent")) and .module == .agent'
+    '.program == "waggle-agent" and (.waggle | endswith("-waggle-0.2.0")) and (.agent | endswith("-waggle-0.2.0-agent")) and .module == .agent'
 
 section "nixosModules.default"
 flake nixosModules.default --apply 'module:
@@ -67,7 +67,7 @@ flake nixosModules.default --apply 'module:
     in { agent = system.config.services.waggle-agent.package.outPath; inherit (system.config.services.waggle-agent) node;
          port = system.config.deployment.agent.port; toplevel = system.config.system.build.toplevel.drvPath; }' --impure
 check "the module provides the agent and the deployment options" satisfies \
-    '.node == "n" and .port == 9244 and (.agent | endswith("-waggle-0.1.0-agent")) and (.toplevel | endswith(".drv"))'
+    '.node == "n" and .port == 9244 and (.agent | endswith("-waggle-0.2.0-agent")) and (.toplevel | endswith(".drv"))'
 agent=$(jq -r .agent <<<"$out")
 flake packages.aarch64-linux.waggle-agent.outPath
 check "the agent is this flake's package for the node's architecture" answers "\"$agent\""
@@ -98,6 +98,6 @@ flake lib.makeHive --apply 'makeHive:
     in { inherit (hive) info; nodes = hive.nodes [ "a" ]; agent = hive.configurations.a.config.services.waggle-agent.package.outPath; }' --impure
 check "makeHive returns what the trigger evaluates" satisfies \
     '.info.meta.name == "bees" and .info.nodes == ["a"] and .nodes.a.agentEnabled and .nodes.a.system == "x86_64-linux"'
-check "the hive uses the agent of this flake" satisfies '.agent | endswith("-waggle-0.1.0-agent")'
+check "the hive uses the agent of this flake" satisfies '.agent | endswith("-waggle-0.2.0-agent")'
 flake lib.makeHive --apply 'makeHive: (makeHive { a = { }; }).deployments [ "a" ]'
 check "a hive in a flake must set meta.nixpkgs" fails "meta.nixpkgs must be set"
