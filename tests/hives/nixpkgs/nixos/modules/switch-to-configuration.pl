@@ -111,10 +111,8 @@ sub flag { # FILE KEY DEFAULT
     return (@values && $values[-1] ne "" ? $values[-1] : $default) =~ /^(1|yes|true|on)$/;
 }
 # What of a unit file counts in a comparison: descriptions do not, and triggers of a reload are compared by themselves.
-my $triggers = qr/^X-Reload-Triggers=/;
-my $no_change = qr/^(X-Reload-Triggers|Description|Documentation|OnFailure)=/;
-sub same_unit { return join("\n", grep { !/$no_change/ } lines_of($_[0])) eq join("\n", grep { !/$no_change/ } lines_of($_[1])) }
-sub same_triggers { return join("\n", grep { /$triggers/ } lines_of($_[0])) eq join("\n", grep { /$triggers/ } lines_of($_[1])) }
+sub content { return join("\n", grep { !/^(X-Reload-Triggers|Description|Documentation|OnFailure)=/ } lines_of($_[0])) }
+sub triggers { return join("\n", grep { /^X-Reload-Triggers=/ } lines_of($_[0])) }
 
 # The states of all loaded units in one call, because starting systemctl is most of this program's time.
 sub states {
@@ -165,8 +163,8 @@ for my $unit (grep { $is_known{$_} } @active_before) {
     }
     next if $unit =~ /\.(path|slice)$/; # daemon-reload is enough
     # In another file with the same content nothing has changed.
-    if (same_unit("$installed/$unit", $file)) {
-        push @reload, $unit if !same_triggers("$installed/$unit", $file);
+    if (content("$installed/$unit") eq content($file)) {
+        push @reload, $unit if triggers("$installed/$unit") ne triggers($file);
         next;
     }
     next if $unit =~ /\.socket$/;
