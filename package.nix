@@ -1,5 +1,8 @@
 # Both programs: `out` has the trigger and its Nix modules, `agent` only what a node needs.
-{ lib, stdenv, age, cmake, git, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib }:
+{
+  lib, stdenv, age, cmake, git, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib,
+  systemd, systemdLibs ? systemd,
+}:
 let
   doCheck = stdenv.buildPlatform.system == stdenv.hostPlatform.system;
 in
@@ -19,7 +22,7 @@ stdenv.mkDerivation {
 
   strictDeps = true;
   nativeBuildInputs = [ cmake ninja pkg-config ];
-  buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog ];
+  buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog systemdLibs ];
 
   # The other tests boot machines or need their own Nix.
   inherit doCheck;

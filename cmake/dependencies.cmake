@@ -21,6 +21,9 @@ find_package(OpenSSL 3 REQUIRED)
 # Only the trigger links it: the agent never loads libgit2.
 pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2>=1.5)
 
+# Only the agent links it.
+pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET libsystemd)
+
 # fmt and spdlog. In a static build they are compiled in, because their shared libraries would also load a second C++
 # runtime and libm: 2.3 MiB of an idle agent's 10.9 MiB.
 add_library(waggle_log_libraries INTERFACE)

@@ -8,7 +8,7 @@
 #include "agent/activation/unit_rules.hpp"
 #include "agent/node/boot_watch.hpp"
 #include "agent/node/config.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "agent/node/unit_names.hpp"
 #include "agent/state/retention.hpp"
 #include "agent/units/health_check.hpp"
@@ -296,7 +296,7 @@ SystemActions::End LocalActions::restart_agent() {
         if (record && sockets_differ(*record))
             restart_agent_with_socket();
         else
-            queue_job("restart", agent_service); // its socket stays open, so the port is never free
+            queue_job(UnitJob::restart, agent_service); // its socket stays open, so the port is never free
         return {0, ""};
     } catch (const Error& error) {
         say(error.what());
@@ -317,7 +317,7 @@ void LocalActions::restart_agent_with_socket() {
     }
     const auto started_before = unit_state(agent_service).started;
     stop_unit(agent_socket);
-    queue_job("restart", agent_service);
+    queue_job(UnitJob::restart, agent_service);
     const auto is_taken_over = [&] { // by the socket unit, or by the agent itself
         if (const auto socket = unit_state(agent_socket); socket.loaded)
             return socket.is_running();
@@ -354,7 +354,7 @@ void LocalActions::start_bus() noexcept {
 // start again what it has lost: on a test node, nix-daemon.socket stayed closed. systemd refuses while emergency mode
 // is still starting.
 void LocalActions::start_default_target() noexcept {
-    const auto start = [](const std::string& target) { queue_job("start", target); };
+    const auto start = [](const std::string& target) { queue_job(UnitJob::start, target); };
     const auto was_last = [tries = 0]() mutable { return ++tries == max_tries_to_start; };
     const auto problem = start_each(
         {"default.target", "basic.target", "sysinit.target", "sockets.target", "timers.target", "paths.target"}, start,

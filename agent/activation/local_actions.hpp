@@ -3,7 +3,7 @@
 #include "agent/activation/system_actions.hpp"
 #include "agent/node/boot_loader.hpp"
 #include "agent/node/host.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "agent/units/transient_units.hpp"
 #include "shared/base/process.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "agent/activation/judge.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "shared/base/time.hpp"
 #include "shared/nix/store_path.hpp"
 

@@ -6,7 +6,7 @@
 #include "agent/node/config.hpp"
 #include "agent/node/gc_roots.hpp"
 #include "agent/node/operators.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "agent/state/life.hpp"
 #include "agent/state/record.hpp"
 #include "shared/base/duration.hpp"
@@ -221,7 +221,7 @@ int adopt_at_console(const std::optional<std::filesystem::path>& file,
                         record->id.brief(), record->operator_key));
     // Restarting the agent ends the sessions of removed operators.
     if (config_of_unit() && !state_dir)
-        queue_job("restart", "waggle-agent.service");
+        queue_job(UnitJob::restart, "waggle-agent.service");
     return 0;
 }
 

@@ -2,7 +2,7 @@
 
 #include "agent/node/boot_watch.hpp"
 #include "agent/node/config.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "agent/node/unit_names.hpp"
 #include "shared/base/error.hpp"
 #include "shared/base/file.hpp"

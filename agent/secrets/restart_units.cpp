@@ -1,6 +1,6 @@
 #include "agent/secrets/restart_units.hpp"
 
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ namespace {
 
 // Restarts each unit by itself, so that one failure does not affect the others. Resets the start limit first: it is
 // meant for units that keep failing, and deployments that follow each other within seconds must not reach it.
-void restart_each(std::string_view job, const std::vector<std::string>& units, std::string_view what,
+void restart_each(UnitJob job, const std::vector<std::string>& units, std::string_view what,
                   const std::function<void(std::string_view)>& say) {
     if (units.empty())
         return;
@@ -37,7 +37,7 @@ void clear_failed_boot_unit() noexcept {
     constexpr auto unit = "waggle-secrets.service";
     try {
         if (unit_state(unit).active == "failed")
-            queue_job("restart", unit);
+            queue_job(UnitJob::restart, unit);
     } catch (const std::exception& error) {
         spdlog::warn("{} stays failed until the next boot: {}", unit, error.what());
     }
@@ -85,8 +85,8 @@ void restart_units(const std::vector<UnitChange>& changes, const std::function<v
                     units[i]));
         }
         const auto plan = plan_restarts(with_own_names(changes, own_names), starts);
-        restart_each("try-restart", plan.restart, "restarting", say);
-        restart_each("try-reload-or-restart", plan.reload, "reloading", say);
+        restart_each(UnitJob::try_restart, plan.restart, "restarting", say);
+        restart_each(UnitJob::reload_or_try_restart, plan.reload, "reloading", say);
     } catch (const std::exception& error) {
         say(fmt::format("units were not restarted after their secrets changed: {}", error.what()));
     }

@@ -1,7 +1,7 @@
 #include "agent/units/transient_units.hpp"
 
 #include "agent/node/host.hpp"
-#include "agent/node/systemctl.hpp"
+#include "agent/node/systemd.hpp"
 #include "agent/node/unit_names.hpp"
 #include "agent/units/sandbox.hpp"
 #include "agent/units/unit_output.hpp"

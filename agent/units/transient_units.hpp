@@ -35,7 +35,7 @@ public:
                        const Look& look, const Interrupt& interrupt) = 0;
 };
 
-// Uses systemd-run, systemctl and journalctl.
+// Uses systemd-run, systemd's private socket and journalctl.
 class SystemdUnits : public TransientUnits {
 public:
     explicit SystemdUnits(std::filesystem::path state_dir);

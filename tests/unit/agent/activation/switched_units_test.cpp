@@ -92,24 +92,6 @@ TEST_F(SwitchedUnitsTest, WaitsOnlyForRunningServicesThatTheSwitchStarted) {
     EXPECT_FALSE(units.any_may_fail({{"run-r1.service", {"2", true}}}));
 }
 
-TEST(FailedUnitStates, AreParsedFromSystemctlShow) {
-    const auto units = find_failed_units(parse_unit_properties(
-        "Id=b.service\nLoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nInvocationID=12\n"
-        "FragmentPath=/etc/systemd/system/b.service\nWantedBy=multi-user.target\nRequiredBy=a.service c.service\n\n"
-        "Id=again.service\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=success\n\n"
-        "Id=a.service\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=signal\n\n"
-        "Id=gone.service\nLoadState=not-found\nActiveState=failed\nSubState=failed\nResult=exit-code\n\n"
-        "Id=data.mount\nLoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n"
-        "FragmentPath=/run/systemd/generator/data.mount\n"));
-    ASSERT_EQ(units.size(), 3U);
-    EXPECT_EQ(units[0].name, "a.service");
-    EXPECT_EQ(units[1].name, "b.service");
-    EXPECT_EQ(units[1].invocation, "12");
-    EXPECT_FALSE(units[1].generated);
-    EXPECT_THAT(units[1].wanted_by, testing::UnorderedElementsAre("multi-user.target", "a.service", "c.service"));
-    EXPECT_TRUE(units[2].generated);
-}
-
 TEST(SwitchLock, ReportsItsHolder) {
     const TemporaryFolder folder;
     const auto file = folder.path() / "lock";

@@ -3,16 +3,14 @@
 #include <chrono>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace waggle::agent {
 
-// The agent's requests to systemd through systemctl(1), which reaches PID 1 through systemd's private socket even in
-// emergency mode, where D-Bus is down.
-//
-// Each function that changes something names one unit, because systemctl 262 does nothing at all if one of several
-// units is not loaded. The functions throw Error with systemctl's message, and TimedOut if PID 1 does not answer.
+// The agent's requests to systemd. Each connects to PID 1 for itself, so that none depends on a connection that systemd
+// closes when it re-executes itself. They throw Error with systemd's message, and TimedOut if PID 1 does not answer.
+
+class SystemdBus;
 
 struct UnitState {
     std::string id;                       // its own name if the request used an alias
@@ -27,9 +25,6 @@ struct UnitState {
 std::vector<UnitState> unit_states(const std::vector<std::string>& units);
 UnitState unit_state(const std::string& unit);
 
-// Parses what `systemctl show` prints for several units: a block of properties for each.
-std::vector<UnitState> parse_unit_states(std::string_view text);
-
 // A unit that has failed or that systemd is about to restart after a failure.
 struct FailedUnitState {
     std::string name;
@@ -39,6 +34,7 @@ struct FailedUnitState {
 };
 // Sorted by name, without units whose file is gone.
 std::vector<FailedUnitState> failed_units();
+std::vector<FailedUnitState> failed_units(SystemdBus& bus);
 
 struct UnitInvocation {
     std::string invocation;
@@ -48,13 +44,6 @@ using UnitInvocations = std::map<std::string, UnitInvocation>; // by name
 // The invocations of all units that systemd has loaded.
 UnitInvocations unit_invocations();
 
-// Parses what `systemctl show` prints for several units, a block each, into names and values of all properties.
-using UnitProperties = std::map<std::string, std::string>;
-std::vector<UnitProperties> parse_unit_properties(std::string_view text);
-// Finds the failed units in blocks with Id, LoadState, ActiveState, SubState, Result, InvocationID, FragmentPath,
-// WantedBy, RequiredBy, BoundBy and UpheldBy.
-std::vector<FailedUnitState> find_failed_units(const std::vector<UnitProperties>& units);
-
 // The last lines that the unit has logged since its last start, or "".
 std::string log_of_unit(const std::string& unit);
 
@@ -63,8 +52,10 @@ bool stop_unit(const std::string& unit);
 // Sends SIGKILL to every process of the unit. Returns false if no unit of that name is loaded.
 bool kill_unit(const std::string& unit);
 
-// Queues a job ("start", "restart", "try-restart", "try-reload-or-restart") without waiting for it.
-void queue_job(std::string_view job, const std::string& unit);
+// A job of systemd; those with "try" leave a unit alone that does not run.
+enum class UnitJob { start, restart, try_restart, reload_or_try_restart };
+// Queues a job without waiting for it.
+void queue_job(UnitJob job, const std::string& unit);
 // Starts the unit without its dependencies, and waits until it runs.
 void start_alone(const std::string& unit);
 // Clears the unit's failure and its start limit.
