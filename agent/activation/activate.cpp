@@ -181,6 +181,8 @@ private:
             end_refused("switch-to-configuration refused before anything was activated (exit code 100)");
         else if (result.code == switch_lock_taken && actions_.current_system() == record_.previous_system)
             end_locked("another process");
+        else if (result.timed_out)
+            fail(actions_, activation_timed_out(record_));
         else
             fail(actions_, {"activation-failed", fmt::format("switch-to-configuration test: {}", result.text)});
         return false;

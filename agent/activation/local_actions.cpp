@@ -62,7 +62,7 @@ SystemActions::End run_child(const Command& command, std::chrono::seconds timeou
     } catch (const TimedOut&) {
         // The processes that it has started would interfere with a rollback, and hold its lock.
         kill_descendants(deadline_in(kill_timeout));
-        return {std::nullopt, fmt::format("it did not end within {} s and was killed", timeout.count())};
+        return {std::nullopt, fmt::format("it did not end within {} s and was killed", timeout.count()), true};
     } catch (const Error& error) {
         return {std::nullopt, error.what()};
     }

@@ -203,6 +203,11 @@ std::string put_secrets_back(SystemActions& actions, SecretsStep step) noexcept 
     }
 }
 
+Problem activation_timed_out(const DeploymentRecord& record) {
+    return {"activation-timeout",
+            fmt::format("the activation did not end within {} s", record.rollback.activation_timeout.count())};
+}
+
 Problem rollback_reason(const DeploymentRecord& record, RecoveryCause caller, bool rebooted) {
     if (record.problem_code == "activation-timeout" || record.problem_code == "console")
         return {record.problem_code, record.problem}; // written before the activation was killed
@@ -214,9 +219,7 @@ Problem rollback_reason(const DeploymentRecord& record, RecoveryCause caller, bo
         return {"rebooted", fmt::format("the node was rebooted or lost power while the deployment was {}",
                                         to_string(record.state))};
     switch (caller) {
-    case RecoveryCause::activation_timer:
-        return {"activation-timeout",
-                fmt::format("the activation did not end within {} s", record.rollback.activation_timeout.count())};
+    case RecoveryCause::activation_timer: return activation_timed_out(record);
     case RecoveryCause::confirm_timer:
         return {
             "not-confirmed",

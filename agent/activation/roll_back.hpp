@@ -16,6 +16,9 @@ void fail(SystemActions& actions, const Problem& cause);
 // in either case.
 std::string put_secrets_back(SystemActions& actions, SecretsStep step) noexcept;
 
+// The activation did not end in time. Its own limit and the rollback timer's are the same, so either may come first.
+Problem activation_timed_out(const DeploymentRecord& record);
+
 // The reason that a rolled-back deployment reports.
 Problem rollback_reason(const DeploymentRecord& record, RecoveryCause caller, bool rebooted);
 

@@ -26,7 +26,8 @@ public:
     // How a program ended: its exit code, or why it has none (signal, deadline, not startable).
     struct End {
         std::optional<int> code;
-        std::string text; // "exit code 4", "it did not end within 30 minutes"
+        std::string text; // "exit code 4", "it did not end within 1800 s and was killed"
+        bool timed_out = false;
         bool success() const { return code == 0; }
     };
     // An exit code of switch-to-configuration: the system was switched to, and some of its units have failed.

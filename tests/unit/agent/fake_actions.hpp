@@ -36,6 +36,8 @@ private:
     std::vector<std::string>& done_;
 };
 
+inline constexpr int times_out = -2; // as an exit code
+
 // An in-memory machine on which every step succeeds unless the test specifies otherwise. Records the steps.
 class FakeActions : public SystemActions {
 public:
@@ -65,7 +67,7 @@ public:
     std::string boot = "boot-1";
     bool knows_check = false;
     bool needs_reboot_ = false;
-    std::map<std::string, int> exit_codes; // "new test" → 4; negative: killed
+    std::map<std::string, int> exit_codes; // "new test" → 4; other negative numbers: killed
     std::set<std::string> does_nothing;    // systems whose script ends before it activates anything
     std::vector<std::string> failed;
     std::vector<std::string> failed_when_settled; // besides
@@ -180,6 +182,8 @@ private:
     End act(const std::string& step) {
         done.push_back(step);
         const int code = exit_codes.contains(step) ? exit_codes[step] : 0;
+        if (code == times_out)
+            return {std::nullopt, "it did not end within 30 s and was killed", true};
         if (code < 0)
             return {std::nullopt, "killed by signal 9"};
         return {code, "exit code " + std::to_string(code)};
