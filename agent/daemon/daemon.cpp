@@ -1,6 +1,7 @@
 #include "agent/daemon/daemon.hpp"
 
 #include "agent/daemon/deployments.hpp"
+#include "agent/daemon/environment.hpp"
 #include "agent/daemon/listening_sockets.hpp"
 #include "agent/daemon/notify.hpp"
 #include "agent/daemon/session.hpp"
@@ -176,21 +177,22 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
     SystemdUnits units(config.state_dir);
     Archive archive(config.state_dir);
     archive.remove_leftovers();
-    Environment environment{.host = host,
+    Environment environment{.self = {config.hive, config.node, config.system, identity.public_key()},
+                            .configured = config.operators,
+                            .host = host,
                             .units = units,
                             .state = state,
+                            .archive = archive,
                             .open_store = connect_to_nix_daemon,
                             .store_timeout = config.settings.store_timeout,
                             .clock = now,
                             .state_dir = config.state_dir,
-                            .archive = &archive,
                             .check_health = check_health_in_unit,
                             .reboot = ask_for_reboot,
                             .report_secrets = report_secrets_in_unit,
                             .config_file = config_file};
     AgentReplacement succession(stop);
-    Deployments deployments({config.hive, config.node, config.system, identity.public_key()}, config.operators,
-                            environment, [&] { succession.look(); });
+    Deployments deployments(environment, [&] { succession.look(); });
     succession.watch(deployments, state);
     deployments.resume();
 

@@ -31,11 +31,9 @@ constexpr std::chrono::seconds replay_time{60}; // in which a trigger reconnects
 
 } // namespace
 
-DeploymentRun::DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted,
-                             std::vector<ssh::PublicKey> configured)
+DeploymentRun::DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted)
     : environment_(environment), id_(admitted.id), deployment_(std::move(deployment)),
-      operator_key_(admitted.operator_key), admitted_(std::move(admitted)), configured_(std::move(configured)),
-      events_(id_, environment.clock()) {}
+      operator_key_(admitted.operator_key), admitted_(std::move(admitted)), events_(id_, environment.clock()) {}
 
 namespace {
 
@@ -221,8 +219,8 @@ bool DeploymentRun::fetch_and_stage(std::unique_ptr<NodeStore> store, Feed& feed
         return stage(bundle, true);
     const auto& toplevel = *deployment_.toplevel;
     const auto list = receive_closure_list(*deployment_.closure, toplevel, feed);
-    if (environment_.archive != nullptr && sets_profile(deployment_.goal))
-        environment_.archive->keep_list(id_, to_text(list));
+    if (sets_profile(deployment_.goal))
+        environment_.archive.keep_list(id_, to_text(list));
     UnsyncedPaths unsynced(environment_.state_dir / "unsynced", environment_.host.boot_id());
     fetched_ = fetch(list, *store, feed, unsynced,
                      {.local_content = deployment_.local_content,
@@ -304,7 +302,7 @@ void DeploymentRun::check_operators_and_agent() {
                          "not know this deployment: copy that folder, with its permissions, and switch with "
                          "nixos-rebuild on the node; or leave services.waggle-agent.stateDir as it is",
                          next->state_dir->string(), environment_.state_dir.string())});
-    const auto now = operators_of(environment_.state.get(), configured_);
+    const auto now = operators_of(environment_.state.get(), environment_.configured);
     const auto then =
         next ? std::optional(operators_after_commit(now, next->operators, was_here_before())) : std::nullopt;
     if (const auto refusal = check_system(deployment_, then, operator_key_))
@@ -321,10 +319,8 @@ void DeploymentRun::check_operators_and_agent() {
 
 bool DeploymentRun::was_here_before() const {
     const auto& toplevel = *deployment_.toplevel;
-    if (environment_.host.is_generation(toplevel))
-        return true;
-    return environment_.archive != nullptr &&
-           std::ranges::any_of(environment_.archive->history(Archive::max_entries), [&](const auto& entry) {
+    return environment_.host.is_generation(toplevel) ||
+           std::ranges::any_of(environment_.archive.history(Archive::max_entries), [&](const auto& entry) {
                return entry.generation && entry.toplevel == toplevel.absolute();
            });
 }

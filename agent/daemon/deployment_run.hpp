@@ -1,20 +1,16 @@
 #pragma once
 
 #include "agent/daemon/deployment_events.hpp"
+#include "agent/daemon/environment.hpp"
 #include "agent/daemon/fetch.hpp"
-#include "agent/node/host.hpp"
 #include "agent/node/node_store.hpp"
-#include "agent/state/archive.hpp"
 #include "agent/state/record.hpp"
 #include "agent/state/state.hpp"
-#include "agent/units/transient_units.hpp"
 #include "shared/base/interrupt.hpp"
-#include "shared/base/time.hpp"
 #include "shared/protocol/deployment.hpp"
 #include "shared/protocol/messages.hpp"
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -23,32 +19,14 @@
 
 namespace waggle::agent {
 
-// The run's external dependencies; tests substitute fakes.
-struct Environment {
-    Host& host;
-    TransientUnits& units;
-    StateKeeper& state;
-    // Throws Error if the nix daemon is not running or does not answer within the given time.
-    std::function<std::unique_ptr<NodeStore>(std::chrono::milliseconds)> open_store;
-    std::chrono::seconds store_timeout; // within which the nix daemon must make progress on a request
-    std::function<Time()> clock;
-    std::filesystem::path state_dir;
-    Archive* archive = nullptr;                                // null: keeps no history
-    std::function<protocol::HealthReport()> check_health = {}; // of the running system
-    std::function<void()> reboot = {};                         // requests a reboot and returns
-    std::function<protocol::SecretsReport()> report_secrets = {};
-    std::filesystem::path config_file = {}; // of this agent
-};
-
 // Drives one deployment inside the daemon: `prepare` runs on the thread of the session that brought it, `activate`
 // afterwards and without a session. `activate` starts the unit that changes the system, and publishes what that unit
 // and later ones write to the state file. Every transition is persisted before it takes effect. Sessions subscribe to
 // the run's events.
 class DeploymentRun {
 public:
-    // `admitted` is what the node remembers of the admission, `configured` the operators in this agent's configuration.
-    DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted,
-                  std::vector<ssh::PublicKey> configured);
+    // `admitted` is what the node remembers of the admission.
+    DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted);
     // A deployment that an earlier agent process left in the state file, running or ended.
     DeploymentRun(Environment& environment, const DeploymentRecord& record);
 
@@ -104,8 +82,7 @@ private:
     protocol::DeploymentId id_;
     protocol::Deployment deployment_; // only goal and toplevel if an earlier agent began it
     std::string operator_key_;
-    LastAdmitted admitted_;                  // empty if an earlier agent began it
-    std::vector<ssh::PublicKey> configured_; // empty if an earlier agent began it
+    LastAdmitted admitted_; // empty if an earlier agent began it
     DeploymentEvents events_;
     Interrupt cancel_;
     std::optional<OperatorList> operators_;      // before the commit

@@ -34,10 +34,8 @@ bool holds_secrets(const std::filesystem::path& state_dir) {
 
 } // namespace
 
-Deployments::Deployments(NodeIdentity self, std::vector<ssh::PublicKey> configured, Environment& environment,
-                         std::function<void()> on_end)
-    : self_(std::move(self)), configured_(std::move(configured)), environment_(environment),
-      on_end_(std::move(on_end)) {}
+Deployments::Deployments(Environment& environment, std::function<void()> on_end)
+    : environment_(environment), on_end_(std::move(on_end)) {}
 
 Deployments::~Deployments() {
     stop();
@@ -53,8 +51,7 @@ void Deployments::resume() {
     auto record = environment_.state.get().deployment;
     if (!record)
         return;
-    if (environment_.archive != nullptr)
-        environment_.archive->note(*record);
+    environment_.archive.note(*record);
     remove_left_boot_watch();
     // The node has rebooted since the one-time boot was prepared, so the deployment resumes.
     if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
@@ -69,7 +66,7 @@ void Deployments::resume() {
 
 Admission Deployments::consider(const protocol::SignedDocument& document, Time session_clock) const {
     const auto operators = this->operators();
-    auto admission = admit(document, self_,
+    auto admission = admit(document, environment_.self,
                            {.operators = operators,
                             .condition = environment_.state.condition(),
                             .state_problem = environment_.state.problem(),
@@ -110,7 +107,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
                                 .sequence = admission.deployment->sequence,
                                 .created = admission.created,
                                 .operator_key = admission.operator_key->fingerprint()};
-    auto run = std::make_shared<DeploymentRun>(environment_, *admission.deployment, admitted, configured_);
+    auto run = std::make_shared<DeploymentRun>(environment_, *admission.deployment, admitted);
     remember_end();
     try {
         if (environment_.state.condition() == StateKeeper::Condition::corrupt) { // a reset was requested
@@ -120,12 +117,11 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         }
         run->begin();
     } catch (const std::exception& error) {
-        if (const auto record = environment_.state.get().deployment; record && environment_.archive != nullptr)
-            environment_.archive->note(*record); // if it was written after all
+        if (const auto record = environment_.state.get().deployment)
+            environment_.archive.note(*record); // if it was written after all
         return protocol::Refused{"state-not-written", error.what()};
     }
-    if (environment_.archive != nullptr)
-        environment_.archive->keep_document(document.id(), document);
+    environment_.archive.keep_document(document.id(), document);
     newest_ = run;
     return Started{.run = std::move(run), .attached = false, .store = std::move(store)};
 }
@@ -148,7 +144,7 @@ TargetBuilds::Answer Deployments::begin_build(const protocol::SignedDocument& do
         const std::lock_guard lock(mutex_);
         under_way = running();
     }
-    return builds_.begin(document, self_, {.operators = operators, .exporter = exporter, .running = under_way});
+    return builds_.begin(document, {.operators = operators, .exporter = exporter, .running = under_way});
 }
 
 void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&)) {
@@ -192,11 +188,9 @@ void Deployments::ended() noexcept {
 // Adds the newest ended deployment to the history. This also happens before the next deployment replaces the record,
 // because the thread that followed the old one may not have got here yet.
 void Deployments::remember_end() noexcept {
-    if (environment_.archive == nullptr)
-        return;
     try {
         if (const auto record = environment_.state.get().deployment)
-            environment_.archive->note(*record);
+            environment_.archive.note(*record);
     } catch (const std::exception& error) {
         spdlog::error("could not write the end of a deployment to the history: {}", error.what());
     }
@@ -287,18 +281,15 @@ protocol::Message Deployments::reboot() {
 protocol::Message Deployments::history(std::uint64_t limit) {
     remember_end(); // a rollback at the console may have changed the newest record
     const auto most = static_cast<size_t>(std::min<std::uint64_t>(limit, protocol::max_history_entries));
-    return protocol::History{environment_.archive == nullptr ? std::vector<protocol::HistoryEntry>{}
-                                                             : environment_.archive->history(most)};
+    return protocol::History{environment_.archive.history(most)};
 }
 
 std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional<std::uint64_t> generation) const {
-    if (environment_.archive == nullptr)
-        return protocol::Refused{"unknown-generation", "this agent keeps no archive"};
     if (!generation)
-        generation = environment_.archive->previous(environment_.host.profile());
+        generation = environment_.archive.previous(environment_.host.profile());
     if (!generation)
         return protocol::Refused{"unknown-generation", "this node knows no deployment before the running one"};
-    if (auto kept = environment_.archive->find(*generation))
+    if (auto kept = environment_.archive.find(*generation))
         return std::move(*kept);
     return protocol::Refused{
         "unknown-generation",
@@ -310,14 +301,14 @@ std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional
 }
 
 std::vector<ssh::PublicKey> Deployments::operators() const {
-    return operators_of(environment_.state.get(), configured_).current;
+    return operators_of(environment_.state.get(), environment_.configured).current;
 }
 
 protocol::Facts Deployments::facts(int session_version) const {
     protocol::Facts facts;
     facts.version = session_version;
     facts.agent_version = WAGGLE_VERSION;
-    facts.system = self_.system;
+    facts.system = environment_.self.system;
     try {
         facts.nix_version = environment_.open_store(version_timeout)->nix_version();
     } catch (const std::exception& error) {

@@ -2,6 +2,7 @@
 
 #include "agent/daemon/admission.hpp"
 #include "agent/daemon/deployment_run.hpp"
+#include "agent/daemon/environment.hpp"
 #include "agent/daemon/node_build.hpp"
 #include "shared/base/interrupt.hpp"
 #include "shared/protocol/messages.hpp"
@@ -28,10 +29,8 @@ public:
     };
     using Answer = std::variant<protocol::Refused, Started>;
 
-    // `configured` are the operators in the agent's configuration; agent/node/operators.hpp says when they count.
     // Calls `on_end` after each deployment's end, on the thread that ended it.
-    Deployments(NodeIdentity self, std::vector<ssh::PublicKey> configured, Environment& environment,
-                std::function<void()> on_end);
+    Deployments(Environment& environment, std::function<void()> on_end);
     // A running activation continues in its unit; only the watching stops.
     ~Deployments();
 
@@ -83,8 +82,6 @@ private:
     void remember_end() noexcept;
     void remove_left_boot_watch() noexcept;
 
-    const NodeIdentity self_;
-    const std::vector<ssh::PublicKey> configured_;
     Environment& environment_;
     const std::function<void()> on_end_;
     TargetBuilds builds_{environment_};

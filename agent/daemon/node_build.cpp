@@ -1,6 +1,5 @@
 #include "agent/daemon/node_build.hpp"
 
-#include "agent/daemon/deployment_run.hpp"
 #include "agent/state/retention.hpp"
 #include "shared/base/file.hpp"
 #include "shared/net/connection.hpp"
@@ -105,9 +104,8 @@ protocol::NotBuilt TargetBuild::explain() const {
     }
 }
 
-TargetBuilds::Answer TargetBuilds::begin(const protocol::SignedDocument& document, const NodeIdentity& self,
-                                         const BuildContext& context) {
-    auto admission = admit_build(document, self, context);
+TargetBuilds::Answer TargetBuilds::begin(const protocol::SignedDocument& document, const BuildContext& context) {
+    auto admission = admit_build(document, environment_.self, context);
     if (!admission.request) {
         spdlog::warn("a build was refused: {}", admission.refusal.message);
         return admission.refusal;

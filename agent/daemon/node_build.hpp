@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/daemon/admission.hpp"
+#include "agent/daemon/environment.hpp"
 #include "agent/daemon/fetch.hpp"
 #include "agent/node/node_store.hpp"
 #include "shared/base/interrupt.hpp"
@@ -18,8 +19,6 @@
 #include <variant>
 
 namespace waggle::agent {
-
-struct Environment;
 
 // One build that an operator has requested from this node. It belongs to its session, ends with it, and leaves nothing
 // but store paths and a GC root (built_root).
@@ -71,7 +70,7 @@ public:
     // Admits a build, or returns the reason for refusing it. An operator who requests the same system again has lost
     // the earlier session, so the earlier build is cancelled.
     using Answer = std::variant<protocol::Refused, std::unique_ptr<TargetBuild>>;
-    Answer begin(const protocol::SignedDocument& document, const NodeIdentity& self, const BuildContext& context);
+    Answer begin(const protocol::SignedDocument& document, const BuildContext& context);
 
 private:
     Environment& environment_;

@@ -97,9 +97,12 @@ protected:
         deployments.reset();
         state = std::make_unique<StateKeeper>(folder.path());
         environment = std::make_unique<Environment>(
-            Environment{.host = host,
+            Environment{.self = {"demo", "alpha", "x86_64-linux", node_key.public_key()},
+                        .configured = {operator_key.public_key()},
+                        .host = host,
                         .units = *units,
                         .state = *state,
+                        .archive = archive,
                         .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<NodeStore> {
                             if (content.away)
                                 throw Error("connection refused");
@@ -108,9 +111,7 @@ protected:
                         .store_timeout = std::chrono::seconds(10),
                         .clock = [] { return test_time; },
                         .state_dir = folder.path()});
-        deployments =
-            std::make_unique<Deployments>(NodeIdentity{"demo", "alpha", "x86_64-linux", node_key.public_key()},
-                                          std::vector<ssh::PublicKey>{operator_key.public_key()}, *environment, [] {});
+        deployments = std::make_unique<Deployments>(*environment, [] {});
         deployments->resume();
     }
 
@@ -162,6 +163,7 @@ protected:
     FakeHost host;
     std::unique_ptr<FakeUnits> units = std::make_unique<FakeUnits>(folder.path());
     std::int64_t documents = 0;
+    Archive archive{folder.path()};
     std::unique_ptr<StateKeeper> state;
     std::unique_ptr<Environment> environment;
     std::unique_ptr<Deployments> deployments;

@@ -151,9 +151,13 @@ protected:
     FakeHost host;
     FakeUnits units{folder.path()};
     StateKeeper state{folder.path()};
-    Environment environment{.host = host,
+    Archive archive{folder.path()};
+    Environment environment{.self = {"demo", "alpha", "x86_64-linux", node_key.public_key()},
+                            .configured = {operator_key.public_key(), colleague.public_key()},
+                            .host = host,
                             .units = units,
                             .state = state,
+                            .archive = archive,
                             .open_store = [this](std::chrono::milliseconds) -> std::unique_ptr<NodeStore> {
                                 if (content.away)
                                     throw Error("connection refused");
@@ -162,10 +166,7 @@ protected:
                             .store_timeout = std::chrono::seconds(10),
                             .clock = [] { return test_time; },
                             .state_dir = folder.path()};
-    Deployments deployments{{"demo", "alpha", "x86_64-linux", node_key.public_key()},
-                            {operator_key.public_key(), colleague.public_key()},
-                            environment,
-                            [] {}};
+    Deployments deployments{environment, [] {}};
 };
 
 TEST_F(BuildOnNode, FetchesMissingPathsBuildsAndReportsItsClosure) {
