@@ -2,6 +2,7 @@
 
 #include "agent/daemon/deployments.hpp"
 #include "agent/daemon/environment.hpp"
+#include "agent/daemon/housekeeping.hpp"
 #include "agent/daemon/listening_sockets.hpp"
 #include "agent/daemon/notify.hpp"
 #include "agent/daemon/session.hpp"
@@ -204,7 +205,7 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
                        .version = session.version,
                        .operator_key = session.operator_key,
                        .exporter = session.exporter},
-                      deployments);
+                      environment, deployments);
     };
     const auto server = start_server(sockets.open(stop), config, identity, deployments,
                                      handler); // destroyed first, so that sessions end before what they use
@@ -216,8 +217,8 @@ void serve(const Config& config, const std::filesystem::path& config_file, Inter
     // Once a day, release GC roots whose retention has expired.
     int ready = 0;
     do {
-        if (ready == 0)
-            deployments.tidy();
+        if (ready == 0 && !deployments.busy())
+            release_expired_roots(environment);
         ready = ::poll(&fd, 1, static_cast<int>(std::chrono::milliseconds(std::chrono::days(1)).count()));
     } while (ready == 0 || (ready < 0 && errno == EINTR));
     notify_service_manager("STOPPING=1");

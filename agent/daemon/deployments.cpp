@@ -1,35 +1,32 @@
 #include "agent/daemon/deployments.hpp"
 
-#include "agent/node/gc_roots.hpp"
+#include "agent/daemon/housekeeping.hpp"
 #include "agent/node/operators.hpp"
-#include "agent/secrets/installed.hpp"
 #include "shared/base/error.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
+#include <chrono>
+#include <exception>
 #include <utility>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds version_timeout{5};    // for the nix daemon's handshake
 constexpr std::chrono::seconds last_words_timeout{5}; // the last line takes up to 2 s to reach the journal
 
-// If the list is unreadable, assumes that secrets exist, so that a hive without secrets still removes them.
-bool holds_secrets(const std::filesystem::path& state_dir) {
-    try {
-        return !InstalledList::load(state_dir).secrets().empty();
-    } catch (const std::exception& error) {
-        spdlog::warn("{}", error.what());
-        return true;
-    }
+// The deployment that blocks others, including one that has ended but whose output is still being read.
+std::optional<protocol::Running> holder(const std::shared_ptr<DeploymentRun>& newest) {
+    if (!newest || newest->events().ended())
+        return std::nullopt;
+    return newest->running();
+}
+
+// The deployment that has not ended.
+std::optional<protocol::Running> unended(const std::shared_ptr<DeploymentRun>& newest) {
+    return newest && newest->has_ended() ? std::nullopt : holder(newest);
 }
 
 } // namespace
@@ -51,8 +48,8 @@ void Deployments::resume() {
     auto record = environment_.state.get().deployment;
     if (!record)
         return;
-    environment_.archive.note(*record);
-    remove_left_boot_watch();
+    remember_end(environment_);
+    remove_left_boot_watch(environment_);
     // The node has rebooted since the one-time boot was prepared, so the deployment resumes.
     if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
         environment_.host.boot_id() != record->boot_id)
@@ -71,7 +68,7 @@ Admission Deployments::consider(const protocol::SignedDocument& document, Time s
                             .condition = environment_.state.condition(),
                             .state_problem = environment_.state.problem(),
                             .last_admitted = environment_.state.get().last_admitted,
-                            .running = holder(),
+                            .running = holder(newest_),
                             .own_clock = environment_.clock(),
                             .session_clock = session_clock});
     if (admission.kind == Admission::Kind::attach && (!newest_ || newest_->id() != document.id())) {
@@ -108,7 +105,8 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
                                 .created = admission.created,
                                 .operator_key = admission.operator_key->fingerprint()};
     auto run = std::make_shared<DeploymentRun>(environment_, *admission.deployment, admitted);
-    remember_end();
+    // The thread that followed the previous deployment may not have done this yet, and its record is replaced here.
+    remember_end(environment_);
     try {
         if (environment_.state.condition() == StateKeeper::Condition::corrupt) { // a reset was requested
             spdlog::warn("resetting the state at the request of {}; the old state file becomes {}.corrupt",
@@ -117,8 +115,7 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         }
         run->begin();
     } catch (const std::exception& error) {
-        if (const auto record = environment_.state.get().deployment)
-            environment_.archive.note(*record); // if it was written after all
+        remember_end(environment_); // if it was written after all
         return protocol::Refused{"state-not-written", error.what()};
     }
     environment_.archive.keep_document(document.id(), document);
@@ -139,12 +136,7 @@ void Deployments::carry_out(Started started, Feed& feed) {
 TargetBuilds::Answer Deployments::begin_build(const protocol::SignedDocument& document,
                                               const protocol::Exporter& exporter) {
     const auto operators = this->operators();
-    std::optional<protocol::Running> under_way;
-    {
-        const std::lock_guard lock(mutex_);
-        under_way = running();
-    }
-    return builds_.begin(document, {.operators = operators, .exporter = exporter, .running = under_way});
+    return builds_.begin(document, {.operators = operators, .exporter = exporter, .running = running()});
 }
 
 void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&)) {
@@ -163,75 +155,17 @@ void Deployments::watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun:
 }
 
 void Deployments::await_remaining_output() const {
-    std::shared_ptr<DeploymentRun> run;
-    {
-        const std::lock_guard lock(mutex_);
-        run = newest_;
-    }
-    if (run && run->has_ended())
+    if (const auto run = newest(); run && run->has_ended())
         run->events().await_end(deadline_in(last_words_timeout));
 }
 
 void Deployments::ended() noexcept {
-#ifdef __GLIBC__
-    ::malloc_trim(0); // a closure list and its store queries took some MiB, which an idle agent does not need
-#endif
-    remember_end();
-    remove_left_boot_watch();
+    clean_up_after_deployment(environment_);
     try {
         on_end_();
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
     }
-}
-
-// Adds the newest ended deployment to the history. This also happens before the next deployment replaces the record,
-// because the thread that followed the old one may not have got here yet.
-void Deployments::remember_end() noexcept {
-    try {
-        if (const auto record = environment_.state.get().deployment)
-            environment_.archive.note(*record);
-    } catch (const std::exception& error) {
-        spdlog::error("could not write the end of a deployment to the history: {}", error.what());
-    }
-}
-
-// Removes a boot watchdog that is left because the process that should have removed it was killed or could not write.
-void Deployments::remove_left_boot_watch() noexcept {
-    try {
-        const auto record = environment_.state.get().deployment;
-        if (record && record->outcome && record->state != protocol::DeploymentState::awaiting_reboot &&
-            environment_.host.has_boot_watch())
-            environment_.units.start_recovery(*record, RecoveryCause::boot_watch);
-    } catch (const std::exception& error) {
-        spdlog::warn("could not remove the stale boot watchdog: {}", error.what());
-    }
-}
-
-std::shared_ptr<DeploymentRun> Deployments::find(const protocol::DeploymentId& id) const {
-    const std::lock_guard lock(mutex_);
-    return newest_ && newest_->id() == id ? newest_ : nullptr;
-}
-
-std::optional<protocol::Running> Deployments::holder() const {
-    if (!newest_ || newest_->events().ended())
-        return std::nullopt;
-    return newest_->running();
-}
-
-std::optional<protocol::Running> Deployments::running() const {
-    return newest_ && newest_->has_ended() ? std::nullopt : holder();
-}
-
-bool Deployments::busy() const {
-    const std::lock_guard lock(mutex_);
-    return holder().has_value();
-}
-
-void Deployments::tidy() const {
-    const auto record = environment_.state.get().deployment;
-    if (record && !busy())
-        GcRoots(environment_.state_dir).tidy(*record, environment_.host, environment_.clock());
 }
 
 std::optional<protocol::Refused> Deployments::confirm(const protocol::DeploymentId& id) {
@@ -247,98 +181,39 @@ std::optional<protocol::Refused> Deployments::confirm(const protocol::Deployment
     return std::nullopt;
 }
 
-protocol::Message Deployments::check_health() const {
-    try {
-        return environment_.check_health();
-    } catch (const std::exception& error) {
-        return protocol::Refused{"health-checks-not-run", error.what()};
-    }
-}
-
-protocol::Message Deployments::secrets() const {
-    try {
-        return environment_.report_secrets();
-    } catch (const std::exception& error) {
-        return protocol::Refused{"secrets-not-looked-at", error.what()};
-    }
-}
-
-protocol::Message Deployments::reboot() {
+std::optional<protocol::Running> Deployments::unless_running(const std::function<void()>& action) {
     const std::lock_guard lock(mutex_);
-    if (const auto under_way = running())
-        return protocol::Refused{"busy", fmt::format("deployment {} of {} has been {} since {}", under_way->id.brief(),
-                                                     under_way->operator_key, to_string(under_way->state),
-                                                     to_rfc3339(under_way->since))};
-    try {
-        auto boot_id = environment_.host.boot_id();
-        environment_.reboot();
-        return protocol::Rebooting{std::move(boot_id)};
-    } catch (const std::exception& error) {
-        return protocol::Refused{"reboot-failed", error.what()};
-    }
+    if (auto under_way = unended(newest_))
+        return under_way;
+    action();
+    return std::nullopt;
 }
 
-protocol::Message Deployments::history(std::uint64_t limit) {
-    remember_end(); // a rollback at the console may have changed the newest record
-    const auto most = static_cast<size_t>(std::min<std::uint64_t>(limit, protocol::max_history_entries));
-    return protocol::History{environment_.archive.history(most)};
+std::shared_ptr<DeploymentRun> Deployments::newest() const {
+    const std::lock_guard lock(mutex_);
+    return newest_;
 }
 
-std::variant<protocol::Refused, Archive::Kept> Deployments::recall(std::optional<std::uint64_t> generation) const {
-    if (!generation)
-        generation = environment_.archive.previous(environment_.host.profile());
-    if (!generation)
-        return protocol::Refused{"unknown-generation", "this node knows no deployment before the running one"};
-    if (auto kept = environment_.archive.find(*generation))
-        return std::move(*kept);
-    return protocol::Refused{
-        "unknown-generation",
-        fmt::format("generation {0} was not made by a deployment that this node still knows; if `nix-env --profile "
-                    "/nix/var/nix/profiles/system --list-generations` lists it, run on the node: nix-env --profile "
-                    "/nix/var/nix/profiles/system --switch-generation {0}, then "
-                    "/nix/var/nix/profiles/system/bin/switch-to-configuration switch",
-                    *generation)};
+std::shared_ptr<DeploymentRun> Deployments::find(const protocol::DeploymentId& id) const {
+    auto run = newest();
+    return run && run->id() == id ? run : nullptr;
+}
+
+std::optional<protocol::Running> Deployments::running() const {
+    return unended(newest());
+}
+
+std::optional<protocol::DeploymentId> Deployments::awaits_confirmation() const {
+    const auto run = newest();
+    return run && run->awaits_confirmation() ? std::optional(run->id()) : std::nullopt;
+}
+
+bool Deployments::busy() const {
+    return holder(newest()).has_value();
 }
 
 std::vector<ssh::PublicKey> Deployments::operators() const {
     return operators_of(environment_.state.get(), environment_.configured).current;
-}
-
-protocol::Facts Deployments::facts(int session_version) const {
-    protocol::Facts facts;
-    facts.version = session_version;
-    facts.agent_version = WAGGLE_VERSION;
-    facts.system = environment_.self.system;
-    try {
-        facts.nix_version = environment_.open_store(version_timeout)->nix_version();
-    } catch (const std::exception& error) {
-        spdlog::warn("the nix daemon does not answer: {}", error.what());
-    }
-    std::vector<std::string> failed_units;
-    try {
-        failed_units = environment_.host.failed_units();
-    } catch (const std::exception& error) {
-        spdlog::warn("which units have failed is unknown: {}", error.what());
-    }
-    const auto absolute = [](const std::optional<nix::StorePath>& path) {
-        return path ? std::optional(path->absolute()) : std::nullopt;
-    };
-    facts.current_system = absolute(environment_.host.current_system());
-    facts.booted_system = absolute(environment_.host.booted_system());
-    facts.profile = absolute(environment_.host.profile());
-    if (const auto last = environment_.state.get().last_admitted) {
-        facts.last_sequence = last->sequence;
-        facts.last_admitted = last->id;
-    }
-    facts.time = environment_.clock();
-    const std::lock_guard lock(mutex_);
-    facts.running = running();
-    if (newest_ && newest_->awaits_confirmation())
-        facts.awaits_confirmation = newest_->id();
-    facts.boot_id = environment_.host.boot_id();
-    facts.holds_secrets = holds_secrets(environment_.state_dir);
-    facts.failed_units = std::move(failed_units);
-    return facts;
 }
 
 } // namespace waggle::agent

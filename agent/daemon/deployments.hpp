@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -48,39 +49,33 @@ public:
     // Admits a build on this node, for the session with this exporter. Refuses it while a deployment is under way.
     TargetBuilds::Answer begin_build(const protocol::SignedDocument& document, const protocol::Exporter& exporter);
 
-    // The deployment with this ID if it is the newest one, otherwise null.
-    std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
-    bool busy() const;
-    // Releases GC roots whose retention has expired (agent/state/retention.hpp).
-    void tidy() const;
     // Keeps the new system, because an operator has reached the node after the activation of this deployment. Returns
     // nullopt once the commit is under way.
     std::optional<protocol::Refused> confirm(const protocol::DeploymentId& id);
 
-    // Answers to a session's questions.
-    protocol::Message check_health() const;
-    protocol::Message secrets() const;
-    protocol::Message reboot();
-    protocol::Message history(std::uint64_t limit);
-    std::variant<protocol::Refused, Archive::Kept> recall(std::optional<std::uint64_t> generation) const;
+    // Calls `action` while no deployment can begin. Returns the running deployment, and does nothing, if there is one.
+    std::optional<protocol::Running> unless_running(const std::function<void()>& action);
 
-    protocol::Facts facts(int session_version) const;
+    // The deployment with this ID if it is the newest one, otherwise null.
+    std::shared_ptr<DeploymentRun> find(const protocol::DeploymentId& id) const;
+    // The deployment that has not ended.
+    std::optional<protocol::Running> running() const;
+    // The deployment that this agent commits on confirm().
+    std::optional<protocol::DeploymentId> awaits_confirmation() const;
+    // Whether a deployment blocks others. It does until its remaining output has been read, which is after its end.
+    bool busy() const;
     // The keys that may deploy now.
     std::vector<ssh::PublicKey> operators() const;
 
 private:
     // Requires the mutex.
     Admission consider(const protocol::SignedDocument& document, Time session_clock) const;
-    // The deployment that blocks others, including one that has ended but whose output is still being read.
-    std::optional<protocol::Running> holder() const;
-    // The deployment that has not ended.
-    std::optional<protocol::Running> running() const;
+    std::shared_ptr<DeploymentRun> newest() const;
     // Waits briefly for the previous deployment's remaining output, so that it does not block the next admission.
     void await_remaining_output() const;
+    // Runs this part of the deployment on the thread `activation_`. Requires the mutex.
     void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
     void ended() noexcept;
-    void remember_end() noexcept;
-    void remove_left_boot_watch() noexcept;
 
     Environment& environment_;
     const std::function<void()> on_end_;

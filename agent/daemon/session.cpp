@@ -1,5 +1,7 @@
 #include "agent/daemon/session.hpp"
 
+#include "agent/daemon/facts.hpp"
+#include "agent/daemon/history_requests.hpp"
 #include "shared/base/error.hpp"
 #include "shared/protocol/json.hpp"
 #include "shared/protocol/messages.hpp"
@@ -176,14 +178,25 @@ private:
     std::jthread thread_;
 };
 
+// Returns the answer, or a refusal with this code and the reason why there is none.
+protocol::Message try_or_refuse(std::string code, const std::function<protocol::Message()>& answer) {
+    try {
+        return answer();
+    } catch (const std::exception& error) {
+        return protocol::Refused{std::move(code), error.what()};
+    }
+}
+
 class ServedSession {
 public:
-    ServedSession(const SessionStart& start, Deployments& deployments, const SessionLimits& limits)
-        : connection_(start.connection), deployments_(deployments), limits_(limits), hello_time_(start.hello_time),
-          operator_key_(start.operator_key), exporter_(start.exporter), replies_(start.connection, limits.send) {}
+    ServedSession(const SessionStart& start, const Environment& environment, Deployments& deployments,
+                  const SessionLimits& limits)
+        : connection_(start.connection), environment_(environment), deployments_(deployments), limits_(limits),
+          hello_time_(start.hello_time), operator_key_(start.operator_key), exporter_(start.exporter),
+          replies_(start.connection, limits.send) {}
 
     void serve(int version) {
-        replies_.send(deployments_.facts(version));
+        replies_.send(gather_facts(environment_, deployments_, version));
         while (auto message = receive()) {
             const auto incoming = protocol::decode(*message);
             // Skip pieces that were still in transit when a deployment ended.
@@ -235,13 +248,13 @@ private:
             if (const auto refused = deployments_.confirm(confirm->id))
                 replies_.send(*refused);
         } else if (std::holds_alternative<protocol::CheckHealth>(message)) {
-            replies_.send(deployments_.check_health());
+            replies_.send(try_or_refuse("health-checks-not-run", environment_.check_health));
         } else if (std::holds_alternative<protocol::RebootNode>(message)) {
-            replies_.send(deployments_.reboot());
+            replies_.send(try_or_refuse("reboot-failed", [this] { return reboot(); }));
         } else if (std::holds_alternative<protocol::GetSecrets>(message)) {
-            replies_.send(deployments_.secrets());
+            replies_.send(try_or_refuse("secrets-not-looked-at", environment_.report_secrets));
         } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
-            replies_.send(deployments_.history(get->limit));
+            replies_.send(history_of(environment_, get->limit));
         } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
             on_recall(*recall);
         } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
@@ -288,8 +301,21 @@ private:
         sender_.emplace(replies_, run, attach.after);
     }
 
-    void on_recall(const protocol::Recall& recall) {
-        const auto answer = deployments_.recall(recall.generation);
+    protocol::Message reboot() {
+        std::string boot_id;
+        const auto under_way = deployments_.unless_running([&] {
+            boot_id = environment_.host.boot_id();
+            environment_.reboot();
+        });
+        if (under_way)
+            return protocol::Refused{"busy", fmt::format("deployment {} of {} has been {} since {}",
+                                                         under_way->id.brief(), under_way->operator_key,
+                                                         to_string(under_way->state), to_rfc3339(under_way->since))};
+        return protocol::Rebooting{std::move(boot_id)};
+    }
+
+    void on_recall(const protocol::Recall& request) {
+        const auto answer = recall(environment_, request.generation);
         if (const auto* refused = std::get_if<protocol::Refused>(&answer))
             return replies_.send(*refused);
         const auto& kept = std::get<Archive::Kept>(answer);
@@ -331,6 +357,7 @@ private:
     }
 
     net::Connection& connection_;
+    const Environment& environment_;
     Deployments& deployments_;
     SessionLimits limits_;
     Time hello_time_;
@@ -343,9 +370,10 @@ private:
 
 } // namespace
 
-void serve_session(const SessionStart& start, Deployments& deployments, const SessionLimits& limits) {
+void serve_session(const SessionStart& start, const Environment& environment, Deployments& deployments,
+                   const SessionLimits& limits) {
     try {
-        ServedSession session(start, deployments, limits);
+        ServedSession session(start, environment, deployments, limits);
         try {
             session.serve(start.version);
         } catch (...) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "agent/daemon/deployments.hpp"
+#include "agent/daemon/environment.hpp"
 #include "shared/base/time.hpp"
 #include "shared/net/connection.hpp"
 #include "shared/protocol/hello.hpp"
@@ -29,6 +30,7 @@ struct SessionLimits {
 };
 
 // Serves one trigger until it disconnects: sends the facts, then handles its requests. Deployments outlive the session.
-void serve_session(const SessionStart& start, Deployments& deployments, const SessionLimits& limits = {});
+void serve_session(const SessionStart& start, const Environment& environment, Deployments& deployments,
+                   const SessionLimits& limits = {});
 
 } // namespace waggle::agent

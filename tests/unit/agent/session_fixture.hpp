@@ -17,12 +17,12 @@ inline constexpr std::chrono::seconds patience{10};
 // The trigger's end of a session with an agent in memory.
 class TestTrigger {
 public:
-    explicit TestTrigger(Deployments& deployments, SessionLimits limits = {},
-                         std::optional<ssh::PublicKey> operator_key = std::nullopt)
-        : connection_(to_agent_, from_agent_), thread_([this, &deployments, limits, operator_key] {
+    TestTrigger(const Environment& environment, Deployments& deployments, SessionLimits limits = {},
+                std::optional<ssh::PublicKey> operator_key = std::nullopt)
+        : connection_(to_agent_, from_agent_), thread_([this, &environment, &deployments, limits, operator_key] {
               serve_session(
                   {.connection = connection_, .hello_time = test_time, .version = 1, .operator_key = operator_key},
-                  deployments, limits);
+                  environment, deployments, limits);
           }) {
         facts = next<protocol::Facts>();
     }
@@ -131,7 +131,7 @@ protected:
     }
 
     protocol::Refused refusal_of(const protocol::SignedDocument& signed_document) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, signed_document);
         return trigger.next<protocol::Refused>();
     }

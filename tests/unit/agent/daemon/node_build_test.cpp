@@ -36,10 +36,10 @@ TestClosure test_derivations() {
 // A session in which a trigger asks for a build.
 class Asker {
 public:
-    Asker(Deployments& deployments, const protocol::Exporter& exporter)
-        : connection_(to_agent_, from_agent_), thread_([this, &deployments, exporter] {
-              serve_session({.connection = connection_, .hello_time = test_time, .exporter = exporter}, deployments,
-                            {.feed_stall = 10s});
+    Asker(const Environment& environment, Deployments& deployments, const protocol::Exporter& exporter)
+        : connection_(to_agent_, from_agent_), thread_([this, &environment, &deployments, exporter] {
+              serve_session({.connection = connection_, .hello_time = test_time, .exporter = exporter}, environment,
+                            deployments, {.feed_stall = 10s});
           }) {
         next<protocol::Facts>();
     }
@@ -171,7 +171,7 @@ protected:
 
 TEST_F(BuildOnNode, FetchesMissingPathsBuildsAndReportsItsClosure) {
     content.valid.emplace(derivations.list[0].path, protocol::path_info(derivations.list, 0));
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     const auto document = request();
     asker.ask(document, derivations.text);
     const auto answer = asker.next<Built>(&derivations);
@@ -190,7 +190,7 @@ TEST_F(BuildOnNode, FetchesMissingPathsBuildsAndReportsItsClosure) {
 }
 
 TEST_F(BuildOnNode, LeavesTheStateUnchanged) {
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     asker.next<Built>(&derivations);
     EXPECT_FALSE(state.get().last_admitted);
@@ -200,7 +200,7 @@ TEST_F(BuildOnNode, LeavesTheStateUnchanged) {
 
 TEST_F(BuildOnNode, ReportsABuildFailureInNixsWords) {
     content.build = [](const auto&, const auto&) { throw nix::BuildFailed("error: builder for x failed"); };
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     const auto answer = asker.next<NotBuilt>(&derivations);
     EXPECT_EQ(answer.code, "build-failed");
@@ -211,7 +211,7 @@ TEST_F(BuildOnNode, ReportsABuildFailureInNixsWords) {
 
 TEST_F(BuildOnNode, ReportsADerivationThatDoesNotProduceTheSystem) {
     content.build = [](const auto&, const auto&) {};
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     EXPECT_THAT(asker.next<NotBuilt>(&derivations).message, HasSubstr("is not in the store"));
     EXPECT_TRUE(content.roots.empty());
@@ -219,7 +219,7 @@ TEST_F(BuildOnNode, ReportsADerivationThatDoesNotProduceTheSystem) {
 
 TEST_F(BuildOnNode, AcceptsOnlyTheSignedListWithTheDerivation) {
     const auto code_for = [&](const protocol::SignedDocument& document, const std::string& list) {
-        Asker asker(deployments, exporter);
+        Asker asker(environment, deployments, exporter);
         asker.ask(document, list);
         return asker.next<NotBuilt>().code;
     };
@@ -236,7 +236,7 @@ TEST_F(BuildOnNode, AcceptsOnlyTheSignedListWithTheDerivation) {
 TEST_F(BuildOnNode, RefusesContentThatDiffersFromTheSignedList) {
     TestClosure wrong = derivations;
     wrong.nars.back()[0] ^= 1;
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     EXPECT_EQ(asker.next<NotBuilt>(&wrong).code, "wrong-hash");
     EXPECT_FALSE(content.valid.contains(derivations.toplevel()));
@@ -245,7 +245,7 @@ TEST_F(BuildOnNode, RefusesContentThatDiffersFromTheSignedList) {
 
 TEST_F(BuildOnNode, FailsWhenSpaceIsShort) {
     host.free_bytes = 1000;
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     EXPECT_EQ(asker.next<NotBuilt>().code, "no-space");
 }
@@ -253,7 +253,7 @@ TEST_F(BuildOnNode, FailsWhenSpaceIsShort) {
 TEST_F(BuildOnNode, ARequestOfAnotherSessionIsRefused) {
     const auto document = request();
     exporter[0] ^= 1;
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(document, derivations.text);
     EXPECT_EQ(asker.next<Refused>().code, "other-session");
 }
@@ -261,19 +261,19 @@ TEST_F(BuildOnNode, ARequestOfAnotherSessionIsRefused) {
 TEST_F(BuildOnNode, ReportsThatTheNixDaemonIsAway) {
     content.away = true;
     {
-        Asker asker(deployments, exporter);
+        Asker asker(environment, deployments, exporter);
         asker.ask(request(), derivations.text);
         EXPECT_EQ(asker.next<Refused>().code, "nix-daemon-away");
     }
     content.away = false;
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     asker.next<Built>(&derivations);
 }
 
 TEST_F(BuildOnNode, IsCancelledByTheTrigger) {
     never_end();
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     const auto document = request();
     asker.ask(document, derivations.text);
     while (asker.last_progress.paths_done < 3)
@@ -285,7 +285,7 @@ TEST_F(BuildOnNode, IsCancelledByTheTrigger) {
 
 TEST_F(BuildOnNode, IsCancelledWhenItsSessionIsLost) {
     never_end();
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     while (asker.last_progress.paths_done < 3)
         asker.last_progress = asker.next<protocol::BuildProgress>(&derivations);
@@ -295,14 +295,14 @@ TEST_F(BuildOnNode, IsCancelledWhenItsSessionIsLost) {
 
 TEST_F(BuildOnNode, RunsOneBuildAtATime) {
     never_end();
-    Asker first(deployments, exporter);
+    Asker first(environment, deployments, exporter);
     const auto document = request();
     first.ask(document, derivations.text);
     while (first.last_progress.paths_done < 3)
         first.last_progress = first.next<protocol::BuildProgress>(&derivations);
     began.get_future().wait();
 
-    Asker second(deployments, exporter);
+    Asker second(environment, deployments, exporter);
     auto payload = protocol::to_payload(protocol::parse_build_request(document.payload));
     second.ask(protocol::sign_payload(payload, protocol::build_namespace, colleague), derivations.text);
     const auto refused = second.next<Refused>();
@@ -322,7 +322,7 @@ TEST_F(BuildOnNode, ALongLogIsSentUpToItsCap) {
             options.on_line("on and on");
         succeed();
     };
-    Asker asker(deployments, exporter);
+    Asker asker(environment, deployments, exporter);
     asker.ask(request(), derivations.text);
     asker.next<Built>(&derivations);
     ASSERT_EQ(asker.lines.size(), 20'001u);

@@ -38,14 +38,14 @@ protected:
     // Uploads the bundle; a fake unit then commits the deployment.
     protocol::Result upload(const protocol::SignedDocument& signed_document, std::string_view bundle) {
         units->write({StateEvent::commit, StateEvent::committed}, Ending{});
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         trigger.send(protocol::Deploy{signed_document});
         send_bundle(trigger, bundle);
         trigger.next<protocol::Admitted>();
         return trigger.next<protocol::Result>();
     }
     protocol::Result refused_upload(const protocol::SignedDocument& signed_document, std::string_view bundle) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         trigger.send(protocol::Deploy{signed_document});
         trigger.next<protocol::Admitted>();
         send_bundle(trigger, bundle);
@@ -90,7 +90,7 @@ TEST_F(SessionSecrets, ArriveBeforeTheClosureList) {
     units->succeed();
     const auto bundle = sealed('a');
     const auto signed_document = document_with(bundle, Goal::switch_);
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Deploy{signed_document});
     send_bundle(trigger, bundle);
     trigger.send_list(closure.text);
@@ -116,7 +116,7 @@ TEST_F(SessionSecrets, AnIncompleteUploadLeavesThePreviousBundleInForce) {
     upload(first, sealed('a'));
     const auto second = document_with(sealed('b'));
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         trigger.send(protocol::Deploy{second});
         trigger.next<protocol::Admitted>();
         send_bundle(trigger, sealed('b').substr(0, 300'000));
@@ -135,7 +135,7 @@ TEST_F(SessionSecrets, AnIncompleteUploadLeavesThePreviousBundleInForce) {
 TEST_F(SessionSecrets, MissingSecretsEndTheDeployment) {
     SessionLimits limits;
     limits.feed_stall = std::chrono::milliseconds(50);
-    TestTrigger trigger(*deployments, limits);
+    TestTrigger trigger(*environment, *deployments, limits);
     trigger.send(protocol::Deploy{document_with(sealed('a'))});
     trigger.next<protocol::Admitted>();
     const auto result = trigger.next<protocol::Result>();
@@ -155,7 +155,7 @@ TEST_F(SessionSecrets, AreRefusedIfTheyDifferFromTheSignedBundle) {
 }
 
 TEST_F(SessionSecrets, AnotherMessageInTheirPlaceEndsTheDeployment) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Deploy{document_with(sealed('a'), Goal::switch_)});
     trigger.next<protocol::Admitted>();
     trigger.send_list(closure.text);

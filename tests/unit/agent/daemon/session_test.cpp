@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 TEST_F(Session, BeginsWithFacts) {
     host.current = test_path('a', "old");
-    const TestTrigger trigger(*deployments);
+    const TestTrigger trigger(*environment, *deployments);
     EXPECT_EQ(trigger.facts.system, "x86_64-linux");
     EXPECT_EQ(trigger.facts.current_system, host.current->absolute());
     EXPECT_EQ(trigger.facts.nix_version, "2.8.0");
@@ -26,7 +26,7 @@ TEST_F(Session, BeginsWithFacts) {
 TEST_F(Session, DeploysFromReceivedToCommitted) {
     host.current = test_path('a', "old");
     units->succeed();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     EXPECT_FALSE(trigger.next<protocol::Admitted>().attached);
     const auto result = trigger.next<protocol::Result>(&closure);
@@ -65,19 +65,19 @@ TEST_F(Session, ReportsTheLastAdmittedDeploymentToTheNextSession) {
     units->succeed();
     protocol::DeploymentId id;
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         id = deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
     }
-    const TestTrigger next(*deployments);
+    const TestTrigger next(*environment, *deployments);
     EXPECT_EQ(next.facts.last_admitted, id);
     EXPECT_EQ(next.facts.last_sequence, unix_ms(test_time) + 1);
     EXPECT_FALSE(next.facts.running);
 }
 
 TEST_F(Session, ActivatesNothingForPush) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
@@ -89,7 +89,7 @@ TEST_F(Session, ReportsThatItCancelsAPendingOneTimeBoot) {
     leave(DeploymentState::awaiting_reboot);
     state->change([](State& all) { end(*all.deployment, {}); });
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
     trigger.next<protocol::Admitted>();
     trigger.next<protocol::Result>(&closure);
@@ -100,7 +100,7 @@ TEST_F(Session, ReportsThatItCancelsAPendingOneTimeBoot) {
 
 TEST_F(Session, ActivatesNothingWhenTheNodeIsUpToDate) {
     host.current = host.profile_path = closure.toplevel();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::unchanged);
@@ -110,7 +110,7 @@ TEST_F(Session, ActivatesNothingWhenTheNodeIsUpToDate) {
 TEST_F(Session, InstallsTheBootLoaderOfARunningSystem) {
     host.current = host.profile_path = closure.toplevel();
     units->succeed();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document([](auto& deployment) { deployment.install_boot_loader = true; }));
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
@@ -121,7 +121,7 @@ TEST_F(Session, InstallsTheBootLoaderOfARunningSystem) {
 TEST_F(Session, ActivatesARunningSystemThatIsNotTheProfile) {
     host.current = closure.toplevel();
     units->succeed();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
@@ -129,7 +129,7 @@ TEST_F(Session, ActivatesARunningSystemThatIsNotTheProfile) {
 
 TEST_F(Session, ReportsARollback) {
     units->roll_back("units-failed", "a.service failed");
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     const auto result = trigger.next<protocol::Result>(&closure);
@@ -140,7 +140,7 @@ TEST_F(Session, ReportsARollback) {
 
 TEST_F(Session, RefusesWithoutRecordingWhileTheNixDaemonIsAway) {
     content.away = true;
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     EXPECT_EQ(trigger.facts.nix_version, "");
     deploy(trigger, document());
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "nix-daemon-away");
@@ -152,7 +152,7 @@ TEST_F(Session, RefusesAReplay) {
     const auto first = document();
     const auto second = document();
     for (const auto& each : {first, second}) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, each);
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
@@ -162,14 +162,14 @@ TEST_F(Session, RefusesAReplay) {
 }
 
 TEST_F(Session, RefusesAnotherDeploymentWhileOneRuns) {
-    TestTrigger holder(*deployments);
+    TestTrigger holder(*environment, *deployments);
     deploy(holder, document());
     holder.next<protocol::Admitted>();
     holder.next<protocol::Want>();
     const auto refused = refusal_of(document());
     EXPECT_EQ(refused.code, "busy");
     EXPECT_THAT(refused.message, HasSubstr(operator_key.public_key().fingerprint()));
-    EXPECT_TRUE(TestTrigger(*deployments).facts.running);
+    EXPECT_TRUE(TestTrigger(*environment, *deployments).facts.running);
 }
 
 TEST_F(Session, RefusesEverythingOnACorruptState) {
@@ -186,7 +186,7 @@ TEST_F(Session, ResetStateSetsAsideAnUnreadableState) {
         write_file_atomically(StateKeeper::file_in(folder.path()), text, 0600);
         start_agent();
         units->succeed();
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         EXPECT_EQ(trigger.facts.last_sequence, 0);
         const auto id = deploy(trigger, document([](auto& deployment) { deployment.reset_state = true; }));
         trigger.next<protocol::Admitted>();
@@ -200,7 +200,7 @@ TEST_F(Session, ResetStateKeepsAReadableState) {
     units->succeed();
     const auto old = document();
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
@@ -213,7 +213,7 @@ TEST_F(Session, ResetStateKeepsAReadableState) {
 TEST_F(Session, ALostStateMakesAFreshNode) {
     units->succeed();
     for (int i = 0; i < 2; ++i) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         EXPECT_FALSE(trigger.facts.last_admitted);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
@@ -229,7 +229,7 @@ TEST_F(Session, RefusesAParentThatARestoredStateDoesNotKnow) {
     std::string older;
     protocol::DeploymentId last;
     for (int i = 0; i < 2; ++i) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         last = deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
@@ -240,7 +240,7 @@ TEST_F(Session, RefusesAParentThatARestoredStateDoesNotKnow) {
     write_file_atomically(StateKeeper::file_in(folder.path()), older, 0600);
     start_agent();
     EXPECT_EQ(refusal_of(document([&](auto& deployment) { deployment.parent = last; })).code, "parent");
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document([&](auto& deployment) { deployment.parent = trigger.facts.last_admitted; }));
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
@@ -262,7 +262,7 @@ TEST_F(Session, ASystemThatLocksItsOperatorsOutIsNotActivated) {
     for (const auto& each : cases) {
         host.next_operators = each.operators;
         host.configuration_error = each.error;
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         const auto result = trigger.next<protocol::Result>(&closure);
@@ -276,7 +276,7 @@ TEST_F(Session, ASystemThatLocksItsOperatorsOutIsNotActivated) {
 
 TEST_F(Session, ASystemThatKeepsTheAgentsStateElsewhereIsNotActivated) {
     host.next_state_dir = "/persist/waggle";
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     const auto result = trigger.next<protocol::Result>(&closure);
@@ -291,7 +291,7 @@ TEST_F(Session, TheCommittedConfigurationDeterminesTheOperators) {
     host.next_operators = {operator_key.public_key(), colleague.public_key()};
     units->roll_back("units-failed", "a.service failed");
     for (const bool committed : {false, true}) {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Result>(&closure);
@@ -306,7 +306,7 @@ TEST_F(Session, TheCommittedConfigurationDeterminesTheOperators) {
             host.next_operators->push_back(colleague.public_key());
             host.generations = {closure.toplevel()};
         }
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
@@ -316,7 +316,7 @@ TEST_F(Session, TheCommittedConfigurationDeterminesTheOperators) {
 }
 
 TEST_F(Session, RefusesAnOperatorWhoWasRemovedDuringTheSession) {
-    TestTrigger trigger(*deployments, {}, operator_key.public_key());
+    TestTrigger trigger(*environment, *deployments, {}, operator_key.public_key());
     trigger.send(protocol::GetHistory{.limit = 1});
     trigger.next<protocol::History>();
     state->change([&](State& all) { all.operators = OperatorList{.current = {node_key.public_key()}, .removed = {}}; });
@@ -326,10 +326,10 @@ TEST_F(Session, RefusesAnOperatorWhoWasRemovedDuringTheSession) {
 
 TEST_F(Session, AttachesToTheSameDeployment) {
     const auto same = document();
-    TestTrigger first(*deployments);
+    TestTrigger first(*environment, *deployments);
     deploy(first, same);
     first.next<protocol::Admitted>();
-    TestTrigger second(*deployments);
+    TestTrigger second(*environment, *deployments);
     deploy(second, same);
     EXPECT_TRUE(second.next<protocol::Admitted>().attached);
     units->succeed();
@@ -340,11 +340,11 @@ TEST_F(Session, AttachesToTheSameDeployment) {
 
 TEST_F(Session, AttachGoesOnAfterTheGivenEvent) {
     units->succeed();
-    TestTrigger first(*deployments);
+    TestTrigger first(*environment, *deployments);
     const auto id = deploy(first, document());
     first.next<protocol::Admitted>();
     first.next<protocol::Result>(&closure);
-    TestTrigger second(*deployments);
+    TestTrigger second(*environment, *deployments);
     second.send(protocol::Attach{id, 2});
     EXPECT_TRUE(second.next<protocol::Admitted>().attached);
     EXPECT_EQ(second.next<protocol::Event>().number, 3);
@@ -352,14 +352,14 @@ TEST_F(Session, AttachGoesOnAfterTheGivenEvent) {
 }
 
 TEST_F(Session, AttachToAnUnknownDeploymentIsRefused) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{{}, 0});
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "unknown-deployment");
 }
 
 TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Want>();
@@ -370,7 +370,7 @@ TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
     EXPECT_EQ(state->get().deployment->outcome, Outcome::failed_before_activation);
     EXPECT_EQ(state->get().deployment->code, "session-lost");
     units->succeed();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).fetched_paths, 2);
@@ -379,7 +379,7 @@ TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
 TEST_F(Session, ATriggerThatSendsNothingEndsTheFetch) {
     SessionLimits limits;
     limits.feed_stall = 50ms;
-    TestTrigger trigger(*deployments, limits);
+    TestTrigger trigger(*environment, *deployments, limits);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     const auto result = trigger.next<protocol::Result>();
@@ -390,7 +390,7 @@ TEST_F(Session, ATriggerThatSendsNothingEndsTheFetch) {
 TEST_F(Session, AnActivationCompletesWithoutItsSession) {
     protocol::DeploymentId id;
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         id = deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Want>();
@@ -400,14 +400,14 @@ TEST_F(Session, AnActivationCompletesWithoutItsSession) {
         trigger.lose();
     }
     units->succeed();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{id, 0});
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
 TEST_F(Session, CancelEndsTheFetch) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     trigger.next<protocol::Want>();
@@ -418,24 +418,24 @@ TEST_F(Session, CancelEndsTheFetch) {
 }
 
 TEST_F(Session, CancelOfAnotherSessionEndsTheFetch) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     trigger.next<protocol::Want>();
-    TestTrigger other(*deployments);
+    TestTrigger other(*environment, *deployments);
     other.send(protocol::Cancel{id});
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
 }
 
 TEST_F(Session, ReportsAWaitForTheStoreThatCanBeCancelled) {
     content.hangs = true;
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     trigger.next<protocol::Want>();
     while (trigger.events.empty() || !trigger.events.back().text.starts_with("adding /nix/store/"))
         trigger.events.push_back(trigger.next<protocol::Event>());
-    TestTrigger other(*deployments);
+    TestTrigger other(*environment, *deployments);
     other.send(protocol::Cancel{id});
     EXPECT_EQ(trigger.next<protocol::Result>().code, "cancelled");
     EXPECT_TRUE(content.valid.empty());
@@ -445,7 +445,7 @@ TEST_F(Session, ReportsAWaitForTheStoreThatCanBeCancelled) {
 TEST_F(Session, CancelComesTooLateForAnActivation) {
     for (std::uint32_t i = 0; i < 3; ++i)
         content.valid.emplace(closure.list[i].path, protocol::path_info(closure.list, i));
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     await_activation(trigger);
@@ -457,7 +457,7 @@ TEST_F(Session, CancelComesTooLateForAnActivation) {
 }
 
 TEST_F(Session, WrongBytesFailBeforeTheActivation) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     trigger.next<protocol::Want>();
@@ -470,7 +470,7 @@ TEST_F(Session, WrongBytesFailBeforeTheActivation) {
 }
 
 TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Deploy{document()});
     auto text = closure.text;
     text[0] = 'd';
@@ -481,7 +481,7 @@ TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
 
 TEST_F(Session, APathThatIsNotASystemIsNotActivated) {
     host.system = false;
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "not-a-system");
@@ -492,14 +492,14 @@ TEST_F(Session, APathThatIsNotASystemIsNotActivated) {
 TEST_F(Session, ASystemWhoseKernelDoesNotFitIsNotActivated) {
     host.room = BootSpace{.folder = "/boot/nixos", .free_bytes = std::uint64_t{50} << 20, .files = {"1abc-initrd"}};
     host.files_to_boot = {{"1abc-initrd", std::uint64_t{90} << 20}, {"2def-dtbs", std::uint64_t{60} << 20}};
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "no-boot-space");
     EXPECT_TRUE(units->started().empty());
 
     host.files_to_boot.back().bytes = std::uint64_t{40} << 20;
-    TestTrigger other(*deployments);
+    TestTrigger other(*environment, *deployments);
     deploy(other, document());
     other.next<protocol::Admitted>();
     await_activation(other);
@@ -509,7 +509,7 @@ TEST_F(Session, ASystemWhoseKernelDoesNotFitIsNotActivated) {
 
 TEST_F(Session, AUnitThatCannotBeStartedFailsBeforeTheActivation) {
     units->start_error = "systemd-run failed";
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     deploy(trigger, document());
     trigger.next<protocol::Admitted>();
     const auto result = trigger.next<protocol::Result>(&closure);
@@ -520,7 +520,7 @@ TEST_F(Session, AUnitThatCannotBeStartedFailsBeforeTheActivation) {
 TEST_F(Session, ARestartedAgentResumesTheActivation) {
     protocol::DeploymentId id;
     {
-        TestTrigger trigger(*deployments);
+        TestTrigger trigger(*environment, *deployments);
         id = deploy(trigger, document());
         trigger.next<protocol::Admitted>();
         trigger.next<protocol::Want>();
@@ -531,7 +531,7 @@ TEST_F(Session, ARestartedAgentResumesTheActivation) {
     start_agent();
     EXPECT_EQ(state->get().deployment->state, DeploymentState::activating);
     EXPECT_EQ(refusal_of(document()).code, "busy");
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{id, 0});
     trigger.next<protocol::Admitted>();
     units->succeed();
@@ -547,7 +547,7 @@ TEST_F(Session, AnEndedDeploymentDoesNotBlockTheNode) {
     const auto has_ended = [&] { return state->get().deployment->outcome.has_value(); };
     for (const auto deadline = deadline_in(patience); !has_ended();)
         ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     EXPECT_FALSE(trigger.facts.running) << "it is told to be " << to_string(trigger.facts.running->state);
     const auto next = document();
     deploy(trigger, next); // waits for the remaining output
@@ -558,7 +558,7 @@ TEST_F(Session, AnEndedDeploymentDoesNotBlockTheNode) {
 TEST_F(Session, ARemovedStateFileEndsTheDeployment) {
     leave(DeploymentState::activating);
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
     std::filesystem::remove(StateKeeper::file_in(folder.path()));
@@ -570,7 +570,7 @@ TEST_F(Session, ARestartedAgentRecoversADeploymentWithoutAUnit) {
     leave(DeploymentState::activating);
     units->die();
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
     units->roll_back("cut-off", "it was cut off while it was activating");
@@ -597,7 +597,7 @@ TEST_F(Session, AnAgentOfTheNewSystemCommitsOnConfirmation) {
     host.current = closure.toplevel();
     leave(DeploymentState::activated);
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     EXPECT_EQ(trigger.facts.awaits_confirmation, protocol::DeploymentId{});
     EXPECT_EQ(trigger.facts.boot_id, "boot-1");
     trigger.send(protocol::Attach{{}, 0});
@@ -612,7 +612,7 @@ TEST_F(Session, ASecondConfirmationIsRefused) {
     host.current = closure.toplevel();
     leave(DeploymentState::activated);
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Confirm{{}});
     trigger.send(protocol::Confirm{{}});
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
@@ -620,13 +620,13 @@ TEST_F(Session, ASecondConfirmationIsRefused) {
 }
 
 TEST_F(Session, AnAgentFromBeforeTheActivationRefusesConfirmation) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     const auto id = deploy(trigger, document());
     units->write({StateEvent::activated});
     trigger.next<protocol::Admitted>();
     while (!trigger.saw(DeploymentState::activated))
         trigger.events.push_back(trigger.next<protocol::Event>(&closure));
-    EXPECT_FALSE(TestTrigger(*deployments).facts.awaits_confirmation);
+    EXPECT_FALSE(TestTrigger(*environment, *deployments).facts.awaits_confirmation);
     trigger.send(protocol::Confirm{id});
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
 }
@@ -637,7 +637,7 @@ TEST_F(Session, AnAgentOfAnotherBootRollsBackInsteadOfAwaitingConfirmation) {
     host.boot = "boot-2";
     units->die();
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     EXPECT_FALSE(trigger.facts.awaits_confirmation);
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
@@ -649,14 +649,14 @@ TEST_F(Session, AnAgentOfAnotherBootRollsBackInsteadOfAwaitingConfirmation) {
 TEST_F(Session, ARestartedAgentEndsTheFetchOfItsPredecessor) {
     leave(DeploymentState::fetching);
     start_agent();
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>().code, "agent-restarted");
 }
 
 TEST_F(Session, AnUnexpectedMessageEndsTheSession) {
-    TestTrigger trigger(*deployments);
+    TestTrigger trigger(*environment, *deployments);
     trigger.send(protocol::Want{{1}});
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "unexpected-message");
     EXPECT_THROW(trigger.next<protocol::Event>(), Error);
