@@ -2,19 +2,18 @@
 
 #include "agent/daemon/facts.hpp"
 #include "agent/daemon/history_requests.hpp"
+#include "agent/daemon/session_io.hpp"
 #include "shared/base/error.hpp"
-#include "shared/protocol/json.hpp"
 #include "shared/protocol/messages.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <functional>
-#include <mutex>
 #include <optional>
-#include <stop_token>
-#include <thread>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -22,161 +21,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr std::chrono::seconds cancel_look{1};       // how soon a feed notices that another session has cancelled
-constexpr std::chrono::milliseconds build_look{100}; // how soon a watch notices that the build is over
 constexpr std::chrono::seconds close_timeout{5};
-
-// Sends messages from several threads, one at a time.
-class Replies {
-public:
-    Replies(net::Connection& connection, std::chrono::milliseconds timeout)
-        : connection_(connection), timeout_(timeout) {}
-
-    void send(const protocol::Message& message) {
-        const std::lock_guard lock(mutex_);
-        connection_.send(protocol::encode(message), deadline_in(timeout_));
-    }
-    void send_list_piece(std::string_view text) {
-        const std::lock_guard lock(mutex_);
-        connection_.send(protocol::encode_closure_list_piece(text), deadline_in(timeout_));
-    }
-    void abort() noexcept { connection_.abort(); }
-
-private:
-    net::Connection& connection_;
-    std::chrono::milliseconds timeout_;
-    std::mutex mutex_;
-};
-
-// Forwards one deployment's events as they happen, and then its result, on a thread of its own.
-class EventSender {
-public:
-    EventSender(Replies& replies, std::shared_ptr<DeploymentRun> run, std::uint64_t after)
-        : run_(std::move(run)),
-          thread_([this, &replies, after](std::stop_token stop) { send_all(replies, after, stop); }) {}
-
-    const DeploymentRun& run() const { return *run_; }
-
-private:
-    void send_all(Replies& replies, std::uint64_t after, std::stop_token stop) const {
-        try {
-            while (auto item = run_->events().next(after, stop)) {
-                if (auto* event = std::get_if<protocol::Event>(&*item)) {
-                    after = event->number;
-                    replies.send(*event);
-                } else {
-                    replies.send(std::get<protocol::Result>(*item));
-                    return;
-                }
-            }
-        } catch (const std::exception& error) {
-            spdlog::debug("events of {} were not sent: {}", run_->id().brief(), error.what());
-            replies.abort(); // this tells the receiving side of the session
-        }
-    }
-
-    std::shared_ptr<DeploymentRun> run_;
-    std::jthread thread_; // last, because it uses the members above
-};
-
-// Feeds a deployment or a build from the session that brought it.
-class SessionFeed : public Feed {
-public:
-    // `Work` has an id and can be cancelled: it is a deployment or a build.
-    template <class Work>
-    SessionFeed(net::Connection& connection, Replies& replies, Work& work, std::chrono::milliseconds stall)
-        : connection_(connection), replies_(replies), id_(work.id()), cancel_([&work] { work.cancel(); }),
-          cancelled_([&work] { return work.cancelled(); }), stall_(stall) {}
-
-    std::string_view next_list_piece() override { return next<protocol::ClosureListPiece>("the closure list").text; }
-
-    std::string_view next_bundle_piece() override { return next<protocol::SecretBundlePiece>("the secrets").bytes; }
-
-    void want(std::vector<std::uint32_t> indices) override { replies_.send(protocol::Want{std::move(indices)}); }
-
-    protocol::NarPiece next_nar_piece() override { return next<protocol::NarPiece>("a path"); }
-
-private:
-    template <typename Piece>
-    Piece next(std::string_view awaited) {
-        const auto stalled = deadline_in(stall_);
-        while (true) {
-            receive(awaited, stalled);
-            const auto incoming = protocol::decode(received_);
-            if (const auto* piece = std::get_if<Piece>(&incoming))
-                return *piece;
-            const auto* message = std::get_if<protocol::Message>(&incoming);
-            const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
-            if (cancel == nullptr)
-                throw protocol::BadDocument(fmt::format("the trigger sent something other than {}", awaited));
-            if (cancel->id == id_)
-                cancel_();
-        }
-    }
-
-    void receive(std::string_view awaited, Deadline stalled) {
-        while (true) {
-            if (cancelled_())
-                throw Interrupted("cancelled");
-            try {
-                auto message = connection_.receive(std::min(stalled, deadline_in(cancel_look)));
-                if (!message)
-                    throw net::ConnectionLost("the trigger has closed it");
-                received_ = std::move(*message);
-                return;
-            } catch (const TimedOut&) {
-                if (std::chrono::steady_clock::now() >= stalled)
-                    throw net::ConnectionLost(
-                        fmt::format("received nothing of {} for {} s", awaited,
-                                    std::chrono::duration_cast<std::chrono::seconds>(stall_).count()));
-            }
-        }
-    }
-
-    net::Connection& connection_;
-    Replies& replies_;
-    protocol::DeploymentId id_;
-    std::function<void()> cancel_;
-    std::function<bool()> cancelled_;
-    std::chrono::milliseconds stall_;
-    std::string received_; // the last piece's view points into it
-};
-
-// Watches the session while the node builds. The trigger may only cancel the build or disconnect.
-class BuildWatch {
-public:
-    BuildWatch(net::Connection& connection, TargetBuild& build)
-        : thread_([&connection, &build](std::stop_token stop) {
-              try {
-                  watch(connection, build, stop);
-              } catch (const std::exception& error) {
-                  spdlog::info("the session of a build: {}", error.what());
-                  build.cancel();
-              }
-          }) {}
-
-private:
-    static void watch(net::Connection& connection, TargetBuild& build, std::stop_token stop) {
-        while (!stop.stop_requested() && !build.cancelled()) {
-            try {
-                const auto message = connection.receive(deadline_in(build_look));
-                if (!message)
-                    throw net::ConnectionLost("the trigger has closed it");
-                const auto incoming = protocol::decode(*message);
-                const auto* said = std::get_if<protocol::Message>(&incoming);
-                const auto* cancel = said != nullptr ? std::get_if<protocol::Cancel>(said) : nullptr;
-                if (said != nullptr && (cancel == nullptr || cancel->id != build.id()))
-                    throw protocol::BadDocument("the trigger sent something other than cancel");
-                if (cancel != nullptr)
-                    build.cancel();
-            } catch (const TimedOut&) {
-                continue;
-            }
-        }
-    }
-
-    std::jthread thread_;
-};
 
 // Returns the answer, or a refusal with this code and the reason why there is none.
 protocol::Message try_or_refuse(std::string code, const std::function<protocol::Message()>& answer) {
@@ -197,19 +42,14 @@ public:
 
     void serve(int version) {
         replies_.send(gather_facts(environment_, deployments_, version));
-        while (auto message = receive()) {
-            const auto incoming = protocol::decode(*message);
-            // Skip pieces that were still in transit when a deployment ended.
-            if (!std::holds_alternative<protocol::Message>(incoming))
-                continue;
-            if (!is_still_operator()) {
-                replies_.send(
-                    protocol::Refused{"unknown-operator", fmt::format("{} is not an operator of this node any more",
-                                                                      operator_key_->fingerprint())});
+        while (!over_) {
+            const auto bytes = receive();
+            if (!bytes)
                 return;
-            }
-            if (!handle(std::get<protocol::Message>(incoming)))
-                return;
+            const auto incoming = protocol::decode(*bytes);
+            // Pieces that were still in transit when a deployment ended are skipped.
+            if (const auto* message = std::get_if<protocol::Message>(&incoming))
+                handle(*message);
         }
     }
 
@@ -235,44 +75,28 @@ private:
         return std::ranges::find(operators, *operator_key_) != operators.end();
     }
 
-    // Returns false if the session must end.
-    bool handle(const protocol::Message& message) {
-        if (const auto* deploy = std::get_if<protocol::Deploy>(&message)) {
-            on_deploy(*deploy);
-        } else if (const auto* attach = std::get_if<protocol::Attach>(&message)) {
-            on_attach(*attach);
-        } else if (const auto* cancel = std::get_if<protocol::Cancel>(&message)) {
-            if (const auto run = deployments_.find(cancel->id))
-                run->cancel();
-        } else if (const auto* confirm = std::get_if<protocol::Confirm>(&message)) {
-            if (const auto refused = deployments_.confirm(confirm->id))
-                replies_.send(*refused);
-        } else if (std::holds_alternative<protocol::CheckHealth>(message)) {
-            replies_.send(try_or_refuse("health-checks-not-run", environment_.check_health));
-        } else if (std::holds_alternative<protocol::RebootNode>(message)) {
-            replies_.send(try_or_refuse("reboot-failed", [this] { return reboot(); }));
-        } else if (std::holds_alternative<protocol::GetSecrets>(message)) {
-            replies_.send(try_or_refuse("secrets-not-looked-at", environment_.report_secrets));
-        } else if (const auto* get = std::get_if<protocol::GetHistory>(&message)) {
-            replies_.send(history_of(environment_, get->limit));
-        } else if (const auto* recall = std::get_if<protocol::Recall>(&message)) {
-            on_recall(*recall);
-        } else if (const auto* build = std::get_if<protocol::Build>(&message)) {
-            on_build(*build);
-        } else {
-            replies_.send(protocol::Refused{"unexpected-message", "only a trigger's messages are accepted here"});
-            return false;
-        }
-        return true;
+    void handle(const protocol::Message& message) {
+        if (!is_still_operator())
+            return end_with({"unknown-operator",
+                             fmt::format("{} is not an operator of this node any more", operator_key_->fingerprint())});
+        std::visit([this](const auto& request) { answer(request); }, message);
     }
 
-    void on_deploy(const protocol::Deploy& deploy) {
-        auto answer = deployments_.deploy(deploy.document, clock());
-        if (const auto* refused = std::get_if<protocol::Refused>(&answer)) {
-            replies_.send(*refused);
-            return;
-        }
-        auto& started = std::get<Deployments::Started>(answer);
+    void end_with(const protocol::Refused& refused) {
+        replies_.send(refused);
+        over_ = true;
+    }
+
+    template <class NotOfATrigger>
+    void answer(const NotOfATrigger&) {
+        end_with({"unexpected-message", "only a trigger's messages are accepted here"});
+    }
+
+    void answer(const protocol::Deploy& deploy) {
+        auto admission = deployments_.deploy(deploy.document, clock());
+        if (const auto* refused = std::get_if<protocol::Refused>(&admission))
+            return replies_.send(*refused);
+        auto& started = std::get<Deployments::Started>(admission);
         const auto run = started.run;
         const bool attached = started.attached;
         std::exception_ptr lost; // an admitted deployment is carried out to its end in any case
@@ -290,15 +114,35 @@ private:
             std::rethrow_exception(lost);
     }
 
-    void on_attach(const protocol::Attach& attach) {
+    void answer(const protocol::Attach& attach) {
         const auto run = deployments_.find(attach.id);
-        if (!run) {
-            replies_.send(protocol::Refused{"unknown-deployment",
-                                            fmt::format("this node does not know deployment {}", attach.id.brief())});
-            return;
-        }
+        if (!run)
+            return replies_.send(protocol::Refused{
+                "unknown-deployment", fmt::format("this node does not know deployment {}", attach.id.brief())});
         replies_.send(protocol::Admitted{run->id(), true});
         sender_.emplace(replies_, run, attach.after);
+    }
+
+    void answer(const protocol::Cancel& cancel) {
+        if (const auto run = deployments_.find(cancel.id))
+            run->cancel();
+    }
+
+    void answer(const protocol::Confirm& confirm) {
+        if (const auto refused = deployments_.confirm(confirm.id))
+            replies_.send(*refused);
+    }
+
+    void answer(const protocol::CheckHealth&) {
+        replies_.send(try_or_refuse("health-checks-not-run", environment_.check_health));
+    }
+
+    void answer(const protocol::GetSecrets&) {
+        replies_.send(try_or_refuse("secrets-not-looked-at", environment_.report_secrets));
+    }
+
+    void answer(const protocol::RebootNode&) {
+        replies_.send(try_or_refuse("reboot-failed", [this] { return reboot(); }));
     }
 
     protocol::Message reboot() {
@@ -314,20 +158,22 @@ private:
         return protocol::Rebooting{std::move(boot_id)};
     }
 
-    void on_recall(const protocol::Recall& request) {
-        const auto answer = recall(environment_, request.generation);
-        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+    void answer(const protocol::GetHistory& request) { replies_.send(history_of(environment_, request.limit)); }
+
+    void answer(const protocol::Recall& request) {
+        const auto found = recall(environment_, request.generation);
+        if (const auto* refused = std::get_if<protocol::Refused>(&found))
             return replies_.send(*refused);
-        const auto& kept = std::get<Archive::Kept>(answer);
+        const auto& kept = std::get<Archive::Kept>(found);
         replies_.send(protocol::Recalled{kept.generation, kept.document, kept.list.size()});
-        send_list(kept.list);
+        replies_.send_list(kept.list);
     }
 
-    void on_build(const protocol::Build& message) {
-        const auto answer = deployments_.begin_build(message.document, exporter_);
-        if (const auto* refused = std::get_if<protocol::Refused>(&answer))
+    void answer(const protocol::Build& request) {
+        const auto admission = deployments_.begin_build(request.document, exporter_);
+        if (const auto* refused = std::get_if<protocol::Refused>(&admission))
             return replies_.send(*refused);
-        TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(answer);
+        TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(admission);
         replies_.send(protocol::Admitted{build.id(), false});
         const auto tell = [this](const protocol::Message& said) { replies_.send(said); };
         SessionFeed feed(connection_, replies_, build, limits_.feed_stall);
@@ -342,12 +188,7 @@ private:
         const auto& list = std::get<protocol::ClosureList>(outcome);
         const auto text = protocol::to_text(list);
         replies_.send(protocol::Built{build.id(), protocol::summarize(text, list)});
-        send_list(text);
-    }
-
-    void send_list(std::string_view text) {
-        for (size_t at = 0; at < text.size(); at += protocol::data_piece_bytes)
-            replies_.send_list_piece(text.substr(at, protocol::data_piece_bytes));
+        replies_.send_list(text);
     }
 
     // The operator's clock: the time in its hello plus the time since.
@@ -364,6 +205,7 @@ private:
     std::optional<ssh::PublicKey> operator_key_;
     protocol::Exporter exporter_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    bool over_ = false; // the session was refused
     Replies replies_;
     std::optional<EventSender> sender_; // last, because it uses the replies
 };
