@@ -3,6 +3,7 @@
 #include "agent/daemon/deployment_events.hpp"
 #include "agent/daemon/environment.hpp"
 #include "agent/daemon/fetch.hpp"
+#include "agent/daemon/prepare.hpp"
 #include "agent/node/node_store.hpp"
 #include "agent/state/record.hpp"
 #include "agent/state/state.hpp"
@@ -26,9 +27,9 @@ namespace waggle::agent {
 class DeploymentRun {
 public:
     // `admitted` is what the node remembers of the admission.
-    DeploymentRun(Environment& environment, protocol::Deployment deployment, LastAdmitted admitted);
+    DeploymentRun(const Environment& environment, protocol::Deployment deployment, LastAdmitted admitted);
     // A deployment that an earlier agent process left in the state file, running or ended.
-    DeploymentRun(Environment& environment, const DeploymentRecord& record);
+    DeploymentRun(const Environment& environment, const DeploymentRecord& record);
 
     const protocol::DeploymentId& id() const { return id_; }
     const EventLog& events() const { return events_.events(); }
@@ -57,37 +58,21 @@ public:
     bool cancelled() const { return cancel_.requested(); }
 
 private:
-    // Persists the transition and publishes it.
-    void take(StateEvent event, const std::function<void(DeploymentRecord&)>& edit = {},
-              const std::function<void(State&)>& edit_others = {});
+    // Persists the transition and publishes it. Returns the new record.
+    DeploymentRecord take(StateEvent event, const std::function<void(DeploymentRecord&, State&)>& edit = {});
+    // Ends the deployment before anything was activated.
     void give_up(StateEvent event, const Ending& ending);
-    void on_progress(const FetchProgress& progress);
-    bool unchanged() const;
-    bool runs_already() const;
-    // Fetches, registers GC roots and makes the final checks. Returns false if there is nothing to activate.
-    bool fetch_and_stage(std::unique_ptr<NodeStore> store, Feed& feed);
-    std::optional<BundleRef> receive_bundle(Feed& feed);
-    // Records what must be activated, or that nothing must.
-    bool stage(const std::optional<BundleRef>& bundle, bool secrets_only);
-    // Checks the last admission rule (the system has an agent and operators), and computes the operators after the
-    // commit. Throws NotActivated.
-    void check_operators_and_agent();
-    bool was_here_before() const;
-    void start_units();
-    void follow(const Interrupt& interrupt);
-    DeploymentRecord look(bool working);
-    bool is_stuck(const DeploymentRecord& record) const;
+    // Records what must be activated. Returns false, and ends the deployment, if nothing must.
+    bool stage(const Prepared& prepared);
 
-    Environment& environment_;
+    const Environment& environment_;
     protocol::DeploymentId id_;
-    protocol::Deployment deployment_; // only goal and toplevel if an earlier agent began it
+    protocol::Deployment deployment_; // empty if an earlier agent began it
     std::string operator_key_;
     LastAdmitted admitted_; // empty if an earlier agent began it
     DeploymentEvents events_;
     Interrupt cancel_;
-    std::optional<OperatorList> operators_;      // before the commit
-    std::optional<OperatorList> next_operators_; // after the commit
-    std::optional<nix::StorePath> target_;       // the specialisation to switch to
+    std::optional<nix::StorePath> target_; // the specialisation to switch to
     FetchProgress fetched_;
     const bool started_by_new_system_ = false;
     std::atomic<bool> confirmed_ = false;

@@ -31,7 +31,7 @@ std::optional<protocol::Running> unended(const std::shared_ptr<DeploymentRun>& n
 
 } // namespace
 
-Deployments::Deployments(Environment& environment, std::function<void()> on_end)
+Deployments::Deployments(const Environment& environment, std::function<void()> on_end)
     : environment_(environment), on_end_(std::move(on_end)) {}
 
 Deployments::~Deployments() {

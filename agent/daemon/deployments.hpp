@@ -31,7 +31,7 @@ public:
     using Answer = std::variant<protocol::Refused, Started>;
 
     // Calls `on_end` after each deployment's end, on the thread that ended it.
-    Deployments(Environment& environment, std::function<void()> on_end);
+    Deployments(const Environment& environment, std::function<void()> on_end);
     // A running activation continues in its unit; only the watching stops.
     ~Deployments();
 
@@ -77,7 +77,7 @@ private:
     void watch(std::shared_ptr<DeploymentRun> run, void (DeploymentRun::*part)(const Interrupt&));
     void ended() noexcept;
 
-    Environment& environment_;
+    const Environment& environment_;
     const std::function<void()> on_end_;
     TargetBuilds builds_{environment_};
     Interrupt stop_;

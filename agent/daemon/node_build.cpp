@@ -26,8 +26,8 @@ protocol::BuildProgress to_message(const FetchProgress& progress) {
 
 } // namespace
 
-TargetBuild::TargetBuild(Environment& environment, protocol::BuildRequest request, const protocol::DeploymentId& id,
-                         std::string operator_key, std::function<void()> on_end)
+TargetBuild::TargetBuild(const Environment& environment, protocol::BuildRequest request,
+                         const protocol::DeploymentId& id, std::string operator_key, std::function<void()> on_end)
     : environment_(environment), request_(std::move(request)), id_(id), operator_key_(std::move(operator_key)),
       on_end_(std::move(on_end)) {}
 

@@ -27,7 +27,7 @@ public:
     using Tell = std::function<void(const protocol::Message&)>; // sends to the trigger
 
     // The destructor calls `on_end`.
-    TargetBuild(Environment& environment, protocol::BuildRequest request, const protocol::DeploymentId& id,
+    TargetBuild(const Environment& environment, protocol::BuildRequest request, const protocol::DeploymentId& id,
                 std::string operator_key, std::function<void()> on_end);
     ~TargetBuild();
     TargetBuild(const TargetBuild&) = delete;
@@ -52,7 +52,7 @@ private:
     // Must be called in a catch block.
     protocol::NotBuilt explain() const;
 
-    Environment& environment_;
+    const Environment& environment_;
     const protocol::BuildRequest request_;
     const protocol::DeploymentId id_;
     const std::string operator_key_;
@@ -65,7 +65,7 @@ private:
 // The builds of a node: one at a time. Safe to use from several threads.
 class TargetBuilds {
 public:
-    explicit TargetBuilds(Environment& environment) : environment_(environment) {}
+    explicit TargetBuilds(const Environment& environment) : environment_(environment) {}
 
     // Admits a build, or returns the reason for refusing it. An operator who requests the same system again has lost
     // the earlier session, so the earlier build is cancelled.
@@ -73,7 +73,7 @@ public:
     Answer begin(const protocol::SignedDocument& document, const BuildContext& context);
 
 private:
-    Environment& environment_;
+    const Environment& environment_;
     std::mutex mutex_; // guards the following members
     std::condition_variable ended_;
     TargetBuild* current_ = nullptr;
