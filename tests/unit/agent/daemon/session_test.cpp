@@ -6,22 +6,10 @@
 namespace waggle::agent {
 namespace {
 
-using namespace std::chrono_literals;
 using protocol::DeploymentState;
 using protocol::Goal;
 using protocol::Outcome;
 using testing::HasSubstr;
-
-TEST_F(Session, BeginsWithFacts) {
-    host.current = test_path('a', "old");
-    const TestTrigger trigger(*environment, *deployments);
-    EXPECT_EQ(trigger.facts.system, "x86_64-linux");
-    EXPECT_EQ(trigger.facts.current_system, host.current->absolute());
-    EXPECT_EQ(trigger.facts.nix_version, "2.8.0");
-    EXPECT_FALSE(trigger.facts.last_admitted);
-    EXPECT_EQ(trigger.facts.failed_units, std::vector<std::string>{"failed-before.service"});
-    EXPECT_FALSE(trigger.facts.running);
-}
 
 TEST_F(Session, DeploysFromReceivedToCommitted) {
     host.current = test_path('a', "old");
@@ -61,30 +49,6 @@ TEST_F(Session, DeploysFromReceivedToCommitted) {
                                      DeploymentState::committing, DeploymentState::committed));
 }
 
-TEST_F(Session, ReportsTheLastAdmittedDeploymentToTheNextSession) {
-    units->succeed();
-    protocol::DeploymentId id;
-    {
-        TestTrigger trigger(*environment, *deployments);
-        id = deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Result>(&closure);
-    }
-    const TestTrigger next(*environment, *deployments);
-    EXPECT_EQ(next.facts.last_admitted, id);
-    EXPECT_EQ(next.facts.last_sequence, unix_ms(test_time) + 1);
-    EXPECT_FALSE(next.facts.running);
-}
-
-TEST_F(Session, ActivatesNothingForPush) {
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document([](auto& d) { d.goal = Goal::push; }));
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
-    EXPECT_TRUE(units->started().empty());
-    EXPECT_EQ(content.roots.size(), 1);
-}
-
 TEST_F(Session, ReportsThatItCancelsAPendingOneTimeBoot) {
     leave(DeploymentState::awaiting_reboot);
     state->change([](State& all) { end(*all.deployment, {}); });
@@ -96,46 +60,6 @@ TEST_F(Session, ReportsThatItCancelsAPendingOneTimeBoot) {
     EXPECT_TRUE(std::ranges::any_of(trigger.events, [](const auto& event) {
         return event.text.find("cancelled the pending one-time boot") != std::string::npos;
     }));
-}
-
-TEST_F(Session, ActivatesNothingWhenTheNodeIsUpToDate) {
-    host.current = host.profile_path = closure.toplevel();
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::unchanged);
-    EXPECT_TRUE(units->started().empty());
-}
-
-TEST_F(Session, InstallsTheBootLoaderOfARunningSystem) {
-    host.current = host.profile_path = closure.toplevel();
-    units->succeed();
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document([](auto& deployment) { deployment.install_boot_loader = true; }));
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
-    EXPECT_TRUE(state->get().deployment->install_boot_loader);
-    EXPECT_FALSE(units->started().empty());
-}
-
-TEST_F(Session, ActivatesARunningSystemThatIsNotTheProfile) {
-    host.current = closure.toplevel();
-    units->succeed();
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
-}
-
-TEST_F(Session, ReportsARollback) {
-    units->roll_back("units-failed", "a.service failed");
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    const auto result = trigger.next<protocol::Result>(&closure);
-    EXPECT_EQ(result.outcome, Outcome::rolled_back);
-    EXPECT_EQ(result.code, "units-failed");
-    EXPECT_EQ(state->get().deployment->state, DeploymentState::rolled_back);
 }
 
 TEST_F(Session, RefusesWithoutRecordingWhileTheNixDaemonIsAway) {
@@ -246,75 +170,6 @@ TEST_F(Session, RefusesAParentThatARestoredStateDoesNotKnow) {
     EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
 }
 
-// The last rule of admission can only be checked after the system has been fetched.
-TEST_F(Session, ASystemThatLocksItsOperatorsOutIsNotActivated) {
-    struct Case {
-        std::optional<std::vector<ssh::PublicKey>> operators;
-        std::string error;
-        const char* code;
-    };
-    const Case cases[] = {
-        {std::nullopt, "", "no-agent"},
-        {std::vector<ssh::PublicKey>{}, "", "no-operator"},
-        {std::vector{node_key.public_key()}, "", "no-confirmer"},
-        {std::nullopt, "no such file", "agent-configuration"},
-    };
-    for (const auto& each : cases) {
-        host.next_operators = each.operators;
-        host.configuration_error = each.error;
-        TestTrigger trigger(*environment, *deployments);
-        deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        const auto result = trigger.next<protocol::Result>(&closure);
-        EXPECT_EQ(result.outcome, Outcome::refused);
-        EXPECT_EQ(result.code, each.code) << result.message;
-        EXPECT_FALSE(trigger.saw(DeploymentState::staged));
-    }
-    EXPECT_TRUE(units->started().empty());
-    EXPECT_EQ(deployments->operators(), std::vector{operator_key.public_key()});
-}
-
-TEST_F(Session, ASystemThatKeepsTheAgentsStateElsewhereIsNotActivated) {
-    host.next_state_dir = "/persist/waggle";
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    const auto result = trigger.next<protocol::Result>(&closure);
-    EXPECT_EQ(result.outcome, Outcome::refused);
-    EXPECT_EQ(result.code, "state-directory");
-    EXPECT_THAT(result.message, HasSubstr("/persist/waggle"));
-    EXPECT_TRUE(units->started().empty());
-}
-
-TEST_F(Session, TheCommittedConfigurationDeterminesTheOperators) {
-    const auto colleague = ssh::PrivateKey::generate();
-    host.next_operators = {operator_key.public_key(), colleague.public_key()};
-    units->roll_back("units-failed", "a.service failed");
-    for (const bool committed : {false, true}) {
-        TestTrigger trigger(*environment, *deployments);
-        deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Result>(&closure);
-        EXPECT_EQ(deployments->operators().size(), committed ? 2 : 1);
-        units->succeed();
-    }
-    // An older generation is deployed again with its old operator list; the removed operator stays removed.
-    host.next_operators = {operator_key.public_key()};
-    units->succeed();
-    for (const bool older : {false, true}) {
-        if (older) {
-            host.next_operators->push_back(colleague.public_key());
-            host.generations = {closure.toplevel()};
-        }
-        TestTrigger trigger(*environment, *deployments);
-        deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        EXPECT_EQ(trigger.next<protocol::Result>(&closure).outcome, Outcome::ok);
-        EXPECT_EQ(deployments->operators(), std::vector{operator_key.public_key()});
-        units->succeed();
-    }
-}
-
 TEST_F(Session, RefusesAnOperatorWhoWasRemovedDuringTheSession) {
     TestTrigger trigger(*environment, *deployments, {}, operator_key.public_key());
     trigger.send(protocol::GetHistory{.limit = 1});
@@ -357,91 +212,6 @@ TEST_F(Session, AttachToAnUnknownDeploymentIsRefused) {
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "unknown-deployment");
 }
 
-TEST_F(Session, ALostSessionEndsTheFetchAndTheNextOneGoesOn) {
-    {
-        TestTrigger trigger(*environment, *deployments);
-        deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Want>();
-        trigger.send_nar(0, closure.nars[0]);
-        trigger.send_nar(1, closure.nars[1].substr(0, 1000));
-        trigger.close(); // after everything above was sent
-    }
-    EXPECT_EQ(state->get().deployment->outcome, Outcome::failed_before_activation);
-    EXPECT_EQ(state->get().deployment->code, "session-lost");
-    units->succeed();
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).fetched_paths, 2);
-}
-
-TEST_F(Session, ATriggerThatSendsNothingEndsTheFetch) {
-    SessionLimits limits;
-    limits.feed_stall = 50ms;
-    TestTrigger trigger(*environment, *deployments, limits);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    const auto result = trigger.next<protocol::Result>();
-    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
-    EXPECT_EQ(result.code, "session-lost");
-}
-
-TEST_F(Session, AnActivationCompletesWithoutItsSession) {
-    protocol::DeploymentId id;
-    {
-        TestTrigger trigger(*environment, *deployments);
-        id = deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Want>();
-        for (std::uint32_t i = 0; i < 3; ++i)
-            trigger.send_whole_nar(closure, i);
-        await_activation(trigger);
-        trigger.lose();
-    }
-    units->succeed();
-    TestTrigger trigger(*environment, *deployments);
-    trigger.send(protocol::Attach{id, 0});
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
-}
-
-TEST_F(Session, CancelEndsTheFetch) {
-    TestTrigger trigger(*environment, *deployments);
-    const auto id = deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    trigger.next<protocol::Want>();
-    trigger.send(protocol::Cancel{id});
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
-    EXPECT_TRUE(content.valid.empty());
-    EXPECT_TRUE(units->started().empty());
-}
-
-TEST_F(Session, CancelOfAnotherSessionEndsTheFetch) {
-    TestTrigger trigger(*environment, *deployments);
-    const auto id = deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    trigger.next<protocol::Want>();
-    TestTrigger other(*environment, *deployments);
-    other.send(protocol::Cancel{id});
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::interrupted);
-}
-
-TEST_F(Session, ReportsAWaitForTheStoreThatCanBeCancelled) {
-    content.hangs = true;
-    TestTrigger trigger(*environment, *deployments);
-    const auto id = deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    trigger.next<protocol::Want>();
-    while (trigger.events.empty() || !trigger.events.back().text.starts_with("adding /nix/store/"))
-        trigger.events.push_back(trigger.next<protocol::Event>());
-    TestTrigger other(*environment, *deployments);
-    other.send(protocol::Cancel{id});
-    EXPECT_EQ(trigger.next<protocol::Result>().code, "cancelled");
-    EXPECT_TRUE(content.valid.empty());
-    EXPECT_TRUE(units->started().empty());
-}
-
 TEST_F(Session, CancelComesTooLateForAnActivation) {
     for (std::uint32_t i = 0; i < 3; ++i)
         content.valid.emplace(closure.list[i].path, protocol::path_info(closure.list, i));
@@ -456,57 +226,6 @@ TEST_F(Session, CancelComesTooLateForAnActivation) {
     EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
 }
 
-TEST_F(Session, WrongBytesFailBeforeTheActivation) {
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    trigger.next<protocol::Want>();
-    trigger.send_nar(0, std::string(closure.nars[0].size(), 'x'));
-    const auto result = trigger.next<protocol::Result>();
-    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
-    EXPECT_EQ(result.code, "wrong-hash");
-    EXPECT_TRUE(content.valid.empty());
-    EXPECT_TRUE(units->started().empty());
-}
-
-TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
-    TestTrigger trigger(*environment, *deployments);
-    trigger.send(protocol::Deploy{document()});
-    auto text = closure.text;
-    text[0] = 'd';
-    trigger.send_list(text);
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>().code, "bad-closure-list");
-}
-
-TEST_F(Session, APathThatIsNotASystemIsNotActivated) {
-    host.system = false;
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "not-a-system");
-    EXPECT_TRUE(units->started().empty());
-}
-
-// A system built elsewhere (--build-store, buildOnTarget), or device trees: the trigger did not know these files.
-TEST_F(Session, ASystemWhoseKernelDoesNotFitIsNotActivated) {
-    host.room = BootSpace{.folder = "/boot/nixos", .free_bytes = std::uint64_t{50} << 20, .files = {"1abc-initrd"}};
-    host.files_to_boot = {{"1abc-initrd", std::uint64_t{90} << 20}, {"2def-dtbs", std::uint64_t{60} << 20}};
-    TestTrigger trigger(*environment, *deployments);
-    deploy(trigger, document());
-    trigger.next<protocol::Admitted>();
-    EXPECT_EQ(trigger.next<protocol::Result>(&closure).code, "no-boot-space");
-    EXPECT_TRUE(units->started().empty());
-
-    host.files_to_boot.back().bytes = std::uint64_t{40} << 20;
-    TestTrigger other(*environment, *deployments);
-    deploy(other, document());
-    other.next<protocol::Admitted>();
-    await_activation(other);
-    units->succeed();
-    EXPECT_EQ(other.next<protocol::Result>().outcome, protocol::Outcome::ok);
-}
-
 TEST_F(Session, AUnitThatCannotBeStartedFailsBeforeTheActivation) {
     units->start_error = "systemd-run failed";
     TestTrigger trigger(*environment, *deployments);
@@ -515,82 +234,6 @@ TEST_F(Session, AUnitThatCannotBeStartedFailsBeforeTheActivation) {
     const auto result = trigger.next<protocol::Result>(&closure);
     EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
     EXPECT_EQ(result.code, "activation-not-started");
-}
-
-TEST_F(Session, ARestartedAgentResumesTheActivation) {
-    protocol::DeploymentId id;
-    {
-        TestTrigger trigger(*environment, *deployments);
-        id = deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Want>();
-        for (std::uint32_t i = 0; i < 3; ++i)
-            trigger.send_whole_nar(closure, i);
-        await_activation(trigger);
-    }
-    start_agent();
-    EXPECT_EQ(state->get().deployment->state, DeploymentState::activating);
-    EXPECT_EQ(refusal_of(document()).code, "busy");
-    TestTrigger trigger(*environment, *deployments);
-    trigger.send(protocol::Attach{id, 0});
-    trigger.next<protocol::Admitted>();
-    units->succeed();
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::ok);
-}
-
-// A unit's last line can reach the journal shortly after the unit has ended.
-TEST_F(Session, AnEndedDeploymentDoesNotBlockTheNode) {
-    leave(DeploymentState::activating);
-    units->output_delayed = true;
-    start_agent();
-    units->roll_back("units-failed", "units failed: a.service");
-    const auto has_ended = [&] { return state->get().deployment->outcome.has_value(); };
-    for (const auto deadline = deadline_in(patience); !has_ended();)
-        ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    TestTrigger trigger(*environment, *deployments);
-    EXPECT_FALSE(trigger.facts.running) << "it is told to be " << to_string(trigger.facts.running->state);
-    const auto next = document();
-    deploy(trigger, next); // waits for the remaining output
-    units->output_delayed = false;
-    EXPECT_EQ(trigger.next<protocol::Admitted>().id, next.id());
-}
-
-TEST_F(Session, ARemovedStateFileEndsTheDeployment) {
-    leave(DeploymentState::activating);
-    start_agent();
-    TestTrigger trigger(*environment, *deployments);
-    trigger.send(protocol::Attach{{}, 0});
-    trigger.next<protocol::Admitted>();
-    std::filesystem::remove(StateKeeper::file_in(folder.path()));
-    EXPECT_EQ(trigger.next<protocol::Result>().code, "forgotten");
-    EXPECT_FALSE(deployments->busy());
-}
-
-TEST_F(Session, ARestartedAgentRecoversADeploymentWithoutAUnit) {
-    leave(DeploymentState::activating);
-    units->die();
-    start_agent();
-    TestTrigger trigger(*environment, *deployments);
-    trigger.send(protocol::Attach{{}, 0});
-    trigger.next<protocol::Admitted>();
-    units->roll_back("cut-off", "it was cut off while it was activating");
-    const auto result = trigger.next<protocol::Result>();
-    EXPECT_EQ(result.outcome, Outcome::rolled_back);
-    EXPECT_EQ(result.code, "cut-off");
-    EXPECT_EQ(units->started().at(0), "recover");
-}
-
-TEST_F(Session, RemovesABootWatchThatNoDeploymentNeeds) {
-    const auto end_as = [&](DeploymentState last) {
-        leave(last);
-        state->change([](State& all) { end(*all.deployment, {}); });
-        start_agent();
-        return units->started();
-    };
-    EXPECT_EQ(end_as(DeploymentState::failed), std::vector<std::string>{});
-    host.watched = true;
-    EXPECT_EQ(end_as(DeploymentState::awaiting_reboot), std::vector<std::string>{});
-    EXPECT_EQ(end_as(DeploymentState::committed), std::vector<std::string>{"recover for boot-watch"});
 }
 
 TEST_F(Session, AnAgentOfTheNewSystemCommitsOnConfirmation) {
@@ -631,21 +274,6 @@ TEST_F(Session, AnAgentFromBeforeTheActivationRefusesConfirmation) {
     EXPECT_EQ(trigger.next<protocol::Refused>().code, "not-awaited");
 }
 
-TEST_F(Session, AnAgentOfAnotherBootRollsBackInsteadOfAwaitingConfirmation) {
-    host.current = test_path('a', "old");
-    leave(DeploymentState::activated);
-    host.boot = "boot-2";
-    units->die();
-    start_agent();
-    TestTrigger trigger(*environment, *deployments);
-    EXPECT_FALSE(trigger.facts.awaits_confirmation);
-    trigger.send(protocol::Attach{{}, 0});
-    trigger.next<protocol::Admitted>();
-    units->roll_back("rebooted", "the node was rebooted");
-    EXPECT_EQ(trigger.next<protocol::Result>().outcome, Outcome::rolled_back);
-    EXPECT_EQ(units->started().at(0), "recover");
-}
-
 TEST_F(Session, ARestartedAgentEndsTheFetchOfItsPredecessor) {
     leave(DeploymentState::fetching);
     start_agent();
@@ -653,6 +281,44 @@ TEST_F(Session, ARestartedAgentEndsTheFetchOfItsPredecessor) {
     trigger.send(protocol::Attach{{}, 0});
     trigger.next<protocol::Admitted>();
     EXPECT_EQ(trigger.next<protocol::Result>().code, "agent-restarted");
+}
+
+TEST_F(Session, RebootsUnlessADeploymentRuns) {
+    int reboots = 0;
+    environment->reboot = [&] { ++reboots; };
+    TestTrigger holder(*environment, *deployments);
+    holder.send(protocol::RebootNode{});
+    EXPECT_EQ(holder.next<protocol::Rebooting>().boot_id, "boot-1");
+    deploy(holder, document());
+    holder.next<protocol::Admitted>();
+    holder.next<protocol::Want>();
+    TestTrigger other(*environment, *deployments);
+    other.send(protocol::RebootNode{});
+    EXPECT_EQ(other.next<protocol::Refused>().code, "busy");
+    EXPECT_EQ(reboots, 1);
+}
+
+TEST_F(Session, RefusesWhatFails) {
+    const auto fail = [] { throw Error("systemd does not answer"); };
+    environment->reboot = fail;
+    environment->check_health = [&]() -> protocol::HealthReport {
+        fail();
+        return {};
+    };
+    environment->report_secrets = [&]() -> protocol::SecretsReport {
+        fail();
+        return {};
+    };
+    TestTrigger trigger(*environment, *deployments);
+    for (const auto& [request, code] : std::initializer_list<std::pair<protocol::Message, std::string>>{
+             {protocol::RebootNode{}, "reboot-failed"},
+             {protocol::CheckHealth{}, "health-checks-not-run"},
+             {protocol::GetSecrets{}, "secrets-not-looked-at"}}) {
+        trigger.send(request);
+        const auto refused = trigger.next<protocol::Refused>();
+        EXPECT_EQ(refused.code, code);
+        EXPECT_EQ(refused.message, "systemd does not answer");
+    }
 }
 
 TEST_F(Session, AnUnexpectedMessageEndsTheSession) {
