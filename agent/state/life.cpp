@@ -3,6 +3,8 @@
 #include "shared/base/enum_text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <span>
 
 namespace waggle::agent {
@@ -43,6 +45,46 @@ constexpr bool are_sound(std::span<const Transition> rows) {
     return true;
 }
 static_assert(are_sound(transitions));
+
+constexpr bool can_happen(DeploymentState state, StateEvent event) {
+    return std::ranges::any_of(transitions, [&](const Transition& t) { return t.from == state && t.event == event; });
+}
+
+// What a restarted agent does to a deployment can happen to it, and it does nothing exactly if the deployment has
+// ended.
+constexpr bool can_be_applied(const RestartRow& row) {
+    const auto can = [&](StateEvent event) { return can_happen(row.state, event); };
+    switch (row.rule) {
+    case RestartRule::give_up: return can(StateEvent::give_up);
+    case RestartRule::roll_back: return can(StateEvent::fail);
+    case RestartRule::await_confirmation: return can(StateEvent::commit) && can(StateEvent::fail);
+    case RestartRule::inspect_boot: return can(StateEvent::booted) && can(StateEvent::fail);
+    case RestartRule::finish: return can(StateEvent::committed) && can(StateEvent::fail);
+    case RestartRule::none: return ends(row.state);
+    }
+    return false;
+}
+static_assert(std::ranges::all_of(restart_rules, can_be_applied));
+
+// Every deployment begins as received, so a state that nothing leads to from there would be dead.
+constexpr bool is_each_state_reachable() {
+    std::array<bool, restart_rules.size()> reached{};
+    reached[static_cast<size_t>(DeploymentState::received)] = true;
+    for (size_t round = 0; round < reached.size(); ++round)
+        for (const Transition& t : transitions)
+            if (reached[static_cast<size_t>(t.from)])
+                reached[static_cast<size_t>(t.to)] = true;
+    return std::ranges::all_of(reached, [](bool each) { return each; });
+}
+static_assert(is_each_state_reachable());
+
+constexpr bool has_each_event() {
+    for (size_t event = 0; event <= static_cast<size_t>(StateEvent::lost); ++event)
+        if (std::ranges::find(transitions, static_cast<StateEvent>(event), &Transition::event) == transitions.end())
+            return false;
+    return true;
+}
+static_assert(has_each_event());
 
 } // namespace
 
