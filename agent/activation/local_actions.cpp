@@ -103,19 +103,11 @@ bool sockets_differ(const DeploymentRecord& record) {
 } // namespace
 
 DeploymentRecord LocalActions::record() {
-    auto record = state_.get().deployment;
-    if (!record)
-        throw Error("the record of the deployment is gone");
-    return std::move(*record);
+    return state_.get().require_deployment();
 }
 
 DeploymentRecord LocalActions::change(const std::function<void(DeploymentRecord&)>& edit) {
-    auto state = state_.change([&](State& all) {
-        if (!all.deployment)
-            throw Error("the record of the deployment is gone");
-        edit(*all.deployment);
-    });
-    return std::move(*state.deployment);
+    return state_.change([&](State& all) { edit(all.require_deployment()); }).require_deployment();
 }
 
 // Flushes at once, because children write to the same stream.

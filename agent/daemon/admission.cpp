@@ -1,6 +1,7 @@
 #include "agent/daemon/admission.hpp"
 
 #include "shared/base/duration.hpp"
+#include "shared/base/error.hpp"
 #include "shared/protocol/json.hpp"
 
 #include <fmt/format.h>
@@ -157,7 +158,26 @@ std::optional<protocol::Refused> check_signature(std::string_view what, std::spa
                   signers.front().fingerprint());
 }
 
+template <class T>
+const T& require_granted(const std::optional<T>& field, std::string_view what) {
+    if (!field)
+        throw Error(fmt::format("an admission lacks {}", what));
+    return *field;
+}
+
 } // namespace
+
+const protocol::Deployment& Admission::require_deployment() const {
+    return require_granted(deployment, "the deployment");
+}
+
+const ssh::PublicKey& Admission::require_operator_key() const {
+    return require_granted(operator_key, "the signer's key");
+}
+
+const ssh::PublicKey& BuildAdmission::require_operator_key() const {
+    return require_granted(operator_key, "the signer's key");
+}
 
 std::optional<protocol::Refused> check_system(const Deployment& deployment, const std::optional<OperatorList>& then,
                                               std::string_view signer) {

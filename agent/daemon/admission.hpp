@@ -54,6 +54,10 @@ struct Admission {
     std::optional<ssh::PublicKey> operator_key;     // the signer's
     Time created;                                   // granted: the new LastAdmitted::created
     protocol::Refused refusal;
+
+    // The fields that an admission has unless it is refused. Throw Error if it lacks them, which only a bug can cause.
+    const protocol::Deployment& require_deployment() const;
+    const ssh::PublicKey& require_operator_key() const;
 };
 
 // Decides whether this deployment may run on this node. Checks in the order of docs/reference/protocol.md, and changes
@@ -71,6 +75,9 @@ struct BuildAdmission {
     std::optional<protocol::BuildRequest> request; // granted
     std::optional<ssh::PublicKey> operator_key;    // the signer's
     protocol::Refused refusal;                     // otherwise
+
+    // The signer of a granted request. Throws Error if there is none, which only a bug can cause.
+    const ssh::PublicKey& require_operator_key() const;
 };
 
 // Decides whether this node may carry out the build request. Changes nothing. A request needs neither sequence nor

@@ -103,7 +103,7 @@ void DeploymentRun::begin() {
     }
     spdlog::info("deployment {}: {} to {}, signed by {}", id_.brief(), to_string(deployment_.goal),
                  deployment_.toplevel ? deployment_.toplevel->absolute() : "no system", operator_key_);
-    events_.publish(*state.deployment);
+    events_.publish(state.require_deployment());
     if (before && before->state == DeploymentState::awaiting_reboot && before->toplevel)
         events_.note(environment_.clock(),
                      fmt::format("cancelled the pending one-time boot of {}", before->toplevel->base_name()));
@@ -112,16 +112,17 @@ void DeploymentRun::begin() {
 DeploymentRecord DeploymentRun::take(StateEvent event, const std::function<void(DeploymentRecord&, State&)>& edit) {
     const Time now = environment_.clock();
     auto state = environment_.state.change([&](State& all) {
-        if (!all.deployment || all.deployment->id != id_)
+        auto& record = all.require_deployment();
+        if (record.id != id_)
             throw Error("the record of the deployment is gone");
-        all.deployment->fetched_paths = fetched_.paths_done;
-        all.deployment->fetched_bytes = fetched_.bytes_done;
+        record.fetched_paths = fetched_.paths_done;
+        record.fetched_bytes = fetched_.bytes_done;
         if (edit)
-            edit(*all.deployment, all);
-        advance(*all.deployment, event, now);
+            edit(record, all);
+        advance(record, event, now);
     });
-    events_.publish(*state.deployment);
-    return std::move(*state.deployment);
+    events_.publish(state.require_deployment());
+    return std::move(state.require_deployment());
 }
 
 void DeploymentRun::give_up(StateEvent event, const Ending& ending) {

@@ -53,7 +53,7 @@ void Deployments::resume() {
     // The node has rebooted since the one-time boot was prepared, so the deployment resumes.
     if (record->state == protocol::DeploymentState::awaiting_reboot && record->outcome &&
         environment_.host.boot_id() != record->boot_id)
-        record = environment_.state.change([](State& all) { all.deployment->outcome.reset(); }).deployment;
+        record = environment_.state.change([](State& all) { all.require_deployment().outcome.reset(); }).deployment;
     const auto run = std::make_shared<DeploymentRun>(environment_, *record);
     const std::lock_guard lock(mutex_);
     newest_ = run;
@@ -100,17 +100,17 @@ Deployments::Answer Deployments::deploy(const protocol::SignedDocument& document
         return admission.refusal;
     if (admission.kind == Admission::Kind::attach)
         return Started{.run = newest_, .attached = true, .store = nullptr};
-    const LastAdmitted admitted{.id = document.id(),
-                                .sequence = admission.deployment->sequence,
-                                .created = admission.created,
-                                .operator_key = admission.operator_key->fingerprint()};
-    auto run = std::make_shared<DeploymentRun>(environment_, *admission.deployment, admitted);
+    const auto& deployment = admission.require_deployment();
+    const auto signer = admission.require_operator_key().fingerprint();
+    const LastAdmitted admitted{
+        .id = document.id(), .sequence = deployment.sequence, .created = admission.created, .operator_key = signer};
+    auto run = std::make_shared<DeploymentRun>(environment_, deployment, admitted);
     // The thread that followed the previous deployment may not have done this yet, and its record is replaced here.
     remember_end(environment_);
     try {
         if (environment_.state.condition() == StateKeeper::Condition::corrupt) { // a reset was requested
-            spdlog::warn("resetting the state at the request of {}; the old state file becomes {}.corrupt",
-                         admission.operator_key->fingerprint(), StateKeeper::file_in(environment_.state_dir).string());
+            spdlog::warn("resetting the state at the request of {}; the old state file becomes {}.corrupt", signer,
+                         StateKeeper::file_in(environment_.state_dir).string());
             environment_.state.reset();
         }
         run->begin();

@@ -110,7 +110,7 @@ TargetBuilds::Answer TargetBuilds::begin(const protocol::SignedDocument& documen
         spdlog::warn("a build was refused: {}", admission.refusal.message);
         return admission.refusal;
     }
-    const auto fingerprint = admission.operator_key->fingerprint();
+    const auto fingerprint = admission.require_operator_key().fingerprint();
     std::unique_lock lock(mutex_);
     if (current_ != nullptr && current_->operator_key() == fingerprint &&
         current_->request().drv == admission.request->drv) {

@@ -24,7 +24,7 @@ using protocol::Outcome;
 namespace {
 
 bool runs_already(const Host& host, const Deployment& deployment) {
-    const auto& toplevel = *deployment.toplevel;
+    const auto& toplevel = deployment.require_toplevel();
     const auto current = host.current_system();
     if (deployment.goal == Goal::boot || host.specialisations(toplevel).empty())
         return current == toplevel;
@@ -62,7 +62,7 @@ std::optional<BundleRef> receive_bundle(const Environment& environment, const De
 FetchProgress fetch_system(const Environment& environment, const Deployment& deployment,
                            const protocol::DeploymentId& id, NodeStore& store, Feed& feed,
                            const PreparationReports& reports) {
-    const auto list = receive_closure_list(*deployment.closure, *deployment.toplevel, feed);
+    const auto list = receive_closure_list(deployment.require_closure(), deployment.require_toplevel(), feed);
     if (sets_profile(deployment.goal))
         environment.archive.keep_list(id, to_text(list));
     UnsyncedPaths unsynced(environment.state_dir / "unsynced", environment.host.boot_id());
@@ -106,7 +106,7 @@ std::optional<NextAgent> check_next_agent(const Environment& environment, const 
 std::optional<Prepared::Operators> check_agent_and_operators(const Environment& environment,
                                                              const Deployment& deployment, std::string_view signer,
                                                              const PreparationReports& reports) {
-    const auto& toplevel = *deployment.toplevel;
+    const auto& toplevel = deployment.require_toplevel();
     const auto agent = check_next_agent(environment, toplevel);
     const auto now = operators_of(environment.state.get(), environment.configured);
     const auto next =
@@ -125,7 +125,7 @@ std::optional<Prepared::Operators> check_agent_and_operators(const Environment& 
 
 // Checks a system in the store that is about to be activated. Throws NotActivated.
 void check_bootable(const Host& host, const Deployment& deployment) {
-    const auto& toplevel = *deployment.toplevel;
+    const auto& toplevel = deployment.require_toplevel();
     if (!host.is_system(toplevel))
         throw NotActivated(Outcome::failed_before_activation, "not-a-system",
                            fmt::format("{} has no bin/switch-to-configuration", toplevel.absolute()));
@@ -156,14 +156,15 @@ std::optional<Prepared> prepare(const Environment& environment, const Deployment
         prepared.secrets_only = true;
         return prepared.bundle ? std::optional(prepared) : std::nullopt;
     }
-    GcRoots(environment.state_dir).add(*store, admitted.id, *deployment.toplevel, host.current_system(), own_package());
+    GcRoots(environment.state_dir)
+        .add(*store, admitted.id, deployment.require_toplevel(), host.current_system(), own_package());
     store.reset();
 
     if (!activates(deployment.goal))
         return prepared;
     check_bootable(host, deployment);
     if (deployment.goal != Goal::boot) {
-        auto choice = choose_specialisation(host, *deployment.toplevel, deployment.specialisation);
+        auto choice = choose_specialisation(host, deployment.require_toplevel(), deployment.specialisation);
         if (!choice.note.empty())
             reports.on_note(choice.note);
         prepared.target = std::move(choice.system);

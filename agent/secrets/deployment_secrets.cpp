@@ -55,9 +55,7 @@ void DeploymentSecrets::note(const std::string& problem) {
 bool DeploymentSecrets::carry_out(SecretsStep step) {
     const bool back = step == SecretsStep::back_before || step == SecretsStep::back_after;
     const auto state = state_.get();
-    if (!state.deployment)
-        throw Error("the record of the deployment is gone");
-    const auto& record = *state.deployment;
+    const auto& record = state.require_deployment();
     const auto bundle =
         back ? state.secrets : bundle_in_force(state, LocalHost().boot_id(), LocalHost().current_system());
     if (!bundle && !std::filesystem::exists(InstalledList::file_in(state_.folder())))

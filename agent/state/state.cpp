@@ -270,6 +270,14 @@ const T& require(const std::optional<T>& field, const DeploymentRecord& record, 
     return *field;
 }
 
+// `record` is a std::optional, const or not.
+template <class OptionalRecord>
+auto& require_record(OptionalRecord& record) {
+    if (!record)
+        throw Error("the record of the deployment is gone");
+    return *record;
+}
+
 } // namespace
 
 const nix::StorePath& DeploymentRecord::require_toplevel() const {
@@ -282,6 +290,14 @@ const nix::StorePath& DeploymentRecord::require_previous_system() const {
 
 protocol::Outcome DeploymentRecord::require_outcome() const {
     return require(outcome, *this, "an outcome");
+}
+
+const DeploymentRecord& State::require_deployment() const {
+    return require_record(deployment);
+}
+
+DeploymentRecord& State::require_deployment() {
+    return require_record(deployment);
 }
 
 std::string to_text(const State& state) {

@@ -110,6 +110,11 @@ struct State {
     std::optional<DeploymentRecord> deployment;
     std::optional<OperatorList> operators; // in force before `deployment` is committed
     std::optional<BundleRef> secrets;      // the committed bundle before `deployment` was admitted
+
+    // The record of a deployment that has begun. Throws Error if there is none: it was removed at the console, or the
+    // state is unreadable.
+    DeploymentRecord& require_deployment();
+    const DeploymentRecord& require_deployment() const;
 };
 
 // Writes the format of the state's version, without the fields that version does not have.

@@ -1,6 +1,7 @@
 #include "shared/protocol/deployment.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/base/error.hpp"
 #include "shared/protocol/document_fields.hpp"
 #include "shared/protocol/enum_field.hpp"
 #include "shared/protocol/json.hpp"
@@ -131,6 +132,13 @@ void check_consistency(const Deployment& deployment, const Fields& fields) {
         fields.fail("expires", "is not after \"notBefore\"");
 }
 
+template <class T>
+const T& require(const std::optional<T>& field, const Deployment& deployment, std::string_view what) {
+    if (!field)
+        throw Error(fmt::format("a deployment with the goal {} lacks a {}", to_string(deployment.goal), what));
+    return *field;
+}
+
 } // namespace
 
 std::string_view to_string(Goal goal) {
@@ -163,6 +171,14 @@ bool has_closure(Goal goal) {
 
 bool takes_secrets(Goal goal) {
     return goal == Goal::switch_ || goal == Goal::boot || goal == Goal::test || goal == Goal::upload_keys;
+}
+
+const nix::StorePath& Deployment::require_toplevel() const {
+    return require(toplevel, *this, "toplevel");
+}
+
+const ClosureSummary& Deployment::require_closure() const {
+    return require(closure, *this, "closure list");
 }
 
 std::string DeploymentId::to_string() const {

@@ -99,6 +99,11 @@ struct Deployment {
     std::vector<BootFile> boot_files; // as far as the operator's machine knows them
 
     bool operator==(const Deployment&) const = default;
+
+    // The fields of every goal that has a closure, which parse_deployment() checks. Throw Error if the field is
+    // missing.
+    const nix::StorePath& require_toplevel() const;
+    const ClosureSummary& require_closure() const;
 };
 
 inline constexpr size_t max_payload_bytes = 64 << 10;

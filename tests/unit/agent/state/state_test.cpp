@@ -1,10 +1,14 @@
 #include "agent/state/state.hpp"
 #include "tests/unit/agent/fakes.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace waggle::agent {
 namespace {
+
+using testing::HasSubstr;
+using testing::ThrowsMessage;
 
 ssh::PublicKey test_key() {
     return ssh::PublicKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB");
@@ -182,6 +186,14 @@ TEST(State, KeepsTheOldOneInMemoryWhenTheNewOneCannotBeWritten) {
     StateKeeper keeper(folder.path() / "not there");
     EXPECT_THROW(keeper.change([](State& state) { state = full_state(); }), Error);
     EXPECT_FALSE(keeper.get().deployment);
+}
+
+TEST(State, NamesARequiredFieldThatIsMissing) {
+    EXPECT_THAT([] { State().require_deployment(); }, ThrowsMessage<Error>(HasSubstr("record of the deployment")));
+    auto state = full_state();
+    EXPECT_EQ(state.require_deployment().require_toplevel(), test_path('a', "sys"));
+    state.deployment->toplevel.reset();
+    EXPECT_THAT([&] { state.require_deployment().require_toplevel(); }, ThrowsMessage<Error>(HasSubstr("a toplevel")));
 }
 
 } // namespace
