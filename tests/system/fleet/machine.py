@@ -411,6 +411,8 @@ class Machine:
         units = self.root / "usr/lib/systemd/system"
         _remove(units / "multi-user.target.wants/getty.target")
         _remove(units / "multi-user.target.wants/systemd-logind.service")
+        _remove(units / "multi-user.target.wants/systemd-update-utmp-runlevel.service")
+        _remove(units / "sysinit.target.wants/systemd-update-utmp.service")
         for timer in (units / "timers.target.wants").iterdir():
             _remove(timer)
         # Each reload of systemd starts all generators, and nodes need only this one.

@@ -133,14 +133,14 @@ TEST(ClosureListReader, ReadsAMillionLinesAndNotOneMore) {
     const auto line = [](std::uint64_t number) { // digits are also letters of Nix's base 32
         return fmt::format("{:032}-x {} 1 -\n", number, hash_text);
     };
-    ClosureSummary summary;
+    std::string text;
+    for (std::uint64_t i = 0; i < max_closure_paths; ++i)
+        text += line(i);
     Sha256 hash;
-    for (std::uint64_t i = 0; i < max_closure_paths; ++i)
-        hash.update(line(i));
-    summary = {hash.finish(), max_closure_paths * line(0).size(), max_closure_paths};
+    hash.update(text);
+    const ClosureSummary summary{hash.finish(), text.size(), max_closure_paths};
     ClosureListReader reader(summary, store_path('0', "x"));
-    for (std::uint64_t i = 0; i < max_closure_paths; ++i)
-        reader.update(line(i));
+    reader.update(text);
     EXPECT_TRUE(reader.complete());
     EXPECT_THAT(complaint([&] { reader.update(line(max_closure_paths)); }), HasSubstr("longer than"));
     EXPECT_EQ(reader.finish().size(), max_closure_paths);
