@@ -6,7 +6,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <initializer_list>
 
@@ -16,8 +15,6 @@ namespace {
 
 constexpr std::string_view ssh_scheme = "ssh-ng://";
 constexpr std::string_view gc_roots = "waggle-gcroots"; // in the home folder on that host
-
-constexpr auto root_time = std::chrono::minutes(2);
 
 // ssh must not prompt, because there is no one to answer, and a dead builder must not delay the run for hours.
 constexpr std::string_view ssh_options = "-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30";
@@ -128,15 +125,10 @@ Command BuildStore::add_root(const std::string& hive, const std::string& node, c
     return command;
 }
 
-void add_root_by_ssh(const BuildStore& store, const std::string& hive, const std::string& node,
-                     const nix::StorePath& path, const Interrupt& interrupt) {
-    const RunResult result = run(store.add_root(hive, node, path),
-                                 {.deadline = deadline_in(root_time), .on_stderr_line = {}, .interrupt = &interrupt});
-    interrupt.check();
-    if (!result.status.success())
-        throw Error(
-            fmt::format("--keep-result: no GC root for {} could be made in {}, which requires a shell there: {}", node,
-                        store.url(), result.err_tail));
+std::optional<BuildStore> build_store(const NixOptions& nix) {
+    if (!nix.build_store)
+        return std::nullopt;
+    return BuildStore::parse(*nix.build_store);
 }
 
 std::string explain_store_failure(const BuildStore& store, std::string_view said) {

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "shared/base/interrupt.hpp"
 #include "shared/base/process.hpp"
 #include "shared/nix/store_path.hpp"
+#include "trigger/hive/nix_options.hpp"
 
 #include <optional>
 #include <string>
@@ -37,9 +37,8 @@ private:
     std::string ssh_key_;
 };
 
-// Makes a GC root with BuildStore::add_root. Throws Error with the remote error message.
-void add_root_by_ssh(const BuildStore& store, const std::string& hive, const std::string& node,
-                     const nix::StorePath& path, const Interrupt& interrupt);
+// Parses --build-store; nullopt: this machine's store. Throws Error.
+std::optional<BuildStore> build_store(const NixOptions& nix);
 
 // Returns Nix's message about an unusable store, with advice if the cause is known.
 std::string explain_store_failure(const BuildStore& store, std::string_view said);

@@ -2,6 +2,8 @@
 
 #include "shared/base/enum_text.hpp"
 #include "trigger/base/nearest_word.hpp"
+#include "trigger/build/choose_builders.hpp"
+#include "trigger/build/gc_roots.hpp"
 #include "trigger/command/build.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/command/result.hpp"
@@ -172,7 +174,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
             [&](std::vector<EvaluatedNode> built) {
                 began = true;
                 if (options.build.keep_result)
-                    preparation.keep_results(built);
+                    keep_results(built, preparation.store(), preparation.roots_owner(), interrupt);
                 Rollout::ReadSecrets secrets;
                 if (sends_secrets)
                     secrets = SecretReader(preparation.key_texts(addresses_of(built)), recovery_recipients, interrupt);

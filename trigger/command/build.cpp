@@ -1,5 +1,7 @@
 #include "trigger/command/build.hpp"
 
+#include "trigger/build/choose_builders.hpp"
+#include "trigger/build/gc_roots.hpp"
 #include "trigger/command/build_on_nodes.hpp"
 #include "trigger/command/prepare.hpp"
 #include "trigger/command/result.hpp"
@@ -44,7 +46,7 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
         there.finish(nodes, preparation.failed);
         std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         if (options.keep_result)
-            preparation.keep_results(nodes);
+            keep_results(nodes, preparation.store(), preparation.roots_owner(), interrupt);
     }
     sort_by_node(preparation.failed);
     for (const EvaluatedNode& node : nodes)

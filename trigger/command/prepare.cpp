@@ -2,9 +2,9 @@
 
 #include "trigger/base/work_queue.hpp"
 #include "trigger/build/realise.hpp"
+#include "trigger/command/evaluation_limits.hpp"
 #include "trigger/eval/eval_cache.hpp"
 #include "trigger/eval/eval_key.hpp"
-#include "trigger/eval/memory.hpp"
 #include "trigger/hive/git_revision.hpp"
 #include "trigger/hive/module_folder.hpp"
 #include "trigger/hive/select.hpp"
@@ -12,10 +12,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 #include <map>
-#include <thread>
 
 namespace waggle::trigger {
 
@@ -53,38 +51,6 @@ EvalCache open_cache(const HiveSource& source, const NixOptions& nix, const Sele
 }
 
 } // namespace
-
-std::optional<BuildStore> build_store(const NixOptions& nix) {
-    if (!nix.build_store)
-        return std::nullopt;
-    return BuildStore::parse(*nix.build_store);
-}
-
-EvaluationLimits evaluation_limits(const SelectOptions& options) {
-    constexpr std::uint64_t memory_without_knowledge = std::uint64_t{4} << 30;
-    EvaluationLimits limits;
-    limits.workers =
-        options.eval_workers > 0 ? options.eval_workers : std::max(1U, std::thread::hardware_concurrency());
-    const std::uint64_t available = available_memory_bytes().value_or(memory_without_knowledge);
-    limits.memory_bytes = static_cast<double>(parse_memory_size(options.eval_memory, available));
-    if (const std::optional<std::uint64_t> limit = address_space_limit())
-        limits.process_bytes = static_cast<double>(*limit);
-    if (options.eval_node_limit == "auto")
-        return limits;
-    size_t limit = 0;
-    const char* const end = options.eval_node_limit.data() + options.eval_node_limit.size();
-    const auto [rest, error] = std::from_chars(options.eval_node_limit.data(), end, limit);
-    if (error != std::errc() || rest != end)
-        throw Error(fmt::format("--eval-node-limit takes a number or “auto”, not “{}”", options.eval_node_limit));
-    limits.per_chunk = limit;
-    return limits;
-}
-
-void choose_builders(std::vector<EvaluatedNode>& nodes, std::optional<bool> on_target) {
-    for (EvaluatedNode& node : nodes)
-        node.deployment.build_on_target = on_target.value_or(node.deployment.build_on_target) &&
-                                          node.deployment.target_host && node.deployment.agent_enable;
-}
 
 Preparation::Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
                          Reporter& reporter)
@@ -249,17 +215,6 @@ Preparation::Nodes Preparation::build(Nodes nodes) {
     const std::scoped_lock lock(mutex_);
     timings.build = std::max(timings.build, Clock::now() - began);
     return nodes;
-}
-
-void Preparation::keep_results(std::span<const EvaluatedNode> nodes) {
-    for (const EvaluatedNode& node : nodes) {
-        if (node.deployment.build_on_target)
-            continue;
-        if (builds_.other() && builds_.other()->is_by_ssh())
-            add_root_by_ssh(*builds_.other(), info_.name, node.name, node.toplevel, interrupt_);
-        else
-            builds_.add_root(source_.folder / ".gcroots" / ("node-" + node.name), node.toplevel);
-    }
 }
 
 } // namespace waggle::trigger

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
+#include "trigger/build/gc_roots.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
 #include "trigger/eval/evaluate.hpp"
@@ -52,10 +53,6 @@ public:
     using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // Makes GC roots in the hive's folder, .gcroots/node-NAME. For a build store on another machine, makes them there.
-    // Skips systems that their nodes built.
-    void keep_results(std::span<const EvaluatedNode> nodes);
-
     // Reports the node as failed.
     void fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log = {});
 
@@ -63,6 +60,7 @@ public:
     Store& store() { return builds_; }
     Evaluator& evaluator() { return evaluator_; }
     const HiveSource& source() const { return source_; }
+    RootsOwner roots_owner() const { return {.folder = source_.folder, .name = info_.name}; }
     std::vector<NodeReport> failed; // complete for a call when it has returned
     Timings timings;
 
@@ -85,14 +83,5 @@ private:
     Store builds_;     // has the nodes' systems
     std::mutex mutex_; // guards failed and timings.build
 };
-
-// Parses --build-store. Throws Error.
-std::optional<BuildStore> build_store(const NixOptions& nix);
-// Decides which nodes build their own systems: as `on_target` says, otherwise as the hive says, if the node has an
-// agent that can be reached.
-void choose_builders(std::vector<EvaluatedNode>& nodes, std::optional<bool> on_target);
-
-// Returns the limits from the command line. Throws Error.
-EvaluationLimits evaluation_limits(const SelectOptions& options);
 
 } // namespace waggle::trigger
