@@ -2,7 +2,7 @@
 
 #include "shared/cli/help.hpp"
 #include "trigger/command/apply.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/opened_hive.hpp"
 #include "trigger/report/escape.hpp"
 
 #include <CLI/CLI.hpp>
@@ -107,7 +107,7 @@ public:
     void note(std::string_view /*text*/) override {}
 };
 
-std::vector<std::string> evaluate_names(const std::optional<std::filesystem::path>& hive, NameKind kind) {
+std::vector<std::string> evaluate_names(const std::optional<std::filesystem::path>& place, NameKind kind) {
     Interrupt interrupt;
     const std::jthread timer([&interrupt](const std::stop_token& stop) {
         std::mutex mutex;
@@ -118,14 +118,13 @@ std::vector<std::string> evaluate_names(const std::optional<std::filesystem::pat
             interrupt.request();
     });
     GlobalOptions global;
-    global.config = hive;
-    const SelectOptions everything;
+    global.config = place;
     SilentReporter silence;
-    Preparation preparation(global, everything, interrupt, silence);
+    OpenedHive hive(global, SelectOptions(), interrupt, silence);
     if (kind == NameKind::node)
-        return preparation.info().nodes;
+        return hive.info().nodes;
     std::set<std::string> tags;
-    for (const auto& [node, deployment] : preparation.evaluator().deployments(preparation.info().nodes).nodes)
+    for (const auto& [node, deployment] : hive.evaluator().deployments(hive.info().nodes).nodes)
         tags.insert(deployment.tags.begin(), deployment.tags.end());
     return {tags.begin(), tags.end()};
 }

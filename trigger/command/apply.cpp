@@ -5,7 +5,7 @@
 #include "trigger/build/choose_builders.hpp"
 #include "trigger/build/gc_roots.hpp"
 #include "trigger/command/build.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/hive_pipeline.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/command/upload_keys.hpp"
 #include "trigger/connect/identity.hpp"
@@ -19,9 +19,11 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,15 +39,15 @@ namespace {
 
 // Removes the nodes that no agent can deploy, reports why, and adds them to `skipped`. A node that --on selects by its
 // name has failed.
-void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, Preparation& preparation, Reporter& reporter,
+void leave_out_undeployable(std::vector<EvaluatedNode>& nodes, HivePipeline& pipeline, Reporter& reporter,
                             std::set<std::string>& skipped) {
     std::erase_if(nodes, [&](const EvaluatedNode& node) {
         const bool no_host = !node.deployment.target_host;
         if (!no_host && node.deployment.agent_enable)
             return false;
         const std::string reason = no_host ? "deployment.targetHost is null" : "deployment.agent.enable is false";
-        if (preparation.is_named(node.name))
-            preparation.fail(
+        if (pipeline.is_named(node.name))
+            pipeline.fail(
                 node.name, Outcome::hive_error,
                 fmt::format("it cannot be deployed: {}; `waggle build --on {}` builds it", reason, node.name));
         else
@@ -140,12 +142,13 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
     std::unique_ptr<Reporter> reporter = make_reporter(global);
     if (identity.warning)
         reporter->note(*identity.warning);
-    Preparation preparation(global, options.build.select, interrupt, *reporter);
-    const auto recovery_recipients = parse_recovery_recipients(preparation.info().recovery_recipients);
+    HivePipeline pipeline(global, options.build.select, interrupt, *reporter);
+    const OpenedHive& hive = pipeline.hive();
+    const auto recovery_recipients = parse_recovery_recipients(hive.info().recovery_recipients);
     const bool sends_secrets = !options.no_keys && protocol::takes_secrets(options.goal);
     if (sends_secrets)
         disable_core_dumps();
-    const std::vector<std::string> names = preparation.select(false);
+    const std::vector<std::string> names = pipeline.select(false);
     require_fitting(options.connect.reach, names.size());
     Rollout rollout({.intent = {.goal = options.goal,
                                 .force = options.force,
@@ -157,27 +160,28 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                 .reboot = options.reboot             ? protocol::Reboot::always
                                           : options.reboot_if_needed ? protocol::Reboot::if_needed
                                                                      : protocol::Reboot::never,
-                                .git = preparation.git()},
+                                .git = hive.git()},
                      .parallel = options.connect.parallel,
                      .reach = options.connect.reach},
-                    known_hosts, preparation.store(), *identity.signer, interrupt, *reporter);
+                    known_hosts, pipeline.store(), *identity.signer, interrupt, *reporter);
     std::set<std::string> skipped;
     bool stopped = false;
     std::atomic<bool> began = false; // to deploy; otherwise nothing was sent
     try {
-        preparation.evaluate_and_build(
+        pipeline.evaluate_and_build(
             names,
             [&](std::vector<EvaluatedNode>& chunk) {
-                leave_out_undeployable(chunk, preparation, *reporter, skipped);
+                leave_out_undeployable(chunk, pipeline, *reporter, skipped);
                 choose_builders(chunk, options.build.on_target);
             },
             [&](std::vector<EvaluatedNode> built) {
                 began = true;
                 if (options.build.keep_result)
-                    keep_results(built, preparation.store(), preparation.roots_owner(), interrupt);
+                    keep_results(built, pipeline.store(), {.folder = hive.source().folder, .name = hive.info().name},
+                                 interrupt);
                 Rollout::ReadSecrets secrets;
                 if (sends_secrets)
-                    secrets = SecretReader(preparation.key_texts(addresses_of(built)), recovery_recipients, interrupt);
+                    secrets = SecretReader(pipeline.key_texts(addresses_of(built)), recovery_recipients, interrupt);
                 rollout.add(std::move(built), secrets);
             });
     } catch (const Interrupted&) {
@@ -186,14 +190,14 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
         stopped = true;
     }
     std::vector<NodeReport> reports = rollout.finish();
-    reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());
+    std::ranges::move(pipeline.take_failures(), std::back_inserter(reports));
     if (stopped)
         add_untouched(names, skipped, reports);
     sort_by_node(reports);
 
     reporter.reset(); // the last state stays on the screen, above the table
     if (options.build.timings)
-        write_timings(*options.build.timings, preparation.timings, reports);
+        write_timings(*options.build.timings, pipeline.timings(), reports);
     if (global.json)
         return print_json_result("apply", reports, {}, {{"goal", protocol::to_string(options.goal)}});
     const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);

@@ -1,7 +1,7 @@
 #include "trigger/command/ask.hpp"
 
 #include "trigger/base/work_queue.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/hive_pipeline.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/connect/dialer.hpp"
 #include "trigger/connect/known_nodes.hpp"
@@ -11,7 +11,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <map>
 
 namespace waggle::trigger {
@@ -62,10 +64,10 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
     std::unique_ptr<Reporter> reporter = make_reporter(global);
     if (identity.warning)
         reporter->note(*identity.warning);
-    Preparation preparation(global, select, interrupt, *reporter);
-    const std::vector<std::string> names = preparation.select(all_allowed);
+    HivePipeline pipeline(global, select, interrupt, *reporter);
+    const std::vector<std::string> names = pipeline.select(all_allowed);
     require_fitting(connect.reach, names.size());
-    std::vector<NodeAddress> nodes = find ? find(preparation, names) : preparation.addresses(names);
+    std::vector<NodeAddress> nodes = find ? find(pipeline, names) : pipeline.addresses(names);
     std::erase_if(nodes, [&](const NodeAddress& node) {
         const bool skipped = !node.deployment.target_host || !node.deployment.agent_enable || node.node.empty();
         if (skipped)
@@ -95,11 +97,10 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
                                       .reporter = *reporter},
                                      ask);
             }
-            const auto& message = reports[i].message;
-            reporter->ended(node.name, reports[i].outcome, message.substr(0, message.find('\n')));
+            show_end(*reporter, reports[i]);
         });
     }
-    reports.insert(reports.end(), preparation.failed.begin(), preparation.failed.end());
+    std::ranges::move(pipeline.take_failures(), std::back_inserter(reports));
     return reports;
 }
 

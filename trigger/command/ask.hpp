@@ -1,8 +1,8 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
+#include "trigger/command/hive_pipeline.hpp"
 #include "trigger/command/options.hpp"
-#include "trigger/command/prepare.hpp"
 #include "trigger/connect/identity.hpp"
 #include "trigger/connect/session.hpp"
 #include "trigger/report/node_report.hpp"
@@ -23,7 +23,7 @@ struct NodeQuery {
 };
 
 // Evaluates what a query needs of the selected nodes: their addresses by default, or what the caller needs in addition.
-using FindNodes = std::function<std::vector<NodeAddress>(Preparation&, const std::vector<std::string>& names)>;
+using FindNodes = std::function<std::vector<NodeAddress>(HivePipeline&, const std::vector<std::string>& names)>;
 
 // Connects to the selected nodes in parallel and calls `ask` for each. An exception from `ask` becomes the node's
 // outcome. Skips nodes without an agent, with a note. Returns the reports in the order of the nodes, then those of

@@ -3,7 +3,7 @@
 #include "trigger/build/choose_builders.hpp"
 #include "trigger/build/gc_roots.hpp"
 #include "trigger/command/build_on_nodes.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/hive_pipeline.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
@@ -23,19 +23,21 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
     const BuildOptions& options = command.build;
     const bool color = use_color(global.color, stderr_is_terminal());
     std::unique_ptr<Reporter> reporter = make_reporter(global);
-    Preparation preparation(global, options.select, interrupt, *reporter);
-    const std::vector<std::string> names = preparation.select(true);
+    HivePipeline pipeline(global, options.select, interrupt, *reporter);
+    const std::vector<std::string> names = pipeline.select(true);
+    const OpenedHive& hive = pipeline.hive();
     std::vector<EvaluatedNode> nodes;
+    std::vector<NodeReport> failed;
     if (options.dry_run) {
-        nodes = preparation.evaluate(names);
+        nodes = pipeline.evaluate(names);
         choose_builders(nodes, options.on_target);
         for (const EvaluatedNode& node : nodes)
             if (node.deployment.build_on_target)
                 reporter->note(fmt::format("{} would be built on the node itself", node.name));
     } else {
         std::mutex mutex;
-        NodesThatBuild there(command.connect, preparation.store(), interrupt, *reporter);
-        preparation.evaluate_and_build(
+        NodesThatBuild there(command.connect, pipeline.store(), interrupt, *reporter);
+        pipeline.evaluate_and_build(
             names, [&](auto& chunk) { choose_builders(chunk, options.on_target); },
             [&](std::vector<EvaluatedNode> built) {
                 const std::scoped_lock lock(mutex);
@@ -43,24 +45,26 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
                     return there.add(std::move(built));
                 nodes.insert(nodes.end(), std::make_move_iterator(built.begin()), std::make_move_iterator(built.end()));
             });
-        there.finish(nodes, preparation.failed);
+        failed = there.finish(nodes);
         std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         if (options.keep_result)
-            keep_results(nodes, preparation.store(), preparation.roots_owner(), interrupt);
+            keep_results(nodes, pipeline.store(), {.folder = hive.source().folder, .name = hive.info().name},
+                         interrupt);
     }
-    sort_by_node(preparation.failed);
+    std::ranges::move(pipeline.take_failures(), std::back_inserter(failed));
+    sort_by_node(failed);
     for (const EvaluatedNode& node : nodes)
         if (!node.deployment.build_on_target || options.dry_run) // the others were reported before
             reporter->ended(node.name, protocol::Outcome::ok, "");
     reporter.reset();
 
     if (options.timings)
-        write_timings(*options.timings, preparation.timings, {});
+        write_timings(*options.timings, pipeline.timings(), {});
     if (global.json) {
         NodeDetails details;
         for (const EvaluatedNode& node : nodes)
             details[node.name] = {{"drv", node.drv.absolute()}, {"toplevel", node.toplevel.absolute()}};
-        return print_json_result("build", preparation.failed, details);
+        return print_json_result("build", failed, details);
     }
 
     // Standard output is for scripts: one line per node, nothing else.
@@ -70,9 +74,9 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
     for (const EvaluatedNode& node : nodes)
         fmt::print("{} {}\n", padded(node.name, width), (options.dry_run ? node.drv : node.toplevel).absolute());
     std::fflush(stdout);
-    if (!preparation.failed.empty())
-        fmt::print(stderr, "{}", format_failures(preparation.failed, color));
-    return protocol::exit_code(worst_outcome(preparation.failed));
+    if (!failed.empty())
+        fmt::print(stderr, "{}", format_failures(failed, color));
+    return protocol::exit_code(worst_outcome(failed));
 }
 
 Subcommand build_subcommand(CLI::App& waggle) {

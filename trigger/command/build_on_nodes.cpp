@@ -20,15 +20,17 @@ void NodesThatBuild::add(std::vector<EvaluatedNode> nodes) {
     rollout_->add(std::move(nodes));
 }
 
-void NodesThatBuild::finish(std::vector<EvaluatedNode>& built, std::vector<NodeReport>& failed) {
+std::vector<NodeReport> NodesThatBuild::finish(std::vector<EvaluatedNode>& built) {
     if (!rollout_)
-        return;
+        return {};
+    std::vector<NodeReport> failed;
     for (NodeReport& report : rollout_->finish()) {
         if (report.outcome == protocol::Outcome::ok)
             built.push_back(nodes_.at(report.node));
         else
             failed.push_back(std::move(report));
     }
+    return failed;
 }
 
 } // namespace waggle::trigger

@@ -22,8 +22,8 @@ public:
 
     // Starts the builds on these nodes. Not for several threads at once. Throws Error.
     void add(std::vector<EvaluatedNode> nodes);
-    // Waits for the builds, and sorts the nodes into built and failed ones.
-    void finish(std::vector<EvaluatedNode>& built, std::vector<NodeReport>& failed);
+    // Waits for the builds. Adds the nodes that have built to `built`, and returns the reports of the others.
+    std::vector<NodeReport> finish(std::vector<EvaluatedNode>& built);
 
 private:
     const ConnectOptions& connect_;

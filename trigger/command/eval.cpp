@@ -2,7 +2,7 @@
 
 #include "shared/base/file.hpp"
 #include "shared/base/process.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/opened_hive.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/eval/evaluate.hpp"
 #include "trigger/hive/nix_error.hpp"
@@ -47,10 +47,9 @@ int eval(const GlobalOptions& global, const EvalOptions& options, const Interrup
     GlobalOptions verbose = global;
     verbose.verbose = true;
     std::unique_ptr<Reporter> reporter = make_reporter(verbose);
-    const SelectOptions no_selection;
-    Preparation preparation(global, no_selection, interrupt, *reporter);
-    Evaluator& evaluator = preparation.evaluator();
-    const bool pure = preparation.source().lock.has_value();
+    OpenedHive hive(global, SelectOptions(), interrupt, *reporter);
+    Evaluator& evaluator = hive.evaluator();
+    const bool pure = hive.source().lock.has_value();
     const std::string expression = fmt::format("hive.introspect {}", function_of(options, pure));
     if (!options.instantiate) {
         const protocol::Json value = evaluator.evaluate(expression);

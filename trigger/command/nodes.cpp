@@ -1,6 +1,6 @@
 #include "trigger/command/nodes.hpp"
 
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/hive_pipeline.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
@@ -36,16 +36,17 @@ Json to_json(const NodeAddress& node) {
 
 int nodes(const GlobalOptions& global, const NodesOptions& options, const Interrupt& interrupt) {
     std::unique_ptr<Reporter> reporter = make_reporter(global);
-    Preparation preparation(global, options.select, interrupt, *reporter);
-    const std::vector<NodeAddress> found = preparation.addresses(preparation.select(true));
+    HivePipeline pipeline(global, options.select, interrupt, *reporter);
+    const std::vector<NodeAddress> found = pipeline.addresses(pipeline.select(true));
     reporter.reset();
-    sort_by_node(preparation.failed);
+    std::vector<NodeReport> failed = pipeline.take_failures();
+    sort_by_node(failed);
 
     if (global.json) {
         NodeDetails details;
         for (const NodeAddress& node : found)
             details[node.name] = to_json(node);
-        return print_json_result("nodes", preparation.failed, details);
+        return print_json_result("nodes", failed, details);
     }
     std::vector<std::vector<std::string>> rows;
     for (const NodeAddress& node : found) {
@@ -58,9 +59,9 @@ int nodes(const GlobalOptions& global, const NodesOptions& options, const Interr
     }
     fmt::print("{}", format_table({{"NODE"}, {"TAGS"}, {"HOST"}, {"SYSTEM"}}, rows));
     std::fflush(stdout);
-    if (!preparation.failed.empty())
-        fmt::print(stderr, "{}", format_failures(preparation.failed, use_color(global.color, stderr_is_terminal())));
-    return protocol::exit_code(worst_outcome(preparation.failed));
+    if (!failed.empty())
+        fmt::print(stderr, "{}", format_failures(failed, use_color(global.color, stderr_is_terminal())));
+    return protocol::exit_code(worst_outcome(failed));
 }
 
 Subcommand nodes_subcommand(CLI::App& waggle) {

@@ -1,7 +1,7 @@
 #include "trigger/command/repl.hpp"
 
 #include "shared/base/process.hpp"
-#include "trigger/command/prepare.hpp"
+#include "trigger/command/opened_hive.hpp"
 #include "trigger/hive/module_folder.hpp"
 #include "trigger/report/terminal.hpp"
 
@@ -35,13 +35,12 @@ int repl(const GlobalOptions& global, const ReplOptions& /*options*/, const Inte
     if (global.json)
         throw Error("`waggle repl` is interactive and has no --json");
     std::unique_ptr<Reporter> reporter = make_reporter(true, use_color(global.color, stderr_is_terminal()));
-    const SelectOptions no_selection;
     Command command{.argv = {"nix", "--extra-experimental-features", "nix-command flakes", "repl"},
                     .extra_environment = {}};
     {
         // Report errors of the hive here, instead of opening a prompt with nothing in scope.
-        Preparation preparation(global, no_selection, interrupt, *reporter);
-        const HiveSource& source = preparation.source();
+        const OpenedHive hive(global, SelectOptions(), interrupt, *reporter);
+        const HiveSource& source = hive.source();
         // When newer Nix evaluates purely, it reads no file outside the store.
         if (takes_expressions(interrupt))
             command.argv.insert(command.argv.end(), {"--expr", fmt::format(introspection, source.expression)});
@@ -49,7 +48,7 @@ int repl(const GlobalOptions& global, const ReplOptions& /*options*/, const Inte
             command.argv.insert(command.argv.end(),
                                 {nixos_module_folder() / "repl.nix", "--arg", "hive", source.expression});
         command.argv.insert(command.argv.end(), source.arguments.begin(), source.arguments.end());
-        const std::vector<std::string> words = arguments(global.nix, preparation.info().machines_file);
+        const std::vector<std::string> words = arguments(global.nix, hive.info().machines_file);
         command.argv.insert(command.argv.end(), words.begin(), words.end());
         if (global.nix.show_trace)
             command.argv.emplace_back("--show-trace");

@@ -21,17 +21,17 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
     std::map<std::string, DeployedNode> nodes;
     std::optional<SecretReader> reader;
     std::optional<protocol::GitRevision> git;
-    const auto find = [&](Preparation& preparation, const std::vector<std::string>& names) {
-        auto recovery_recipients = parse_recovery_recipients(preparation.info().recovery_recipients);
+    const auto find = [&](HivePipeline& pipeline, const std::vector<std::string>& names) {
+        auto recovery_recipients = parse_recovery_recipients(pipeline.hive().info().recovery_recipients);
         std::vector<NodeAddress> addresses;
         std::vector<const NodeAddress*> pointers;
-        for (DeployedNode& node : preparation.keys(names)) {
+        for (DeployedNode& node : pipeline.keys(names)) {
             const auto [found, is_new] = nodes.emplace(node.name, std::move(node));
             addresses.push_back(found->second);
             pointers.push_back(&found->second);
         }
-        reader.emplace(preparation.key_texts(pointers), std::move(recovery_recipients), interrupt);
-        git = preparation.git();
+        reader.emplace(pipeline.key_texts(pointers), std::move(recovery_recipients), interrupt);
+        git = pipeline.hive().git();
         return addresses;
     };
     const auto upload = [&](const NodeQuery& asked) {

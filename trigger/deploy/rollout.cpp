@@ -79,7 +79,7 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
              .remote_build = remote_build,
              .places = &places_});
     }
-    reporter_.ended(node.name, report.outcome, report.message.substr(0, report.message.find('\n')));
+    show_end(reporter_, report);
     const std::scoped_lock lock(reporting_);
     reports_.insert_or_assign(node.name, std::move(report));
 }

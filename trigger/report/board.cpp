@@ -16,27 +16,6 @@ constexpr size_t longest_state = 24; // "failed-before-activation"
 
 } // namespace
 
-std::string_view to_string(Step step) {
-    switch (step) {
-    case Step::waiting: return "waiting";
-    case Step::evaluating: return "evaluating";
-    case Step::building: return "building";
-    case Step::built: return "built";
-    case Step::reading_secrets: return "reading secrets";
-    case Step::connecting: return "connecting";
-    case Step::deploying: return "deploying";
-    case Step::fetching: return "fetching";
-    case Step::staged: return "staged";
-    case Step::activating: return "activating";
-    case Step::activated: return "activated";
-    case Step::committed: return "committed";
-    case Step::rolling_back: return "rolling back";
-    case Step::reconnecting: return "reconnecting";
-    case Step::confirming: return "confirming";
-    }
-    return "?";
-}
-
 void Board::step(const std::string& name, Step step, Instant now) {
     const auto [found, is_new] = nodes_.try_emplace(name);
     Node& node = found->second;

@@ -46,4 +46,9 @@ public:
     virtual void note(std::string_view text) = 0;
 };
 
+struct NodeReport;
+
+// Shows how the node has ended, with the first line of its message.
+void show_end(Reporter& reporter, const NodeReport& report);
+
 } // namespace waggle::trigger

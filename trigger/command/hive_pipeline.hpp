@@ -1,39 +1,39 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
-#include "trigger/build/gc_roots.hpp"
 #include "trigger/build/store.hpp"
+#include "trigger/command/opened_hive.hpp"
 #include "trigger/command/options.hpp"
 #include "trigger/eval/evaluate.hpp"
+#include "trigger/report/node_failures.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/report/timings.hpp"
 
-#include <filesystem>
+#include <chrono>
 #include <functional>
-#include <memory>
+#include <map>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace waggle::trigger {
 
-// The steps that subcommands share, from the hive to built systems. Nodes that fail in one of them are in `failed`; the
-// others continue.
-class Preparation {
+// The steps that subcommands share, from the hive to built systems. A node that fails in one of them is reported and
+// left out of what the step returns; the others continue.
+class HivePipeline {
 public:
-    // Finds the hive and evaluates its own properties. Throws Error.
-    Preparation(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
-                Reporter& reporter);
-    Preparation(const Preparation&) = delete;
-    Preparation& operator=(const Preparation&) = delete;
-    ~Preparation();
+    using Nodes = std::vector<EvaluatedNode>;
 
-    const HiveInfo& info() const { return info_; }
-    // The revision that is checked out in the hive's folder, or that of a flake from elsewhere.
-    std::optional<protocol::GitRevision> git() const;
+    // Opens the hive. Throws Error.
+    HivePipeline(const GlobalOptions& global, const SelectOptions& select, const Interrupt& interrupt,
+                 Reporter& reporter);
+
+    const OpenedHive& hive() const { return hive_; }
+    // The store in which systems are built.
+    Store& store() { return builds_; }
+
     // Whether --on selects the node by its name, and not only by a glob or a tag.
     bool is_named(const std::string& node) const;
     // Returns the nodes that --on selects; without --on all nodes, unless the hive forbids that and `all_allowed` is
@@ -46,42 +46,34 @@ public:
     // Evaluates the secrets that are written in the hive. Evaluates nothing for nodes without any. May be called from
     // any thread.
     EvaluatedKeyTexts key_texts(std::span<const NodeAddress* const> nodes);
-    std::vector<EvaluatedNode> evaluate(const std::vector<std::string>& names);
+    Nodes evaluate(const std::vector<std::string>& names);
     // Evaluates, and meanwhile builds what is already evaluated. Nodes that `leave_out` removes from a chunk are not
     // built, and neither are those that build their own systems (deployment.build_on_target). `built` receives the
     // built nodes and those, separately, from several threads. Returns when everything is done.
-    using Nodes = std::vector<EvaluatedNode>;
     void evaluate_and_build(const std::vector<std::string>& names, const std::function<void(Nodes&)>& leave_out,
                             const std::function<void(Nodes)>& built);
-    // Reports the node as failed.
-    void fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log = {});
 
-    // The store in which systems are built.
-    Store& store() { return builds_; }
-    Evaluator& evaluator() { return evaluator_; }
-    const HiveSource& source() const { return source_; }
-    RootsOwner roots_owner() const { return {.folder = source_.folder, .name = info_.name}; }
-    std::vector<NodeReport> failed; // complete for a call when it has returned
-    Timings timings;
+    // Reports the node as failed. May be called from any thread.
+    void fail(const std::string& node, protocol::Outcome outcome, const std::string& message, LogTail log = {});
+    // Returns the reports of the nodes that have failed in calls that have returned.
+    std::vector<NodeReport> take_failures() { return failures_.take(); }
+    // The time that the calls took which have returned.
+    const Timings& timings() const { return timings_; }
 
 private:
+    void fail_evaluation(const std::map<std::string, std::string>& messages);
     Nodes evaluate(const std::vector<std::string>& names, const std::function<void(Nodes)>& chunk_ended);
     Nodes build(Nodes nodes);
-    void fail(const std::string& node, const std::string& message) {
-        fail(node, protocol::Outcome::hive_error, message);
-    }
 
-    const SelectOptions& select_options_;
     const GlobalOptions& global_;
+    const SelectOptions& select_options_;
     const Interrupt& interrupt_;
     Reporter& reporter_;
-    HiveSource source_;
-    const std::unique_ptr<EvalCache> cache_;
-    Evaluator evaluator_;
-    HiveInfo info_;
-    Store store_;      // has the hive's derivations
-    Store builds_;     // has the nodes' systems
-    std::mutex mutex_; // guards failed and timings.build
+    OpenedHive hive_;
+    Store builds_;
+    NodeFailures failures_;
+    std::mutex timing_; // guards timings_.build
+    Timings timings_;
 };
 
 } // namespace waggle::trigger
