@@ -56,6 +56,13 @@ Answer receive_answer(Session& session, Deadline deadline) {
     throw protocol::BadDocument("the agent answered with something that was not asked for");
 }
 
+// Sends the request and receives its answer, each within answer_time. Throws what receive_answer throws.
+template <class Answer>
+Answer request(Session& session, const protocol::Message& message) {
+    session.link.connection->send(protocol::encode(message), deadline_in(answer_time));
+    return receive_answer<Answer>(session, deadline_in(answer_time));
+}
+
 // Prints the failures among the reports. Returns the exit code for the worst of them.
 int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports);
 

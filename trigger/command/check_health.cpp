@@ -24,7 +24,7 @@ protocol::HealthReport ask_for_health(const NodeQuery& asked) {
     asked.reporter.step(asked.address.name, Step::activating);
     session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
     auto report = receive_answer<protocol::HealthReport>(session, deadline_in(checks_time));
-    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    session.close();
     return report;
 }
 

@@ -51,7 +51,7 @@ NodeReport confirm_node(const NodeQuery& asked) {
             report.code = result->code;
             report.message = result->message;
             report.generation = result->generation;
-            connection.finish(deadline_in(std::chrono::seconds(1)));
+            session.close();
             return report;
         }
     }

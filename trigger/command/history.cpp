@@ -29,9 +29,8 @@ std::vector<std::string> history_row(const std::string& node, const protocol::Hi
 
 std::vector<protocol::HistoryEntry> ask_for_history(const NodeQuery& asked, size_t limit) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-    session.link.connection->send(protocol::encode(protocol::GetHistory{limit}), deadline_in(answer_time));
-    auto answer = receive_answer<protocol::History>(session, deadline_in(answer_time));
-    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    auto answer = request<protocol::History>(session, protocol::GetHistory{limit});
+    session.close();
     return std::move(answer.entries);
 }
 

@@ -61,9 +61,8 @@ int keys(const GlobalOptions& global, const KeysOptions& options, const Interrup
     std::map<std::string, SecretsReport> answers;
     const auto ask = [&](const NodeQuery& asked) {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-        session.link.connection->send(protocol::encode(protocol::GetSecrets{}), deadline_in(answer_time));
-        auto answer = receive_answer<SecretsReport>(session, deadline_in(answer_time));
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        auto answer = request<SecretsReport>(session, protocol::GetSecrets{});
+        session.close();
         NodeReport report = judge(answer);
         const std::lock_guard lock(mutex);
         answers[asked.address.name] = std::move(answer);

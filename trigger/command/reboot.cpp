@@ -19,8 +19,7 @@ NodeReport reboot_node(const NodeQuery& asked, std::chrono::seconds timeout) {
     std::string before;
     {
         Session session = open();
-        session.link.connection->send(protocol::encode(protocol::RebootNode{}), deadline_in(answer_time));
-        before = receive_answer<protocol::Rebooting>(session, deadline_in(answer_time)).boot_id;
+        before = request<protocol::Rebooting>(session, protocol::RebootNode{}).boot_id;
     }
     asked.reporter.step(asked.address.name, Step::reconnecting);
     NodeReport report;
@@ -29,7 +28,7 @@ NodeReport reboot_node(const NodeQuery& asked, std::chrono::seconds timeout) {
         asked.interrupt.wait(pause_between);
         try {
             Session session = open();
-            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            session.close();
             if (!session.facts.boot_id.empty() && session.facts.boot_id != before) {
                 report.outcome = protocol::Outcome::ok;
                 return report;

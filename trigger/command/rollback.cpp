@@ -71,16 +71,14 @@ std::string operator_who_signed(const protocol::SignedDocument& document, const 
 // Describes the node's profile with its generation, if the node's history has it. It may have been set by other means.
 std::string describe_profile(Session& session) {
     auto system = session.facts.profile.value_or("no system");
-    session.link.connection->send(protocol::encode(protocol::GetHistory{newest_entries}), deadline_in(answer_time));
-    for (const auto& entry : receive_answer<protocol::History>(session, deadline_in(answer_time)).entries)
+    for (const auto& entry : request<protocol::History>(session, protocol::GetHistory{newest_entries}).entries)
         if (entry.generation && entry.toplevel == system)
             return fmt::format("generation {}, {}", *entry.generation, system);
     return system;
 }
 
 Recollection recall(Session& session, const NodeQuery& asked, std::optional<size_t> generation) {
-    session.link.connection->send(protocol::encode(protocol::Recall{generation}), deadline_in(answer_time));
-    const auto recalled = receive_answer<protocol::Recalled>(session, deadline_in(answer_time));
+    const auto recalled = request<protocol::Recalled>(session, protocol::Recall{generation});
     Recollection found;
     found.generation = recalled.generation;
     found.deployment = protocol::parse_deployment(recalled.document.payload);
@@ -106,7 +104,7 @@ NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
         old = recall(session, asked, options.generation);
         old.from = describe_profile(session);
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        session.close();
     }
     const auto what = fmt::format("from {} back to generation {}, {}, which {} had signed", old.from, old.generation,
                                   old.deployment.toplevel->absolute(), old.signer);

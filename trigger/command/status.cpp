@@ -107,7 +107,7 @@ int status(const GlobalOptions& global, const StatusOptions& options, const Inte
     std::map<std::string, Known> known;
     const auto ask = [&](const NodeQuery& asked) {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        session.close();
         NodeReport report;
         if (const auto& failed = session.facts.failed_units; !failed.empty())
             report.answer = {fmt::format("failed units: {}{}", fmt::join(failed, ", "),

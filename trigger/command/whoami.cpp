@@ -19,7 +19,7 @@ namespace {
 // A session opens for operators only, so an open session is the answer.
 NodeReport ask_whether_admitted(const NodeQuery& asked) {
     const Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
-    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+    session.close();
     return {};
 }
 

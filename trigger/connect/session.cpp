@@ -22,6 +22,7 @@ constexpr auto hello_time = std::chrono::seconds(10);  // the agent allows 5 s f
 constexpr auto restart_time = std::chrono::seconds(2); // after which a restarting agent is back
 constexpr auto flood_time = std::chrono::seconds(30);  // enough to get through to a flooded node
 constexpr int least_attempts = 4;                      // even if an attempt takes long, as on a loaded machine
+constexpr auto close_time = std::chrono::seconds(1);   // nothing depends on how the connection ends
 constexpr auto first_pause = std::chrono::milliseconds(100);
 constexpr auto longest_pause = std::chrono::milliseconds(800);
 
@@ -54,6 +55,10 @@ Facts say_hello(const net::NodeConnection& link, const AgentName& name, const ss
 }
 
 } // namespace
+
+void Session::close() const noexcept {
+    link.connection->finish(deadline_in(close_time));
+}
 
 void try_for_a_while(const Interrupt& interrupt, const std::function<void()>& attempt) {
     const auto began = Clock::now();

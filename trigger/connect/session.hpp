@@ -26,6 +26,9 @@ struct Session {
     net::NodeConnection link;
     protocol::Facts facts;
     AgentName name; // the name that the agent answers to
+
+    // Closes the connection gracefully, and forcibly if the agent takes longer than a second.
+    void close() const noexcept;
 };
 
 // Opens a connection on which the node has shown a pinned key. Throws what net::Client::connect throws.

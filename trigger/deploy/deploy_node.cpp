@@ -76,7 +76,7 @@ private:
         place = context_.places->try_take();
         if (place)
             return session;
-        session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+        session.close();
         context_.reporter.step(node_.name, Step::waiting);
         place = take_place();
         context_.reporter.step(node_.name, Step::connecting);
@@ -112,13 +112,13 @@ private:
         if (secrets_ && secrets_->empty() && !session.facts.holds_secrets)
             secrets_.reset(); // there is nothing to replace
         if (!secrets_ && intent_.goal == protocol::Goal::upload_keys) {
-            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            session.close();
             return end(Outcome::unchanged, "", "");
         }
 
         const std::shared_ptr<const Closure> closure = closure_for(session);
         if (intent_.goal == protocol::Goal::build) {
-            session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+            session.close();
             return end(Outcome::ok, "", "");
         }
         context_.reporter.step(node_.name, Step::deploying);
@@ -135,7 +135,7 @@ private:
                 }
                 const auto* result = std::get_if<protocol::Result>(&ending);
                 if (!result || !should_retry(*result)) {
-                    session.link.connection->finish(deadline_in(std::chrono::seconds(1)));
+                    session.close();
                     return std::visit([this](const auto& known) { on(known); }, ending);
                 }
                 session.facts.last_sequence = std::max(session.facts.last_sequence, sequence_);
