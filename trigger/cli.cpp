@@ -112,12 +112,10 @@ private:
     }
 
     CommandLine finish() {
-        if (color_ == "always")
-            line_.global.color = ColorChoice::always;
-        else if (color_ == "never")
-            line_.global.color = ColorChoice::never;
-        else if (color_ != "auto")
+        const std::optional<ColorChoice> color = parse_color_choice(color_);
+        if (!color)
             throw Error(fmt::format("--color takes auto, always or never, not “{}”", color_));
+        line_.global.color = *color;
         const auto subcommand =
             std::ranges::find_if(subcommands_, [](const Subcommand& entry) { return entry.app->parsed(); });
         subcommand->check(); // the parser requires one

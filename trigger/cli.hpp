@@ -24,7 +24,7 @@ struct CommandLine {
 
 // A command line that is not run. `exit_code` is 0 if it only requests help or the version.
 struct Usage {
-    int exit_code = 2;
+    int exit_code = 0;
     std::string text;
 };
 

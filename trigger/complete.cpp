@@ -68,9 +68,9 @@ Completions complete_value(const CLI::Option& option, std::string_view typed,
     if (type == "GOAL")
         choices = goal_words();
     if (type == "WAY")
-        choices = {"direct", "ssh"};
+        choices = way_words();
     if (type == "WHEN")
-        choices = {"auto", "always", "never"};
+        choices = color_words();
     Completions completions;
     for (const std::string& choice : choices)
         completions.words.push_back({.text = choice});

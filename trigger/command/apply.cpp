@@ -17,12 +17,10 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdio>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -200,10 +198,8 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
         write_timings(*options.build.timings, pipeline.timings(), reports);
     if (global.json)
         return print_json_result("apply", reports, {}, {{"goal", protocol::to_string(options.goal)}});
-    const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
-    fmt::print("{}{}", stderr_is_terminal() ? "\n" : "", format_summary(reports, color));
-    std::fflush(stdout);
-    return protocol::exit_code(worst_outcome(reports));
+    fmt::print("{}", stderr_is_terminal() ? "\n" : "");
+    return print_summary(global, reports);
 }
 
 Subcommand apply_subcommand(CLI::App& waggle) {

@@ -6,13 +6,10 @@
 #include "trigger/connect/dialer.hpp"
 #include "trigger/connect/known_nodes.hpp"
 #include "trigger/deploy/rollout.hpp"
-#include "trigger/report/summary.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <map>
 
@@ -102,12 +99,6 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
     }
     std::ranges::move(pipeline.take_failures(), std::back_inserter(reports));
     return reports;
-}
-
-int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports) {
-    fmt::print("{}", format_failures(reports, use_color(global.color, ::isatty(STDOUT_FILENO) == 1)));
-    std::fflush(stdout);
-    return protocol::exit_code(worst_outcome(reports));
 }
 
 } // namespace waggle::trigger

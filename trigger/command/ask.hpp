@@ -63,7 +63,4 @@ Answer request(Session& session, const protocol::Message& message) {
     return receive_answer<Answer>(session, deadline_in(answer_time));
 }
 
-// Prints the failures among the reports. Returns the exit code for the worst of them.
-int conclude(const GlobalOptions& global, const std::vector<NodeReport>& reports);
-
 } // namespace waggle::trigger

@@ -7,13 +7,11 @@
 #include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
-#include "trigger/report/terminal.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <mutex>
 
@@ -21,7 +19,6 @@ namespace waggle::trigger {
 
 int build(const GlobalOptions& global, const BuildCommandOptions& command, const Interrupt& interrupt) {
     const BuildOptions& options = command.build;
-    const bool color = use_color(global.color, stderr_is_terminal());
     std::unique_ptr<Reporter> reporter = make_reporter(global);
     HivePipeline pipeline(global, options.select, interrupt, *reporter);
     const std::vector<std::string> names = pipeline.select(true);
@@ -73,10 +70,7 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
         width = std::max(width, columns(node.name));
     for (const EvaluatedNode& node : nodes)
         fmt::print("{} {}\n", padded(node.name, width), (options.dry_run ? node.drv : node.toplevel).absolute());
-    std::fflush(stdout);
-    if (!failed.empty())
-        fmt::print(stderr, "{}", format_failures(failed, color));
-    return protocol::exit_code(worst_outcome(failed));
+    return conclude_on_stderr(global, failed);
 }
 
 Subcommand build_subcommand(CLI::App& waggle) {

@@ -4,15 +4,11 @@
 #include "trigger/command/result.hpp"
 #include "trigger/report/escape.hpp"
 #include "trigger/report/summary.hpp"
-#include "trigger/report/terminal.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
-
-#include <cstdio>
 
 namespace waggle::trigger {
 
@@ -58,10 +54,7 @@ int nodes(const GlobalOptions& global, const NodesOptions& options, const Interr
         rows.push_back({printable(node.name), printable(tags), printable(hosts), printable(node.system)});
     }
     fmt::print("{}", format_table({{"NODE"}, {"TAGS"}, {"HOST"}, {"SYSTEM"}}, rows));
-    std::fflush(stdout);
-    if (!failed.empty())
-        fmt::print(stderr, "{}", format_failures(failed, use_color(global.color, stderr_is_terminal())));
-    return protocol::exit_code(worst_outcome(failed));
+    return conclude_on_stderr(global, failed);
 }
 
 Subcommand nodes_subcommand(CLI::App& waggle) {

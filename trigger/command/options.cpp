@@ -8,6 +8,8 @@ namespace waggle::trigger {
 
 namespace {
 
+constexpr const char* way_by_ssh = "ssh";
+
 void add_on_target_options(CLI::App& app, BuildOptions& build) {
     auto* there = app.add_flag_callback(
         "--build-on-target", [&build] { build.on_target = true; },
@@ -19,6 +21,10 @@ void add_on_target_options(CLI::App& app, BuildOptions& build) {
 }
 
 } // namespace
+
+std::vector<std::string> way_words() {
+    return {"direct", way_by_ssh};
+}
 
 void add_select_options(CLI::App& app, SelectOptions& select) {
     app.add_option_function<std::vector<std::string>>(
@@ -65,10 +71,10 @@ void add_connect_options(CLI::App& app, ConnectOptions& connect) {
         ->type_name("FILE")
         ->allow_extra_args(false);
     app.add_option_function<std::string>(
-           "--via", [&connect](const std::string& way) { connect.reach.via_ssh = way == "ssh"; },
+           "--via", [&connect](const std::string& way) { connect.reach.via_ssh = way == way_by_ssh; },
            "How to reach the agents: direct, or ssh (default: deployment.agent.via)")
         ->type_name("WAY")
-        ->check(CLI::IsMember({"direct", "ssh"}));
+        ->check(CLI::IsMember(way_words()));
     app.add_option("--rename", connect.reach.former_node,
                    "The node's name in its running configuration, if the hive renames it")
         ->type_name("OLD-NODE");

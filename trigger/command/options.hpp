@@ -51,6 +51,9 @@ struct ConnectOptions {
 // A default for commands that only ask: nodes that do not answer then delay few others.
 inline constexpr size_t asked_at_once = 200;
 
+// The words of --via: "direct", "ssh".
+std::vector<std::string> way_words();
+
 // Add the options to a subcommand. The defaults are those that the structs have at the time of the call.
 void add_select_options(CLI::App& app, SelectOptions& select);
 void add_build_options(CLI::App& app, BuildOptions& build);

@@ -4,7 +4,11 @@
 #include "trigger/report/summary.hpp"
 #include "trigger/report/terminal.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdio>
 
 namespace waggle::trigger {
 
@@ -33,6 +37,10 @@ Json to_json(const NodeReport& report) {
           {"fetch", seconds(report.fetch_time)},
           {"activate", seconds(report.activate_time)}}},
     };
+}
+
+bool color_on_stdout(const GlobalOptions& global) {
+    return use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
 }
 
 } // namespace
@@ -70,6 +78,24 @@ int print_json_result(std::string_view command, std::span<const NodeReport> repo
     const Json result = json_result(command, reports, details, others);
     print_json_line(result);
     return result["exitCode"].get<int>();
+}
+
+int print_summary(const GlobalOptions& global, std::span<const NodeReport> reports) {
+    fmt::print("{}", format_summary(reports, color_on_stdout(global)));
+    std::fflush(stdout);
+    return protocol::exit_code(worst_outcome(reports));
+}
+
+int conclude(const GlobalOptions& global, std::span<const NodeReport> reports) {
+    fmt::print("{}", format_failures(reports, color_on_stdout(global)));
+    std::fflush(stdout);
+    return protocol::exit_code(worst_outcome(reports));
+}
+
+int conclude_on_stderr(const GlobalOptions& global, std::span<const NodeReport> reports) {
+    std::fflush(stdout);
+    fmt::print(stderr, "{}", format_failures(reports, use_color(global.color, stderr_is_terminal())));
+    return protocol::exit_code(worst_outcome(reports));
 }
 
 Json json_error(std::string_view message, int exit_code) {

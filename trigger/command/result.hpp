@@ -30,6 +30,13 @@ protocol::Json json_result(std::string_view command, std::span<const NodeReport>
 int print_json_result(std::string_view command, std::span<const NodeReport> reports, const NodeDetails& details = {},
                       const protocol::Json& others = protocol::Json::object());
 
+// Prints the table of a run, the nodes' answers and the failures. Returns the exit code for the worst report.
+int print_summary(const GlobalOptions& global, std::span<const NodeReport> reports);
+// Prints only the failures among the reports. Returns the exit code for the worst report.
+int conclude(const GlobalOptions& global, std::span<const NodeReport> reports);
+// The same on standard error, for commands whose standard output is for scripts.
+int conclude_on_stderr(const GlobalOptions& global, std::span<const NodeReport> reports);
+
 // The result of a run that has ended with an error which concerns no single node.
 protocol::Json json_error(std::string_view message, int exit_code);
 

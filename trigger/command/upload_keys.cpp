@@ -3,14 +3,10 @@
 #include "trigger/command/ask.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/deploy/deploy_node.hpp"
-#include "trigger/report/summary.hpp"
 #include "trigger/secrets/secret_reader.hpp"
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <map>
 #include <optional>
 
@@ -51,10 +47,7 @@ int upload_keys(const GlobalOptions& global, const UploadKeysOptions& options, c
     const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false, upload, find);
     if (global.json)
         return print_json_result("upload-keys", reports);
-    const bool color = use_color(global.color, ::isatty(STDOUT_FILENO) == 1);
-    fmt::print("{}", format_summary(reports, color));
-    std::fflush(stdout);
-    return protocol::exit_code(worst_outcome(reports));
+    return print_summary(global, reports);
 }
 
 Subcommand upload_keys_subcommand(CLI::App& waggle) {

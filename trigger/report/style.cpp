@@ -1,5 +1,7 @@
 #include "trigger/report/style.hpp"
 
+#include "shared/base/enum_text.hpp"
+
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -7,6 +9,27 @@
 namespace waggle::trigger {
 
 using protocol::Outcome;
+
+namespace {
+
+constexpr EnumText<ColorChoice, ColorChoice::never> color_choices({{
+    {ColorChoice::auto_, "auto"},
+    {ColorChoice::always, "always"},
+    {ColorChoice::never, "never"},
+}});
+
+} // namespace
+
+std::vector<std::string> color_words() {
+    std::vector<std::string> words;
+    for (const ColorChoice choice : {ColorChoice::auto_, ColorChoice::always, ColorChoice::never})
+        words.emplace_back(color_choices.to_string(choice));
+    return words;
+}
+
+std::optional<ColorChoice> parse_color_choice(std::string_view word) {
+    return color_choices.parse(word);
+}
 
 bool use_color(ColorChoice choice, bool is_terminal) {
     if (choice != ColorChoice::auto_)

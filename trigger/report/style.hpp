@@ -2,12 +2,17 @@
 
 #include "shared/protocol/outcome.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace waggle::trigger {
 
 enum class ColorChoice { auto_, always, never };
+// The words of --color: "auto", "always", "never".
+std::vector<std::string> color_words();
+std::optional<ColorChoice> parse_color_choice(std::string_view word);
 
 // Whether to color the output to a stream. The command line's choice comes first, then NO_COLOR, CLICOLOR_FORCE and
 // CLICOLOR (bixense.com/clicolors), then whether the stream is a terminal.
