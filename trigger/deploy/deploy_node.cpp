@@ -3,11 +3,12 @@
 #include "shared/protocol/signed_document.hpp"
 #include "trigger/deploy/build_on_target.hpp"
 #include "trigger/deploy/conversation.hpp"
-#include "trigger/secrets/read_secrets.hpp"
+#include "trigger/deploy/how_it_ended.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace waggle::trigger {
@@ -37,7 +38,7 @@ public:
         try {
             deploy();
         } catch (...) {
-            end_by_exception();
+            end(how_it_ended(ended(), std::current_exception()));
         }
         report_.node = node_.name;
         report_.elapsed = Clock::now() - began;
@@ -54,10 +55,14 @@ public:
     }
 
 private:
-    void end(Outcome outcome, std::string code, std::string message) {
-        report_.outcome = outcome;
-        report_.code = std::move(code);
-        report_.message = std::move(message);
+    void end(HowItEnded ending) {
+        report_.outcome = ending.outcome;
+        report_.code = std::move(ending.code);
+        report_.message = std::move(ending.message);
+    }
+
+    EndedDeployment ended() const {
+        return {.node = node_, .intent = intent_, .progress = progress_, .interrupted = context_.interrupt.requested()};
     }
 
     Session open() {
@@ -85,7 +90,7 @@ private:
 
     void deploy() {
         if (const auto reason = reason_to_refuse(node_, intent_))
-            return end(Outcome::refused, "no-agent", *reason);
+            return end({Outcome::refused, "no-agent", *reason});
 
         if (context_.secrets) {
             const Places::Place place = take_place();
@@ -98,28 +103,28 @@ private:
         Session session = open_with_place(place);
         report_.connect_time = Clock::now() - began;
         if (const auto reason = reason_to_refuse(node_, session.facts, now()))
-            return end(Outcome::refused, "other-system", *reason);
+            return end({Outcome::refused, "other-system", *reason});
 
         if (const auto warning = clock_warning(session.facts, now()))
             context_.reporter.line(node_.name, *warning);
 
         if (const auto reason = unknown_profile(session.facts)) {
             if (!intent_.replace_unknown_profiles)
-                return end(Outcome::refused, "unknown-profile",
-                           *reason + "; to replace it, add --force-replace-unknown-profiles");
+                return end({Outcome::refused, "unknown-profile",
+                            *reason + "; to replace it, add --force-replace-unknown-profiles"});
             context_.reporter.line(node_.name, *reason + ": replacing it");
         }
         if (secrets_ && secrets_->empty() && !session.facts.holds_secrets)
             secrets_.reset(); // there is nothing to replace
         if (!secrets_ && intent_.goal == protocol::Goal::upload_keys) {
             session.close();
-            return end(Outcome::unchanged, "", "");
+            return end({Outcome::unchanged});
         }
 
         const std::shared_ptr<const Closure> closure = closure_for(session);
         if (intent_.goal == protocol::Goal::build) {
             session.close();
-            return end(Outcome::ok, "", "");
+            return end({Outcome::ok});
         }
         context_.reporter.step(node_.name, Step::deploying);
         protocol::SignedDocument document = sign_document(session, *closure);
@@ -136,15 +141,16 @@ private:
                 const auto* result = std::get_if<protocol::Result>(&ending);
                 if (!result || !should_retry(*result)) {
                     session.close();
-                    return std::visit([this](const auto& known) { on(known); }, ending);
+                    if (result)
+                        report_.generation = result->generation;
+                    return end(std::visit([this](const auto& known) { return how_it_ended(ended(), known); }, ending));
                 }
                 session.facts.last_sequence = std::max(session.facts.last_sequence, sequence_);
                 session.facts.last_admitted = document.id();
                 document = sign_document(session, *closure);
                 progress_.everything_was_sent = false;
             } catch (const net::ConnectionLost& lost) {
-                loss_ = lost.what();
-                session = reopen();
+                session = reopen(lost);
             }
         }
     }
@@ -159,8 +165,7 @@ private:
                 context_.reporter.step(node_.name, Step::building);
                 return build_on_target(node_, session, context_, progress_);
             } catch (const net::ConnectionLost& lost) {
-                loss_ = lost.what();
-                session = reopen(); // what was already built is kept
+                session = reopen(lost); // what was already built is kept
             }
         }
     }
@@ -223,13 +228,16 @@ private:
         return Detached{.activation_began = progress_.activation_seen};
     }
 
+    std::chrono::milliseconds reboot_limit() const {
+        return intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : context_.limits.reboot;
+    }
+
     // From the beginning of the activation to the result, whatever it is.
     std::chrono::milliseconds activation_limit() const {
         const auto& rollback = node_.deployment.rollback;
         const auto& limits = context_.limits;
         return rollback.activation_timeout + rollback.confirm_timeout + limits.after_rollback +
-               limits.activation_slack +
-               (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : limits.reboot);
+               limits.activation_slack + reboot_limit();
     }
 
     static bool is_before_activation(protocol::DeploymentState state) {
@@ -240,72 +248,30 @@ private:
     bool should_retry(const protocol::Result& result) {
         const bool given_up =
             result.code == "session-lost" || result.code == "agent-restarted" || result.code == "cancelled";
-        return given_up && (loss_ || result.code != "cancelled") && !context_.interrupt.requested() &&
+        return given_up && (losses_ > 0 || result.code != "cancelled") && !context_.interrupt.requested() &&
                ++reconnects_ <= context_.limits.reconnects_before_activation;
-    }
-
-    void on(const protocol::Result& result) {
-        end(result.outcome, result.code, result.message);
-        report_.generation = result.generation;
-        if (context_.interrupt.requested() && result.outcome == Outcome::failed_before_activation)
-            report_.outcome = Outcome::interrupted;
-    }
-
-    void on(const Detached& left) {
-        if (left.activation_began)
-            end(Outcome::unknown, "interrupted",
-                fmt::format("the trigger stopped waiting while the node was {}: {}; `waggle status --on {}` shows what "
-                            "runs there",
-                            protocol::to_string(progress_.state), what_follows(), node_.name));
-        else
-            end(Outcome::interrupted, "interrupted",
-                fmt::format("stopped while it was {}; nothing was changed but verified paths in its store",
-                            protocol::to_string(progress_.state)));
-    }
-
-    // Describes how the node continues an activation that the trigger has left.
-    std::string what_follows() const {
-        const auto& rollback = node_.deployment.rollback;
-        const auto way_to_keep = fmt::format("`waggle confirm --on {}` keeps the new system", node_.name);
-        if (!rollback.enable || intent_.no_rollback)
-            return "it continues on the node";
-        if (progress_.activated_at)
-            return fmt::format(
-                "unconfirmed, rolls back in {} s: {}",
-                std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::seconds>(
-                                              *progress_.activated_at + rollback.confirm_timeout - Clock::now())
-                                              .count()),
-                way_to_keep);
-        return fmt::format(
-            "it continues on the node, unconfirmed, and rolls back {} s after the activation ends: until then {}",
-            rollback.confirm_timeout.count(), way_to_keep);
-    }
-
-    // Whether the deployment may be past the point from which it continues without us.
-    bool may_have_begun() const {
-        const bool changes_the_node = protocol::activates(intent_.goal) || intent_.goal == protocol::Goal::upload_keys;
-        return progress_.activation_seen || (changes_the_node && progress_.everything_was_sent);
     }
 
     // Opens a session after one was lost. Throws Interrupted, net::WrongHostKey or RefusedByNode, or Error with the
     // reason of the last attempt.
-    Session reopen() {
-        const bool patient = may_have_begun();
+    Session reopen(const net::ConnectionLost& lost) {
+        const std::string loss = lost.what();
+        const bool patient = may_have_begun(intent_, progress_);
         // A node that cannot be reached rolls back by itself. Only after that is the result known.
         const auto limits = context_.limits;
         const Deadline give_up =
             deadline_in(std::max(limits.reattach, node_.deployment.rollback.confirm_timeout + limits.after_rollback) +
-                        (intent_.reboot == protocol::Reboot::never ? std::chrono::milliseconds(0) : limits.reboot));
+                        reboot_limit());
         if (++losses_ > limits.reconnects || (!patient && ++reconnects_ > limits.reconnects_before_activation))
-            throw Error(fmt::format("the connection kept failing: {}", *loss_));
+            throw Error(fmt::format("the connection kept failing: {}", loss));
         const bool expected = progress_.state == protocol::DeploymentState::activated; // the agent is restarting
         context_.reporter.step(node_.name, expected ? Step::confirming : Step::reconnecting);
         if (!expected)
-            context_.reporter.line(node_.name, *loss_);
+            context_.reporter.line(node_.name, loss);
         for (auto wait = context_.limits.backoff;; wait = std::min(wait * 2, std::chrono::milliseconds(5000))) {
             try {
                 if (progress_.activation_seen && Finishing::asked_to_leave())
-                    throw Error(fmt::format("{}; then the trigger stopped waiting", *loss_));
+                    throw Error(fmt::format("{}; then the trigger stopped waiting", loss));
                 (progress_.activation_seen ? never_ : context_.interrupt).wait(wait);
                 return open();
             } catch (const Interrupted&) {
@@ -319,46 +285,8 @@ private:
                     throw;
             } catch (const Error& error) {
                 if (!patient || Clock::now() + wait >= give_up)
-                    throw Error(fmt::format("{}; then it could not be reached again: {}", *loss_, error.what()));
+                    throw Error(fmt::format("{}; then it could not be reached again: {}", loss, error.what()));
             }
-        }
-    }
-
-    // Must be called in a catch block.
-    void end_by_exception() {
-        std::string what;
-        try {
-            throw;
-        } catch (const std::exception& error) {
-            what = error.what();
-        }
-        if (progress_.sent_at && may_have_begun())
-            return end(
-                Outcome::unknown, "lost",
-                fmt::format("{}\nIts activation {}: {}; `waggle status --on {}` shows what runs there once it can be "
-                            "reached",
-                            what, progress_.activation_seen ? "had begun" : "may have begun", what_follows(),
-                            node_.name));
-        if (context_.interrupt.requested())
-            return end(Outcome::interrupted, "interrupted",
-                       progress_.sent_at || progress_.asked_to_build
-                           ? "stopped; nothing was changed but verified paths in its store"
-                           : "stopped before anything was sent to it");
-        try {
-            throw;
-        } catch (const SecretNotRead&) {
-            end(Outcome::secret_not_read, "secret-not-read", what);
-        } catch (const NotBuiltThere& reason) {
-            end(reason.code() == "build-failed" ? Outcome::build_failed : Outcome::failed_before_activation,
-                reason.code(), what);
-        } catch (const RefusedByNode& refused) {
-            end(Outcome::refused, refused.code(), what);
-        } catch (const net::WrongHostKey&) {
-            end(Outcome::refused, "wrong-host-key", what);
-        } catch (const net::Unreachable&) {
-            end(Outcome::unreachable, "unreachable", what);
-        } catch (const std::exception&) {
-            end(Outcome::failed_before_activation, "failed", what);
         }
     }
 
@@ -370,9 +298,8 @@ private:
     std::optional<NodeSecrets> secrets_; // nullopt: the node keeps those it has
     Bytes sealed_;                       // the secrets for the document that was signed last
     NodeReport report_;
-    std::int64_t sequence_ = 0;       // of the document that was signed last
-    std::optional<std::string> loss_; // why the last connection broke
-    int reconnects_ = 0;              // before the activation
+    std::int64_t sequence_ = 0; // of the document that was signed last
+    int reconnects_ = 0;        // before the activation
     int losses_ = 0;
 };
 

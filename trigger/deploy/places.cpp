@@ -6,7 +6,7 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto poll_interval = std::chrono::milliseconds(100); // of the interrupt
+constexpr auto interrupt_interval = std::chrono::milliseconds(100); // of the interrupt
 
 } // namespace
 
@@ -37,7 +37,7 @@ Places::Place Places::take(const Interrupt& interrupt) {
     std::unique_lock lock(mutex_);
     while (!unlimited_ && free_ == 0) {
         interrupt.check();
-        freed_.wait_for(lock, poll_interval);
+        freed_.wait_for(lock, interrupt_interval);
     }
     return make_place();
 }
