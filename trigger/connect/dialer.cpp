@@ -36,7 +36,7 @@ std::vector<Way> ways_to(const NodeAddress& address, const KnownNode& known) {
         for (const std::uint16_t port : ports)
             ways.push_back({&destination, &host, port});
     };
-    add(known.destination, *deployment.target_host);
+    add(known.destination, deployment.require_target_host());
     for (size_t i = 0; i < known.others.size(); ++i)
         add(known.others[i], deployment.other_hosts[i]);
     return ways;

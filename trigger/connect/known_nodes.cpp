@@ -51,7 +51,7 @@ Pins find_pins(const std::map<std::string, DeploymentOptions>& nodes, KnownHosts
         Question& question = questions[i];
         try {
             const auto& deployment = *question.deployment;
-            question.destinations = {find_destination(deployment.target_host.value_or(""), deployment.target_port)};
+            question.destinations = {find_destination(deployment.require_target_host(), deployment.target_port)};
             for (const std::string& host : deployment.other_hosts)
                 question.destinations.push_back(find_destination(host, deployment.target_port));
         } catch (const std::exception& error) {

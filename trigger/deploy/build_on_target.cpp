@@ -23,10 +23,11 @@ class TargetBuild {
 public:
     TargetBuild(const DeployedNode& node, Session& session, const DeployContext& context, DeploymentProgress& progress)
         : node_(node), session_(session), context_(context), progress_(progress),
-          derivations_(context.remote_build->derivations()), request_(request()),
+          derivations_(context.require_remote_build().derivations()), request_(request()),
           document_(protocol::sign(request_, context.identity)), bytes_sent_before_(progress.bytes_sent),
-          end_(deadline_in(build_limit())), outbox_(*session.link.connection, derivations_->list,
-                                                    context.remote_build->nar_reader(), progress.derivations_wanted) {}
+          end_(deadline_in(build_limit())),
+          outbox_(*session.link.connection, derivations_->list, context.require_remote_build().nar_reader(),
+                  progress.derivations_wanted) {}
 
     std::shared_ptr<const Closure> run() {
         progress_.asked_to_build = true;
@@ -58,8 +59,8 @@ private:
                 .node = session_.name.node,
                 .node_keys = {session_.link.node_key},
                 .system = node_.system,
-                .drv = context_.remote_build->drv,
-                .toplevel = context_.toplevel.value(),
+                .drv = context_.require_remote_build().drv,
+                .toplevel = context_.require_toplevel(),
                 .derivations = derivations_->summary,
                 .exporter = session_.link.exporter};
     }

@@ -54,6 +54,18 @@ struct DeployContext {
     std::function<NodeSecrets()> secrets = {};
     std::optional<RemoteBuild> remote_build = {}; // instead of `closure`
     Places* places = nullptr;                     // limits the nodes in work; nullptr: no limit
+
+    // Each returns what a build on the node needs. Throws Error if the deployment has none.
+    const nix::StorePath& require_toplevel() const {
+        if (!toplevel)
+            throw Error("this deployment has no system");
+        return *toplevel;
+    }
+    const RemoteBuild& require_remote_build() const {
+        if (!remote_build)
+            throw Error("this deployment has no derivation for the node to build");
+        return *remote_build;
+    }
 };
 
 } // namespace waggle::trigger

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shared/base/error.hpp"
 #include "shared/nix/store_path.hpp"
 #include "shared/protocol/deployment.hpp"
 #include "trigger/hive/key_source.hpp"
@@ -38,6 +39,13 @@ struct DeploymentOptions {
     bool build_on_target = false;              // the node builds its own system
     std::optional<std::string> specialisation; // as in protocol::Deployment
     std::vector<KeySource> keys = {};          // only if they were evaluated
+
+    // Returns target_host of a node that is deployed over the network. Throws Error for any other.
+    const std::string& require_target_host() const {
+        if (!target_host)
+            throw Error("deployment.targetHost is null");
+        return *target_host;
+    }
 };
 
 // The name of an agent: services.waggle-agent.hive and .node of the running system.
