@@ -4,6 +4,7 @@
 #include "agent/console/console.hpp"
 #include "agent/console/status.hpp"
 #include "agent/daemon/daemon.hpp"
+#include "agent/node/config.hpp"
 #include "agent/secrets/commands.hpp"
 #include "agent/units/health_unit.hpp"
 #include "shared/base/error.hpp"
@@ -82,10 +83,7 @@ private:
             ->type_name("FOLDER");
     }
 
-    void add_config(CLI::App& command) {
-        command.add_option("--config", config_, "The agent's configuration (default: the one that its unit names)")
-            ->type_name("FILE");
-    }
+    void add_config(CLI::App& command) { command.add_option("--config", config_, config_help)->type_name("FILE"); }
 
     void add_daemon() {
         auto* command = app_.add_subcommand("daemon", "Run the agent")->group(in_units);

@@ -55,6 +55,8 @@ NextAgent parse_next_agent(std::string_view text, std::string_view name_for_erro
 std::optional<std::filesystem::path> config_of_unit(const std::filesystem::path& unit_file);
 // The same for the unit of the running system.
 std::optional<std::filesystem::path> config_of_unit();
+// The help of --config where it is optional.
+inline constexpr const char* config_help = "The agent's configuration (default: the one that its unit names)";
 // The agent of a system, which need not be running. Returns nullopt if it has none. Throws Error.
 std::optional<NextAgent> agent_in_system(const std::filesystem::path& toplevel);
 

@@ -154,8 +154,7 @@ int list(const Options& options) {
 CLI::App* add_command(CLI::App& app, std::function<int()>& chosen, const std::shared_ptr<Options>& options,
                       const char* name, const char* description, int (*part)(const Options&)) {
     auto* command = app.add_subcommand(name, description);
-    command->add_option("--config", options->config, "The agent's configuration (default: the one that its unit names)")
-        ->type_name("FILE");
+    command->add_option("--config", options->config, config_help)->type_name("FILE");
     command->callback([&chosen, options, part] { chosen = [options, part] { return part(*options); }; });
     return command;
 }

@@ -7,20 +7,13 @@ namespace waggle::agent {
 
 namespace {
 
-test::Program agent_program() {
-    return {.name = "waggle-agent",
-            .title = "Command line of the agent",
-            .purpose = "the agent of a node that Waggle deploys",
-            .section = 8,
-            .help_of = help_of};
-}
-
 TEST(AgentCliReference, MatchesTheParser) {
-    test::expect_page("agent-cli.md", test::markdown_page(agent_program()));
-}
-
-TEST(AgentCliReference, ManualPageMatchesTheParser) {
-    test::expect_page("waggle-agent.8", test::manual_page(agent_program()));
+    test::expect_pages({.name = "waggle-agent",
+                        .title = "Command line of the agent",
+                        .page = "agent-cli.md",
+                        .purpose = "the agent of a node that Waggle deploys",
+                        .section = 8,
+                        .help_of = help_of});
 }
 
 } // namespace

@@ -92,8 +92,7 @@ std::string man_text(const std::vector<std::string>& lines) {
     return page;
 }
 
-} // namespace
-
+// The help of the program and of its commands as a page in Markdown.
 std::string markdown_page(const Program& program) {
     const std::string overview = program.help_of("");
     std::string page =
@@ -107,6 +106,7 @@ std::string markdown_page(const Program& program) {
     return page;
 }
 
+// The same for man(1), in the format of man(7).
 std::string manual_page(const Program& program) {
     const std::string overview = program.help_of("");
     std::string title = program.name;
@@ -130,6 +130,13 @@ void expect_page(const std::string& name, const std::string& expected) {
     if (std::getenv("WAGGLE_UPDATE_DOCS"))
         write_file_atomically(file, expected, 0644);
     EXPECT_EQ(read_file(file, 1 << 20), expected) << "run WAGGLE_UPDATE_DOCS=1 ./dev test unit";
+}
+
+} // namespace
+
+void expect_pages(const Program& program) {
+    expect_page(program.page, markdown_page(program));
+    expect_page(fmt::format("{}.{}", program.name, program.section), manual_page(program));
 }
 
 } // namespace waggle::test

@@ -9,19 +9,14 @@ namespace waggle::test {
 struct Program {
     std::string name;                                               // "waggle"
     std::string title;                                              // of the page in Markdown
+    std::string page;                                               // its file in docs/reference: "cli.md"
     std::string purpose;                                            // half a sentence, for the manual page
     int section;                                                    // of the manual
     std::function<std::string(const std::string& command)> help_of; // "": the overview
 };
 
-// The help of the program and of its commands as a page in Markdown.
-std::string markdown_page(const Program& program);
-
-// The same for man(1), in the format of man(7).
-std::string manual_page(const Program& program);
-
-// Compares a file of docs/reference with what it must contain; with WAGGLE_UPDATE_DOCS in the environment, writes it
-// first.
-void expect_page(const std::string& name, const std::string& expected);
+// Compares the program's two pages in docs/reference with its help; with WAGGLE_UPDATE_DOCS in the environment, writes
+// them first. The manual page is NAME.SECTION.
+void expect_pages(const Program& program);
 
 } // namespace waggle::test
