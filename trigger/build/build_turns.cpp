@@ -13,8 +13,8 @@ using Clock = std::chrono::steady_clock;
 
 // A build that waits for another one asks repeatedly what is left to build, but not continuously, because the answer
 // takes a while on a large system.
-constexpr Clock::duration least_pause = std::chrono::milliseconds(50);
-constexpr Clock::duration longest_pause = std::chrono::seconds(1);
+constexpr Clock::duration least_turn_pause = std::chrono::milliseconds(50);
+constexpr Clock::duration longest_turn_pause = std::chrono::seconds(1);
 constexpr int pause_for_each_question = 5;
 
 } // namespace
@@ -45,7 +45,7 @@ BuildTurns::Turn BuildTurns::take(const WillBuild& will_build, const Interrupt& 
         const Clock::time_point asked = Clock::now();
         std::optional<std::set<nix::StorePath>> wanted = will_build();
         const Clock::duration pause =
-            std::clamp((Clock::now() - asked) * pause_for_each_question, least_pause, longest_pause);
+            std::clamp((Clock::now() - asked) * pause_for_each_question, least_turn_pause, longest_turn_pause);
 
         std::unique_lock lock(mutex_);
         if (is_free(wanted))

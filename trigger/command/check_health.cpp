@@ -15,14 +15,14 @@ namespace waggle::trigger {
 namespace {
 
 constexpr auto checks_time = std::chrono::minutes(17); // a minute more than the agent gives the checks
-constexpr auto send_time = std::chrono::seconds(10);
+constexpr auto order_time = std::chrono::seconds(10);
 
 } // namespace
 
 protocol::HealthReport ask_for_health(const NodeQuery& asked) {
     Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
     asked.reporter.step(asked.address.name, Step::activating);
-    session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(send_time));
+    session.link.connection->send(protocol::encode(protocol::CheckHealth{}), deadline_in(order_time));
     auto report = receive_answer<protocol::HealthReport>(session, deadline_in(checks_time));
     session.close();
     return report;
