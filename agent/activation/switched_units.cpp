@@ -11,7 +11,7 @@ namespace waggle::agent {
 
 namespace {
 
-constexpr size_t max_unit_bytes = 1 << 20;
+constexpr size_t max_unit_file_bytes = 1 << 20;
 
 std::filesystem::path units_of(const nix::StorePath& system) {
     return system.absolute() + "/etc/systemd/system";
@@ -30,7 +30,7 @@ std::string template_of(const std::string& name) {
 std::map<std::string, std::string> unit_text(const std::filesystem::path& folder, const std::string& name) {
     std::map<std::string, std::string> parts;
     const auto add = [&](const std::filesystem::path& file) {
-        if (auto text = read_file_if_exists(file, max_unit_bytes))
+        if (auto text = read_file_if_exists(file, max_unit_file_bytes))
             parts.emplace(file.filename().string(), std::move(*text));
     };
     add(folder / name);

@@ -27,7 +27,7 @@ using protocol::Outcome;
 namespace {
 
 constexpr size_t max_list_bytes = 1 << 20;
-constexpr std::chrono::seconds lock_timeout{60};
+constexpr std::chrono::seconds console_lock_timeout{60};
 
 int say(const std::string& sentence, int exit_code = 0) {
     std::fputs((sentence + "\n").c_str(), exit_code == 0 ? stdout : stderr);
@@ -71,7 +71,7 @@ void note_way_back(LocalActions& actions) {
 
 // Rolls back a successful deployment of secrets only.
 int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
-    const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
+    const ActivationLock lock(state.folder(), deadline_in(console_lock_timeout));
     LocalActions actions(state);
     if (!record.bundle || record.state != DeploymentState::committed)
         throw Error(
@@ -85,7 +85,7 @@ int go_back_to_secrets(StateKeeper& state, const DeploymentRecord& record) {
 
 // Rolls back a successful deployment of a system.
 int go_back(StateKeeper& state, const DeploymentRecord& record) {
-    const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
+    const ActivationLock lock(state.folder(), deadline_in(console_lock_timeout));
     LocalActions actions(state);
     const auto& previous = record.previous_system;
     if (!previous || actions.current_system() != system_of(record))
@@ -124,7 +124,7 @@ int roll_back_at_console(const std::optional<std::filesystem::path>& state_dir) 
     StateKeeper state(find_state_dir(state_dir));
     if (state.condition() == StateKeeper::Condition::corrupt) {
         say(state.problem());
-        const ActivationLock lock(state.folder(), deadline_in(lock_timeout));
+        const ActivationLock lock(state.folder(), deadline_in(console_lock_timeout));
         LocalActions actions(state);
         roll_back_to_root(actions, GcRoots(state.folder()).newest_previous_system());
         return 0;

@@ -22,7 +22,7 @@ std::vector<PassedSocket> take_passed_sockets() {
         passed.push_back({std::move(fd), names[i]});
         std::free(names[i]);
     }
-    std::free(names);
+    std::free(static_cast<void*>(names));
     return passed;
 }
 

@@ -11,7 +11,6 @@
 #include <csignal>
 #include <iterator>
 #include <string_view>
-#include <utility>
 
 namespace waggle::agent {
 
@@ -187,16 +186,15 @@ bool kill_unit(const std::string& unit) {
 }
 
 void queue_job(UnitJob job, const std::string& unit) {
-    const auto [method, attempt] = [&]() -> std::pair<const char*, const char*> {
-        switch (job) {
-        case UnitJob::start: return {"StartUnit", "starting"};
-        case UnitJob::restart: return {"RestartUnit", "restarting"};
-        case UnitJob::try_restart: return {"TryRestartUnit", "restarting"};
-        case UnitJob::reload_or_try_restart: return {"ReloadOrTryRestartUnit", "reloading"};
-        }
-        throw Error("unknown unit job");
-    }();
-    with_context(attempt, unit, [&, method = method] { connect().call(method, "ss", unit.c_str(), "replace"); });
+    const auto queue = [&](const char* method, std::string_view attempt) {
+        with_context(attempt, unit, [&] { connect().call(method, "ss", unit.c_str(), "replace"); });
+    };
+    switch (job) {
+    case UnitJob::start: return queue("StartUnit", "starting");
+    case UnitJob::restart: return queue("RestartUnit", "restarting");
+    case UnitJob::try_restart: return queue("TryRestartUnit", "restarting");
+    case UnitJob::reload_or_try_restart: return queue("ReloadOrTryRestartUnit", "reloading");
+    }
 }
 
 void start_alone(const std::string& unit) {

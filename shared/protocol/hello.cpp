@@ -2,6 +2,7 @@
 
 #include "shared/base/bytes.hpp"
 #include "shared/protocol/document_fields.hpp"
+#include "shared/protocol/message_limits.hpp"
 #include "shared/ssh/sshsig.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +17,6 @@ namespace {
 
 constexpr std::string_view operator_role = "operator";
 constexpr size_t max_versions = 16;
-constexpr size_t max_signature_bytes = 1024; // ours take 180
 
 ssh::PublicKey read_node_key(Fields& fields) {
     try {

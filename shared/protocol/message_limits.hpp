@@ -13,5 +13,6 @@ inline constexpr size_t max_text_bytes = 16 << 10; // of a log line or sentence;
 inline constexpr size_t max_code_bytes = 64;
 inline constexpr size_t max_word_bytes = 256; // a version, a system, a fingerprint
 inline constexpr size_t max_path_bytes = 4096;
+inline constexpr size_t max_signature_bytes = 1024; // an SSHSIG; ours take 180
 
 } // namespace waggle::protocol

@@ -1,6 +1,7 @@
 #include "shared/protocol/signed_document.hpp"
 
 #include "shared/base/bytes.hpp"
+#include "shared/protocol/message_limits.hpp"
 #include "shared/ssh/sshsig.hpp"
 
 #include <fmt/format.h>
@@ -13,7 +14,6 @@ namespace waggle::protocol {
 namespace {
 
 constexpr size_t max_signatures = 8;
-constexpr size_t max_signature_bytes = 1024; // ours take 180
 
 } // namespace
 

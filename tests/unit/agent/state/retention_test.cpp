@@ -16,18 +16,18 @@ using testing::IsEmpty;
 
 namespace {
 
-const auto system_a = test_path('a', "a");
-const auto system_b = test_path('b', "b");
-const auto system_c = test_path('c', "c");
+const auto toplevel_a = test_path('a', "a");
+const auto toplevel_b = test_path('b', "b");
+const auto toplevel_c = test_path('c', "c");
 
 } // namespace
 
 TEST(Retention, KeepsTheNewestAndTheNeededGenerations) {
     const std::vector<Generation> generations = {
-        {3, system_c}, {1, system_a}, {2, std::nullopt}, {10, system_c}, {4, system_b}};
+        {3, toplevel_c}, {1, toplevel_a}, {2, std::nullopt}, {10, toplevel_c}, {4, toplevel_b}};
     EXPECT_THAT(generations_to_drop(generations, 2, {}), ElementsAre(3, 2, 1));
-    EXPECT_THAT(generations_to_drop(generations, 2, {system_a}), ElementsAre(3, 2)) << "a runs";
-    EXPECT_THAT(generations_to_drop(generations, 1, {system_a, system_b, system_c}), ElementsAre(2));
+    EXPECT_THAT(generations_to_drop(generations, 2, {toplevel_a}), ElementsAre(3, 2)) << "a runs";
+    EXPECT_THAT(generations_to_drop(generations, 1, {toplevel_a, toplevel_b, toplevel_c}), ElementsAre(2));
     EXPECT_THAT(generations_to_drop(generations, 9, {}), IsEmpty());
 }
 
@@ -43,17 +43,18 @@ TEST(Retention, ReleasesGcRootsAfterTheirRetention) {
     const auto hour = std::chrono::hours(1);
     const auto long_ago = std::chrono::hours(24 * 15);
     const Case cases[] = {
-        {"pushed today", "1f2e", system_b, hour, true, false},
-        {"pushed long ago, and never activated", "1f2e", system_b, long_ago, true, true},
-        {"built an hour ago, and not deployed", "build", system_b, hour, true, false},
-        {"built the day before yesterday", "build", system_b, 2 * std::chrono::days(1), true, true},
-        {"runs since long ago", "1f2e", system_a, long_ago, true, false},
-        {"the way back of a deployment before the one that was committed", "1f2e-previous", system_b, hour, true, true},
-        {"its agent", "1f2e-agent", system_b, hour, true, true},
-        {"the way back, and the newest was rolled back", "1f2e-previous", system_b, hour, false, false},
+        {"pushed today", "1f2e", toplevel_b, hour, true, false},
+        {"pushed long ago, and never activated", "1f2e", toplevel_b, long_ago, true, true},
+        {"built an hour ago, and not deployed", "build", toplevel_b, hour, true, false},
+        {"built the day before yesterday", "build", toplevel_b, 2 * std::chrono::days(1), true, true},
+        {"runs since long ago", "1f2e", toplevel_a, long_ago, true, false},
+        {"the way back of a deployment before the one that was committed", "1f2e-previous", toplevel_b, hour, true,
+         true},
+        {"its agent", "1f2e-agent", toplevel_b, hour, true, true},
+        {"the way back, and the newest was rolled back", "1f2e-previous", toplevel_b, hour, false, false},
     };
     for (const auto& c : cases)
-        EXPECT_EQ(is_root_due({c.name, c.path, test_time - c.age}, c.committed, {system_a}, test_time), c.due)
+        EXPECT_EQ(is_root_due({c.name, c.path, test_time - c.age}, c.committed, {toplevel_a}, test_time), c.due)
             << c.what;
 }
 
@@ -88,25 +89,25 @@ TEST(BootSpace, IsNoneIfKernelsAreOnTheRootFileSystem) {
 
 TEST(Specialisation, KeepsTheRunningOne) {
     FakeHost host;
-    host.profile_path = system_a;
+    host.profile_path = toplevel_a;
     host.current = test_path('d', "a-loud");
-    host.special = {{system_a, {{"loud", *host.current}}}, {system_b, {{"loud", system_c}}}};
-    EXPECT_EQ(choose_specialisation(host, system_b, std::nullopt).system, system_c);
-    EXPECT_EQ(choose_specialisation(host, system_b, "").system, std::nullopt) << "the system itself was asked for";
-    host.special[system_b] = {{"quiet", system_c}};
-    const auto lost = choose_specialisation(host, system_b, std::nullopt);
+    host.special = {{toplevel_a, {{"loud", *host.current}}}, {toplevel_b, {{"loud", toplevel_c}}}};
+    EXPECT_EQ(choose_specialisation(host, toplevel_b, std::nullopt).system, toplevel_c);
+    EXPECT_EQ(choose_specialisation(host, toplevel_b, "").system, std::nullopt) << "the system itself was asked for";
+    host.special[toplevel_b] = {{"quiet", toplevel_c}};
+    const auto lost = choose_specialisation(host, toplevel_b, std::nullopt);
     EXPECT_EQ(lost.system, std::nullopt);
     EXPECT_THAT(lost.note, HasSubstr("loud"));
 }
 
 TEST(Specialisation, ARequestedOneMustExist) {
     FakeHost host;
-    host.profile_path = host.current = system_a;
-    host.special = {{system_b, {{"loud", system_c}}}};
-    EXPECT_EQ(choose_specialisation(host, system_b, "loud").system, system_c);
-    EXPECT_EQ(choose_specialisation(host, system_b, std::nullopt).system, std::nullopt);
-    EXPECT_THROW(choose_specialisation(host, system_b, "quiet"), NotActivated);
-    EXPECT_THROW(choose_specialisation(host, system_a, "loud"), NotActivated);
+    host.profile_path = host.current = toplevel_a;
+    host.special = {{toplevel_b, {{"loud", toplevel_c}}}};
+    EXPECT_EQ(choose_specialisation(host, toplevel_b, "loud").system, toplevel_c);
+    EXPECT_EQ(choose_specialisation(host, toplevel_b, std::nullopt).system, std::nullopt);
+    EXPECT_THROW(choose_specialisation(host, toplevel_b, "quiet"), NotActivated);
+    EXPECT_THROW(choose_specialisation(host, toplevel_a, "loud"), NotActivated);
 }
 
 } // namespace waggle::agent
