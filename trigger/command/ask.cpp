@@ -19,7 +19,7 @@ using protocol::Outcome;
 
 namespace {
 
-NodeReport ended(const std::string& node, Outcome outcome, const std::string& message, const std::string& code = {}) {
+NodeReport ended(const std::string& node, Outcome outcome, const std::string& code, const std::string& message) {
     NodeReport report;
     report.node = node;
     report.outcome = outcome;
@@ -35,13 +35,13 @@ NodeReport ask_one(const NodeQuery& asked, const std::function<NodeReport(const 
         report.node = node;
         return report;
     } catch (const RefusedByNode& refused) {
-        return ended(node, Outcome::refused, refused.what(), refused.code());
+        return ended(node, Outcome::refused, refused.code(), refused.what());
     } catch (const net::WrongHostKey& error) {
-        return ended(node, Outcome::refused, error.what());
+        return ended(node, Outcome::refused, "wrong-host-key", error.what());
     } catch (const Interrupted&) {
-        return ended(node, Outcome::interrupted, "interrupted before it answered");
+        return ended(node, Outcome::interrupted, "interrupted", "interrupted before it answered");
     } catch (const std::exception& error) {
-        return ended(node, Outcome::unreachable, error.what());
+        return ended(node, Outcome::unreachable, "unreachable", error.what());
     }
 }
 
@@ -84,7 +84,8 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
             const NodeAddress& node = nodes[i];
             reporter->step(node.name, Step::connecting);
             if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
-                reports[i] = ended(node.name, Outcome::refused, dialer.with_line_to_add(refusal->second, node, pins));
+                reports[i] =
+                    ended(node.name, Outcome::refused, "no-pin", dialer.with_line_to_add(refusal->second, node, pins));
             } else {
                 const Dialer::ActiveNode talk(dialer);
                 reports[i] = ask_one({.address = node,

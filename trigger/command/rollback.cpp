@@ -5,7 +5,6 @@
 #include "trigger/build/store.hpp"
 #include "trigger/command/result.hpp"
 #include "trigger/deploy/deploy_node.hpp"
-#include "trigger/report/summary.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -139,9 +138,7 @@ int rollback(const GlobalOptions& global, const RollbackOptions& options, const 
                                    [&](const NodeQuery& asked) { return roll_back_node(asked, options, store); });
     if (global.json)
         return print_json_result("rollback", reports);
-    fmt::print("{}", format_summary(reports, false));
-    std::fflush(stdout);
-    return protocol::exit_code(worst_outcome(reports));
+    return print_summary(global, reports);
 }
 
 Subcommand rollback_subcommand(CLI::App& waggle) {

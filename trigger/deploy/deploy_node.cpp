@@ -90,7 +90,7 @@ private:
 
     void deploy() {
         if (const auto reason = reason_to_refuse(node_, intent_))
-            return end({Outcome::refused, "no-agent", *reason});
+            return end({Outcome::refused, reason->code, reason->message});
 
         if (context_.secrets) {
             const Places::Place place = take_place();
@@ -103,7 +103,7 @@ private:
         Session session = open_with_place(place);
         report_.connect_time = Clock::now() - began;
         if (const auto reason = reason_to_refuse(node_, session.facts, now()))
-            return end({Outcome::refused, "other-system", *reason});
+            return end({Outcome::refused, reason->code, reason->message});
 
         if (const auto warning = clock_warning(session.facts, now()))
             context_.reporter.line(node_.name, *warning);

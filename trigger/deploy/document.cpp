@@ -10,6 +10,7 @@ namespace waggle::trigger {
 
 using protocol::Deployment;
 using protocol::Facts;
+using protocol::Refused;
 
 namespace {
 
@@ -24,25 +25,32 @@ constexpr auto max_jump = std::chrono::days(2 * 365);
 
 } // namespace
 
-std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Intent& intent) {
+std::optional<Refused> reason_to_refuse(const DeployedNode& node, const Intent& intent) {
     if (!node.agent_enabled && !intent.remove_agent && protocol::activates(intent.goal))
-        return "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one: "
-               "enable the agent (if the node runs none yet, install it with the tool that deploys the node today), or "
-               "add --remove-agent to remove it";
+        return Refused{
+            "no-agent",
+            "its configuration does not set services.waggle-agent.enable, so this deployment would be the last one: "
+            "enable the agent (if the node runs none yet, install it with the tool that deploys the node today), or "
+            "add --remove-agent to remove it"};
     if (node.hive.empty() || node.node.empty())
-        return "its configuration does not set services.waggle-agent.hive and services.waggle-agent.node";
+        return Refused{"no-agent",
+                       "its configuration does not set services.waggle-agent.hive and services.waggle-agent.node"};
     return std::nullopt;
 }
 
-std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Facts& facts, Time now) {
+std::optional<Refused> reason_to_refuse(const DeployedNode& node, const Facts& facts, Time now) {
     if (facts.system != node.system)
-        return fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct targetHost",
-                           node.system, facts.system);
+        return Refused{"other-system",
+                       fmt::format("the hive makes a {} system, the node is {}: set nixpkgs.system, or correct "
+                                   "targetHost",
+                                   node.system, facts.system)};
     // Our next sequence would be even greater, and would be refused.
     if (facts.last_sequence > unix_ms(now + max_jump))
-        return fmt::format("the sequence number that it admitted last, {}, is years ahead of this machine's clock "
-                           "({}): correct this clock, or run `waggle-agent reset-clock` at the node's console",
-                           facts.last_sequence, to_rfc3339(now));
+        return Refused{"sequence-too-far",
+                       fmt::format("the sequence number that it admitted last, {}, is years ahead of this machine's "
+                                   "clock ({}): correct this clock, or run `waggle-agent reset-clock` at the node's "
+                                   "console",
+                                   facts.last_sequence, to_rfc3339(now))};
     return std::nullopt;
 }
 

@@ -29,9 +29,9 @@ struct Contents {
     protocol::Secrets secrets = {};
 };
 
-// Why this node must not get the evaluated system, or nullopt.
-std::optional<std::string> reason_to_refuse(const DeployedNode& node, const Intent& intent);
-std::optional<std::string> reason_to_refuse(const DeployedNode& node, const protocol::Facts& facts, Time now);
+// Why this node must not get the evaluated system, or nullopt. The codes are those of an agent that refuses it.
+std::optional<protocol::Refused> reason_to_refuse(const DeployedNode& node, const Intent& intent);
+std::optional<protocol::Refused> reason_to_refuse(const DeployedNode& node, const protocol::Facts& facts, Time now);
 
 // A warning if the node's clock and this machine's differ by more than a few minutes.
 std::optional<std::string> clock_warning(const protocol::Facts& facts, Time now);

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 
 namespace waggle::trigger {
@@ -20,13 +19,12 @@ std::string what_follows(const EndedDeployment& deployment) {
     const auto way_to_keep = fmt::format("`waggle confirm --on {}` keeps the new system", deployment.node.name);
     if (!rollback.enable || deployment.intent.no_rollback)
         return "it continues on the node";
-    if (const auto activated_at = deployment.progress.activated_at)
-        return fmt::format(
-            "unconfirmed, rolls back in {} s: {}",
-            std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::seconds>(*activated_at + rollback.confirm_timeout -
-                                                                              std::chrono::steady_clock::now())
-                                          .count()),
-            way_to_keep);
+    if (const auto activated_at = deployment.progress.activated_at) {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(*activated_at + rollback.confirm_timeout -
+                                                                  std::chrono::steady_clock::now());
+        return left.count() > 0 ? fmt::format("unconfirmed, rolls back in {} s: {}", left.count(), way_to_keep)
+                                : "it was not confirmed in time, so it has probably rolled back";
+    }
     return fmt::format(
         "it continues on the node, unconfirmed, and rolls back {} s after the activation ends: until then {}",
         rollback.confirm_timeout.count(), way_to_keep);

@@ -47,8 +47,8 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
     if (const auto reason = reason_to_refuse(node, plan_.intent)) { // without an agent there is nothing to connect to
         report.node = node.name;
         report.outcome = Outcome::refused;
-        report.code = "no-agent";
-        report.message = *reason;
+        report.code = reason->code;
+        report.message = reason->message;
     } else if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
         report.node = node.name;
         report.outcome = Outcome::refused;

@@ -73,7 +73,9 @@ TEST(ReasonToRefuse, ANodeThatWouldLoseItsAgent) {
     EvaluatedNode node = sample_node("alpha");
     EXPECT_FALSE(reason_to_refuse(node, Intent{}));
     node.agent_enabled = false;
-    EXPECT_THAT(reason_to_refuse(node, Intent{}).value_or(""), HasSubstr("--remove-agent"));
+    const auto refused = reason_to_refuse(node, Intent{}).value_or(protocol::Refused{});
+    EXPECT_EQ(refused.code, "no-agent");
+    EXPECT_THAT(refused.message, HasSubstr("--remove-agent"));
     EXPECT_FALSE(reason_to_refuse(node, Intent{.remove_agent = true}));
 }
 
@@ -81,7 +83,9 @@ TEST(ReasonToRefuse, AnotherSystem) {
     protocol::Facts facts = sample_facts();
     EXPECT_FALSE(reason_to_refuse(sample_node("alpha"), facts, now()));
     facts.system = "aarch64-linux";
-    EXPECT_THAT(reason_to_refuse(sample_node("alpha"), facts, now()).value_or(""), HasSubstr("aarch64-linux"));
+    const auto refused = reason_to_refuse(sample_node("alpha"), facts, now()).value_or(protocol::Refused{});
+    EXPECT_EQ(refused.code, "other-system");
+    EXPECT_THAT(refused.message, HasSubstr("aarch64-linux"));
 }
 
 TEST(ReasonToRefuse, ASequenceYearsAhead) {
@@ -91,7 +95,9 @@ TEST(ReasonToRefuse, ASequenceYearsAhead) {
     EXPECT_FALSE(reason_to_refuse(sample_node("alpha"), facts, time));
     for (const std::int64_t lie : {unix_ms(time + std::chrono::days(3 * 365)), protocol::max_safe_integer}) {
         facts.last_sequence = lie;
-        EXPECT_THAT(reason_to_refuse(sample_node("alpha"), facts, time).value_or(""), HasSubstr("years ahead"));
+        const auto refused = reason_to_refuse(sample_node("alpha"), facts, time).value_or(protocol::Refused{});
+        EXPECT_EQ(refused.code, "sequence-too-far");
+        EXPECT_THAT(refused.message, HasSubstr("years ahead"));
     }
 }
 

@@ -58,6 +58,18 @@ TEST_F(HowADeploymentEnded, IsUnknownOnceTheActivationMayHaveBegun) {
     EXPECT_THAT(how_it_ended(ended(), lost).message, testing::HasSubstr("had begun"));
 }
 
+TEST_F(HowADeploymentEnded, OffersAConfirmationOnlyWhileItIsAwaited) {
+    const auto lost = std::make_exception_ptr(net::ConnectionLost("no answer"));
+    progress_.sent_at = std::chrono::steady_clock::now();
+    progress_.activation_seen = true;
+    progress_.activated_at = std::chrono::steady_clock::now();
+    EXPECT_THAT(how_it_ended(ended(), lost).message, testing::HasSubstr("`waggle confirm --on alpha` keeps"));
+    *progress_.activated_at -= node_.deployment.rollback.confirm_timeout;
+    EXPECT_THAT(
+        how_it_ended(ended(), lost).message,
+        testing::AllOf(testing::HasSubstr("probably rolled back"), testing::Not(testing::HasSubstr("waggle confirm"))));
+}
+
 TEST_F(HowADeploymentEnded, IsInterruptedIfTheOperatorStoppedItInTime) {
     interrupted_ = true;
     EXPECT_EQ(how_it_ended(ended(), std::make_exception_ptr(Interrupted("stopped"))).outcome, Outcome::interrupted);
