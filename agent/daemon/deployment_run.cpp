@@ -206,9 +206,7 @@ void DeploymentRun::activate(const Interrupt& interrupt) {
         });
         start_units(environment_.units, started);
     } catch (const Interrupted&) {
-        return give_up(StateEvent::give_up, {.outcome = Outcome::interrupted,
-                                             .code = "cancelled",
-                                             .message = "stopped by the operator before the activation"});
+        return give_up(StateEvent::give_up, ending_of_cancelled());
     } catch (const std::exception& error) {
         // A transition that could not be synced may have been written.
         const auto record = environment_.state.get().deployment;

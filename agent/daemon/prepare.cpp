@@ -173,6 +173,12 @@ std::optional<Prepared> prepare(const Environment& environment, const Deployment
     return prepared;
 }
 
+Ending ending_of_cancelled() {
+    return {.outcome = Outcome::interrupted,
+            .code = "cancelled",
+            .message = "stopped by the operator before the activation"};
+}
+
 Ending ending_of_failed_preparation() {
     const auto because = [](std::string code, std::string message) {
         return Ending{
@@ -183,9 +189,7 @@ Ending ending_of_failed_preparation() {
     } catch (const NotActivated& error) {
         return {.outcome = error.outcome(), .code = error.code(), .message = error.what()};
     } catch (const Interrupted&) {
-        return {.outcome = Outcome::interrupted,
-                .code = "cancelled",
-                .message = "stopped by the operator before the activation"};
+        return ending_of_cancelled();
     } catch (const net::ConnectionLost& error) {
         return because(
             "session-lost",

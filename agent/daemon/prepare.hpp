@@ -44,6 +44,9 @@ std::optional<Prepared> prepare(const Environment& environment, const protocol::
                                 const LastAdmitted& admitted, std::unique_ptr<NodeStore> store, Feed& feed,
                                 const PreparationReports& reports);
 
+// How a deployment ends that the operator cancels before its activation.
+Ending ending_of_cancelled();
+
 // How a deployment ends whose preparation threw. Must be called in a catch block.
 Ending ending_of_failed_preparation();
 

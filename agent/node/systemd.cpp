@@ -41,6 +41,21 @@ auto with_context(std::string_view attempt, std::string_view unit, Request reque
     }
 }
 
+// Returns false if no unit of that name is loaded.
+template <class Request>
+bool if_loaded(std::string_view attempt, const std::string& unit, Request request) {
+    return with_context(attempt, unit, [&] {
+        try {
+            request();
+            return true;
+        } catch (const RefusedBySystemd& refused) {
+            if (!refused.is_no_such_unit())
+                throw;
+            return false;
+        }
+    });
+}
+
 void require_done(const std::string& result) {
     if (result != "done" && result != "skipped")
         throw Error(fmt::format("systemd reports '{}'", result));
@@ -160,29 +175,11 @@ std::string log_of_unit(const std::string& unit) {
 }
 
 bool stop_unit(const std::string& unit) {
-    return with_context("stopping", unit, [&] {
-        try {
-            require_done(connect().run_job("StopUnit", unit, "replace"));
-            return true;
-        } catch (const RefusedBySystemd& refused) {
-            if (!refused.is_no_such_unit())
-                throw;
-            return false;
-        }
-    });
+    return if_loaded("stopping", unit, [&] { require_done(connect().run_job("StopUnit", unit, "replace")); });
 }
 
 bool kill_unit(const std::string& unit) {
-    return with_context("killing", unit, [&] {
-        try {
-            connect().call("KillUnit", "ssi", unit.c_str(), "all", SIGKILL);
-            return true;
-        } catch (const RefusedBySystemd& refused) {
-            if (!refused.is_no_such_unit())
-                throw;
-            return false;
-        }
-    });
+    return if_loaded("killing", unit, [&] { connect().call("KillUnit", "ssi", unit.c_str(), "all", SIGKILL); });
 }
 
 void queue_job(UnitJob job, const std::string& unit) {

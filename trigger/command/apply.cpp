@@ -175,8 +175,7 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
             [&](std::vector<EvaluatedNode> built) {
                 began = true;
                 if (options.build.keep_result)
-                    keep_results(built, pipeline.store(), {.folder = hive.source().folder, .name = hive.info().name},
-                                 interrupt);
+                    keep_results(built, pipeline.store(), hive.roots_owner(), interrupt);
                 Rollout::ReadSecrets secrets;
                 if (sends_secrets)
                     secrets = SecretReader(pipeline.key_texts(addresses_of(built)), recovery_recipients, interrupt);

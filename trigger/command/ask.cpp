@@ -5,13 +5,16 @@
 #include "trigger/command/result.hpp"
 #include "trigger/connect/dialer.hpp"
 #include "trigger/connect/known_nodes.hpp"
+#include "trigger/deploy/how_it_ended.hpp"
 #include "trigger/deploy/rollout.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <map>
+#include <utility>
 
 namespace waggle::trigger {
 
@@ -19,12 +22,12 @@ using protocol::Outcome;
 
 namespace {
 
-NodeReport ended(const std::string& node, Outcome outcome, const std::string& code, const std::string& message) {
+NodeReport ended(const std::string& node, HowItEnded ending) {
     NodeReport report;
     report.node = node;
-    report.outcome = outcome;
-    report.code = code;
-    report.message = message;
+    report.outcome = ending.outcome;
+    report.code = std::move(ending.code);
+    report.message = std::move(ending.message);
     return report;
 }
 
@@ -34,14 +37,11 @@ NodeReport ask_one(const NodeQuery& asked, const std::function<NodeReport(const 
         NodeReport report = ask(asked);
         report.node = node;
         return report;
-    } catch (const RefusedByNode& refused) {
-        return ended(node, Outcome::refused, refused.code(), refused.what());
-    } catch (const net::WrongHostKey& error) {
-        return ended(node, Outcome::refused, "wrong-host-key", error.what());
     } catch (const Interrupted&) {
-        return ended(node, Outcome::interrupted, "interrupted", "interrupted before it answered");
+        return ended(node, {Outcome::interrupted, "interrupted", "interrupted before it answered"});
     } catch (const std::exception& error) {
-        return ended(node, Outcome::unreachable, "unreachable", error.what());
+        return ended(node, how_no_session_began(std::current_exception())
+                               .value_or(HowItEnded{Outcome::unreachable, "unreachable", error.what()}));
     }
 }
 
@@ -84,8 +84,8 @@ std::vector<NodeReport> query_nodes(const Identity& identity, const GlobalOption
             const NodeAddress& node = nodes[i];
             reporter->step(node.name, Step::connecting);
             if (const auto refusal = pins.refusals.find(node.name); refusal != pins.refusals.end()) {
-                reports[i] =
-                    ended(node.name, Outcome::refused, "no-pin", dialer.with_line_to_add(refusal->second, node, pins));
+                reports[i] = ended(node.name,
+                                   {Outcome::refused, "no-pin", dialer.with_line_to_add(refusal->second, node, pins)});
             } else {
                 const Dialer::ActiveNode talk(dialer);
                 reports[i] = ask_one({.address = node,

@@ -22,7 +22,6 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
     std::unique_ptr<Reporter> reporter = make_reporter(global);
     HivePipeline pipeline(global, options.select, interrupt, *reporter);
     const std::vector<std::string> names = pipeline.select(true);
-    const OpenedHive& hive = pipeline.hive();
     std::vector<EvaluatedNode> nodes;
     std::vector<NodeReport> failed;
     if (options.dry_run) {
@@ -45,8 +44,7 @@ int build(const GlobalOptions& global, const BuildCommandOptions& command, const
         failed = there.finish(nodes);
         std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         if (options.keep_result)
-            keep_results(nodes, pipeline.store(), {.folder = hive.source().folder, .name = hive.info().name},
-                         interrupt);
+            keep_results(nodes, pipeline.store(), pipeline.hive().roots_owner(), interrupt);
     }
     std::ranges::move(pipeline.take_failures(), std::back_inserter(failed));
     sort_by_node(failed);

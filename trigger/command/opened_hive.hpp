@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shared/base/interrupt.hpp"
+#include "trigger/build/gc_roots.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/options.hpp"
 #include "trigger/eval/eval_cache.hpp"
@@ -29,6 +30,9 @@ public:
     const HiveInfo& info() const { return info_; }
     // The revision that is checked out in the hive's folder, or that of a flake from elsewhere.
     std::optional<protocol::GitRevision> git() const;
+
+    // Whose GC roots the systems of this hive get.
+    RootsOwner roots_owner() const { return {.folder = source_.folder, .name = info_.name}; }
 
     Evaluator& evaluator() { return evaluator_; }
     // The store with the hive's derivations, which is this machine's.

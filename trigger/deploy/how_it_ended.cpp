@@ -39,14 +39,9 @@ HowItEnded ended_early(const std::exception_ptr& failure) {
     } catch (const NotBuiltThere& reason) {
         return {reason.code() == "build-failed" ? Outcome::build_failed : Outcome::failed_before_activation,
                 reason.code(), reason.what()};
-    } catch (const RefusedByNode& refused) {
-        return {Outcome::refused, refused.code(), refused.what()};
-    } catch (const net::WrongHostKey& error) {
-        return {Outcome::refused, "wrong-host-key", error.what()};
-    } catch (const net::Unreachable& error) {
-        return {Outcome::unreachable, "unreachable", error.what()};
     } catch (const std::exception& error) {
-        return {Outcome::failed_before_activation, "failed", error.what()};
+        return how_no_session_began(failure).value_or(
+            HowItEnded{Outcome::failed_before_activation, "failed", error.what()});
     }
 }
 
@@ -59,6 +54,20 @@ std::string message_of(const std::exception_ptr& failure) {
 }
 
 } // namespace
+
+std::optional<HowItEnded> how_no_session_began(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const RefusedByNode& refused) {
+        return HowItEnded{Outcome::refused, refused.code(), refused.what()};
+    } catch (const net::WrongHostKey& error) {
+        return HowItEnded{Outcome::refused, "wrong-host-key", error.what()};
+    } catch (const net::Unreachable& error) {
+        return HowItEnded{Outcome::unreachable, "unreachable", error.what()};
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
 
 bool may_have_begun(const Intent& intent, const DeploymentProgress& progress) {
     const bool changes_the_node = protocol::activates(intent.goal) || intent.goal == protocol::Goal::upload_keys;

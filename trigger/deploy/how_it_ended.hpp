@@ -4,6 +4,7 @@
 #include "trigger/deploy/deploy_context.hpp"
 
 #include <exception>
+#include <optional>
 #include <string>
 
 namespace waggle::trigger {
@@ -22,6 +23,9 @@ struct EndedDeployment {
     const DeploymentProgress& progress;
     bool interrupted = false; // the operator has asked to stop
 };
+
+// A node that was not reached, or turned the trigger away; nullopt: another failure.
+std::optional<HowItEnded> how_no_session_began(const std::exception_ptr& failure);
 
 // Whether the deployment may be past the point from which it continues on the node without us.
 bool may_have_begun(const Intent& intent, const DeploymentProgress& progress);

@@ -6,7 +6,7 @@ namespace waggle::trigger {
 
 namespace {
 
-constexpr auto interrupt_interval = std::chrono::milliseconds(100); // of the interrupt
+constexpr auto interrupt_interval = std::chrono::milliseconds(100); // between two looks at it
 
 } // namespace
 

@@ -155,6 +155,17 @@ protected:
             trigger.events.push_back(trigger.next<protocol::Event>());
     }
 
+    // Deploys and serves every path, until the agent waits for its unit.
+    protocol::DeploymentId deploy_until_activation(TestTrigger& trigger) {
+        const auto id = deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Want>();
+        for (std::uint32_t i = 0; i < 3; ++i)
+            trigger.send_whole_nar(closure, i);
+        await_activation(trigger);
+        return id;
+    }
+
     TemporaryFolder folder;
     TestClosure closure = test_closure();
     ssh::PrivateKey operator_key = ssh::PrivateKey::generate();

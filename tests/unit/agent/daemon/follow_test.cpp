@@ -23,12 +23,7 @@ TEST_F(Session, AnActivationCompletesWithoutItsSession) {
     protocol::DeploymentId id;
     {
         TestTrigger trigger(*environment, *deployments);
-        id = deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Want>();
-        for (std::uint32_t i = 0; i < 3; ++i)
-            trigger.send_whole_nar(closure, i);
-        await_activation(trigger);
+        id = deploy_until_activation(trigger);
         trigger.lose();
     }
     units->succeed();
@@ -42,12 +37,7 @@ TEST_F(Session, ARestartedAgentResumesTheActivation) {
     protocol::DeploymentId id;
     {
         TestTrigger trigger(*environment, *deployments);
-        id = deploy(trigger, document());
-        trigger.next<protocol::Admitted>();
-        trigger.next<protocol::Want>();
-        for (std::uint32_t i = 0; i < 3; ++i)
-            trigger.send_whole_nar(closure, i);
-        await_activation(trigger);
+        id = deploy_until_activation(trigger);
     }
     start_agent();
     EXPECT_EQ(state->get().deployment->state, DeploymentState::activating);
