@@ -35,7 +35,7 @@ const std::vector<age::Identity>& identities() {
 
 } // namespace
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(age_header) {
     if (const auto header = age::parse_age_header(input, age::max_header_bytes)) {
         std::string stanzas;
         for (const auto& stanza : header->stanzas) {

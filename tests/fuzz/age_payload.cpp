@@ -34,7 +34,7 @@ private:
 
 } // namespace
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(age_payload) {
     static const std::vector<age::Identity> identities = [] {
         std::vector<age::Identity> one;
         one.push_back(age::Identity::generate());

@@ -1,4 +1,4 @@
-// libFuzzer's entry point.
+// libFuzzer's entry point, of a program with one fuzzer.
 
 #include "tests/fuzz/fuzz.hpp"
 
@@ -8,6 +8,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    try_input({reinterpret_cast<const char*>(data), size});
+    waggle::fuzz::targets().at(0).try_input({reinterpret_cast<const char*>(data), size});
     return 0;
 }

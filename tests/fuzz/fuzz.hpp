@@ -1,21 +1,37 @@
 #pragma once
 
-// Helpers of every fuzzer in this folder. A fuzzer is one file with a function
+// Helpers of every fuzzer in this folder. A fuzzer is one file, named after it, with
 //
-//     void try_input(std::string_view input);
+//     FUZZ_TARGET(name) {
+//         // passes `input` to a parser
+//     }
 //
-// that passes the input to a parser. The parser may refuse the input with one of our errors. Another exception, a
-// crash, a finding of a sanitizer, or a `require` that does not hold ends the program: it is a finding.
+// The parser may refuse the input with one of our errors. Another exception, a crash, a finding of a sanitizer, or a
+// `require` that does not hold ends the program: it is a finding.
 
 #include "shared/base/error.hpp"
 
 #include <cstddef>
 #include <cstdlib>
 #include <string_view>
-
-void try_input(std::string_view input);
+#include <vector>
 
 namespace waggle::fuzz {
+
+struct Target {
+    std::string_view name;
+    void (*try_input)(std::string_view input);
+};
+
+// The fuzzers that this program has.
+inline std::vector<Target>& targets() {
+    static std::vector<Target> all;
+    return all;
+}
+
+struct Registration {
+    explicit Registration(const Target& target) { targets().push_back(target); }
+};
 
 inline size_t times_taken = 0; // checked by tests/fuzz/replay.cpp
 
@@ -42,3 +58,8 @@ inline void require(bool holds) {
 }
 
 } // namespace waggle::fuzz
+
+#define FUZZ_TARGET(name)                                                                                              \
+    static void fuzz_##name(std::string_view input);                                                                   \
+    static const waggle::fuzz::Registration registration_of_##name({#name, fuzz_##name});                              \
+    static void fuzz_##name(std::string_view input)

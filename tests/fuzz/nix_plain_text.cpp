@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(nix_plain_text) {
     constexpr size_t cap = 200;
     const std::string text = waggle::nix::plain_text(input, cap);
     waggle::fuzz::require(text.size() <= cap + 8); // "…"

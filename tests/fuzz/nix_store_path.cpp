@@ -3,7 +3,7 @@
 
 using waggle::nix::StorePath;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(nix_store_path) {
     waggle::fuzz::accepted([&] {
         const StorePath path = StorePath::parse(input);
         waggle::fuzz::require(path.hash_part().size() == 32);

@@ -37,7 +37,7 @@ void read_answers(Fd ours) {
 
 } // namespace
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(nix_worker_protocol) {
     std::array<int, 2> ends{};
     fuzz::require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) == 0);
     Fd ours(ends[0]);

@@ -4,7 +4,7 @@
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_build_request) {
     fuzz::accepted([&] {
         const std::string once = protocol::to_payload(protocol::parse_build_request(input));
         fuzz::require(protocol::to_payload(protocol::parse_build_request(once)) == once);

@@ -11,7 +11,7 @@ namespace nix = waggle::nix;
 namespace protocol = waggle::protocol;
 using waggle::sha256;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_closure_list) {
     const auto lines = static_cast<std::uint64_t>(std::count(input.begin(), input.end(), '\n'));
     const protocol::ClosureSummary summary{sha256(input), input.size(), lines};
     const nix::StorePath toplevel = nix::StorePath::parse("00000000000000000000000000000000-system");

@@ -13,7 +13,7 @@ namespace protocol = waggle::protocol;
 namespace ssh = waggle::ssh;
 using waggle::to_base64;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_hello) {
     static const ssh::PrivateKey key = ssh::PrivateKey::generate();
     fuzz::accepted([&] { protocol::parse_challenge(input); });
     fuzz::accepted([&] { protocol::verify_hello(input); });

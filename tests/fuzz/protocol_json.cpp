@@ -6,7 +6,7 @@
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_json) {
     fuzz::accepted([&] {
         const std::string once = protocol::dump_json(protocol::parse_json(input, "input"));
         fuzz::require(protocol::dump_json(protocol::parse_json(once, "output")) == once);

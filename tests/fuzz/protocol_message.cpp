@@ -6,7 +6,7 @@
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_message) {
     fuzz::accepted([&] {
         const protocol::Incoming incoming = protocol::decode(input);
         if (const auto* message = std::get_if<protocol::Message>(&incoming)) {

@@ -5,7 +5,7 @@
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_secret_bundle) {
     fuzz::accepted([&] {
         const auto bundle = protocol::parse_secret_bundle(input);
         const auto plaintext = protocol::to_plaintext(bundle);

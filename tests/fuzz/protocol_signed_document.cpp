@@ -6,7 +6,7 @@
 namespace fuzz = waggle::fuzz;
 namespace protocol = waggle::protocol;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(protocol_signed_document) {
     fuzz::accepted([&] {
         const auto document = protocol::signed_document_from_json(protocol::parse_json(input, "input"));
         protocol::valid_signers(document);

@@ -6,7 +6,7 @@
 namespace fuzz = waggle::fuzz;
 namespace ssh = waggle::ssh;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(ssh_agent) {
     fuzz::accepted([&] { ssh::parse_agent_keys(input); });
     fuzz::accepted([&] { ssh::parse_agent_signature(input); });
 }

@@ -6,7 +6,7 @@
 namespace fuzz = waggle::fuzz;
 namespace ssh = waggle::ssh;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(ssh_known_hosts) {
     for (const int port : {22, 2222}) {
         const ssh::KnownHost found = ssh::find_known_host(input, "alpha.hive", static_cast<std::uint16_t>(port));
         for (const ssh::PublicKey& key : found.keys)

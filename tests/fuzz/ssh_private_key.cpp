@@ -19,7 +19,7 @@ void try_file(std::string_view text) {
 
 } // namespace
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(ssh_private_key) {
     try_file(input);
     try_file("-----BEGIN OPENSSH PRIVATE KEY-----\n" + to_base64(input) + "\n-----END OPENSSH PRIVATE KEY-----\n");
 }

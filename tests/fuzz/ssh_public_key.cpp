@@ -4,7 +4,7 @@
 namespace fuzz = waggle::fuzz;
 namespace ssh = waggle::ssh;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(ssh_public_key) {
     fuzz::accepted([&] {
         const ssh::PublicKey key = ssh::PublicKey::parse(input);
         fuzz::require(ssh::PublicKey::parse(key.to_string()) == key);

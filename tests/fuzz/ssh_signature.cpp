@@ -6,6 +6,6 @@
 namespace fuzz = waggle::fuzz;
 namespace ssh = waggle::ssh;
 
-void try_input(std::string_view input) {
+FUZZ_TARGET(ssh_signature) {
     fuzz::accepted([&] { ssh::sshsig_verify(input, "waggle-session", "dance"); });
 }
