@@ -212,7 +212,24 @@ class Machine:
             return False
 
     def wait_until_up(self):
-        wait_until(f"{self} is up", self.is_up, BOOT_TIMEOUT)
+        wait_until(f"{self} is up", self.is_up, BOOT_TIMEOUT, self._how_far_it_is)
+
+    def _how_far_it_is(self):
+        """What keeps a node from being up, or from rebooting."""
+        found = [f"\nThe end of {self}'s console:\n{self._end_of_console(40)}"]
+        for command in (
+            "cat /proc/sys/kernel/random/boot_id",
+            "systemctl is-system-running",
+            "systemctl list-jobs",
+            "systemctl --failed --plain --no-legend",
+            "ps -eo pid,ppid,stat,etimes,wchan:20,args",
+            "journalctl -b -n 60 --no-pager -o short-precise",
+        ):
+            try:
+                found.append(f"{command}:\n{self.execute(command + ' 2>&1', timeout=20)[1]}")
+            except (IsOff, AssertionError) as error:
+                found.append(f"{command}: {error}")
+        return "\n".join(found)
 
     def crash(self):
         """A power cut. The laptop's page cache survives it, so a missing fsync does not show: see faults.py."""
@@ -241,7 +258,8 @@ class Machine:
 
     def wait_for_reboot(self, before):
         """Waits until the node has another boot ID than `before` and is up."""
-        wait_until(f"{self} has rebooted", lambda: self.has_rebooted(before) and self.is_up(), BOOT_TIMEOUT)
+        has_rebooted = lambda: self.has_rebooted(before) and self.is_up()
+        wait_until(f"{self} has rebooted", has_rebooted, BOOT_TIMEOUT, self._how_far_it_is)
 
     def has_rebooted(self, before):
         # Between two boots, the laptop's own ID can show.
@@ -289,8 +307,8 @@ class Machine:
                 status = REBOOT
         self._nspawn = None
 
-    def _end_of_console(self):
-        return "\n".join(self.console.read_text(errors="replace").splitlines()[-2:])
+    def _end_of_console(self, lines=2):
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
 
     @staticmethod
     def _make_cgroup(folder):

@@ -3,10 +3,13 @@
 import time
 
 
-def wait_until(what, condition, timeout):
-    """Polls until condition() is true and returns its value. After `timeout` seconds, it fails and says `what`."""
+def wait_until(what, condition, timeout, explain=lambda: ""):
+    """Polls until condition() is true and returns its value.
+
+    After `timeout` seconds, it fails and says `what`, and what explain() then finds.
+    """
     value = comes_true(condition, timeout)
-    assert value, f"gave up after {timeout} s waiting until {what}"
+    assert value, f"gave up after {timeout} s waiting until {what}{explain()}"
     return value
 
 
