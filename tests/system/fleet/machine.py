@@ -20,7 +20,7 @@ from fleet import laptop
 from fleet.keys import make_key
 from fleet.waiting import wait_until
 
-BOOT_TIMEOUT = 120  # seconds; a boot takes about one
+BOOT_TIMEOUT = 300  # seconds; a boot takes about one, and systemd may wait 90 for a unit that does not stop
 AGENT = "/run/current-system/sw/bin/waggle-agent"  # on a node
 FILES = Path(__file__).parent / "files"
 NSENTER = shutil.which("nsenter")
