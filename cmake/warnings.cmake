@@ -28,6 +28,7 @@ endif()
 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     add_compile_options(
+        -Wzero-as-null-pointer-constant # a null pointer is written nullptr; g++ reports every coroutine
         -Wno-deprecated-declarations # g++ 12's algorithms call what its <memory> calls deprecated
         -Wno-cast-qual               # OpenSSL's macros cast const away, and clang takes them for ours
     )
