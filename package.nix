@@ -1,6 +1,6 @@
 # Both programs: `out` has the trigger and its Nix modules, `agent` only what a node needs.
 {
-  lib, stdenv, age, cmake, git, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib,
+  lib, stdenv, age, cmake, git, ninja, pkg-config, boost, cli11, fmt, gtest, libgit2, nlohmann_json, openssh, openssl, spdlog, zlib, zstd,
   systemd, systemdLibs ? systemd,
 }:
 let
@@ -22,7 +22,7 @@ stdenv.mkDerivation {
 
   strictDeps = true;
   nativeBuildInputs = [ cmake ninja pkg-config ];
-  buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog systemdLibs ];
+  buildInputs = [ boost cli11 fmt libgit2 nlohmann_json openssl spdlog systemdLibs zstd ];
 
   # The other tests boot machines or need their own Nix.
   inherit doCheck;

@@ -21,6 +21,8 @@ find_package(OpenSSL 3 REQUIRED)
 # Only the trigger links it: the agent never loads libgit2.
 pkg_check_modules(libgit2 REQUIRED IMPORTED_TARGET libgit2>=1.5)
 
+pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd>=1.4)
+
 # Only the agent links it.
 pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET libsystemd)
 

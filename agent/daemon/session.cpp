@@ -37,11 +37,11 @@ public:
     ServedSession(const SessionStart& start, const Environment& environment, Deployments& deployments,
                   const SessionLimits& limits)
         : connection_(start.connection), environment_(environment), deployments_(deployments), limits_(limits),
-          hello_time_(start.hello_time), operator_key_(start.operator_key), exporter_(start.exporter),
-          replies_(start.connection, limits.send) {}
+          version_(start.version), hello_time_(start.hello_time), operator_key_(start.operator_key),
+          exporter_(start.exporter), replies_(start.connection, limits.send) {}
 
-    void serve(int version) {
-        replies_.send(gather_facts(environment_, deployments_, version));
+    void serve() {
+        replies_.send(gather_facts(environment_, deployments_, version_));
         while (!over_) {
             const auto bytes = receive();
             if (!bytes)
@@ -107,7 +107,7 @@ private:
             lost = std::current_exception();
         }
         if (!attached) {
-            SessionFeed feed(connection_, replies_, *run, limits_.feed_stall);
+            SessionFeed feed(connection_, replies_, *run, version_, limits_.feed_stall);
             deployments_.carry_out(std::move(started), feed);
         }
         if (lost)
@@ -176,7 +176,7 @@ private:
         TargetBuild& build = *std::get<std::unique_ptr<TargetBuild>>(admission);
         replies_.send(protocol::Admitted{build.id(), false});
         const auto tell = [this](const protocol::Message& said) { replies_.send(said); };
-        SessionFeed feed(connection_, replies_, build, limits_.feed_stall);
+        SessionFeed feed(connection_, replies_, build, version_, limits_.feed_stall);
         if (const auto failure = build.fetch(feed, tell))
             return replies_.send(*failure);
         const auto outcome = [&] {
@@ -201,6 +201,7 @@ private:
     const Environment& environment_;
     Deployments& deployments_;
     SessionLimits limits_;
+    const int version_;
     Time hello_time_;
     std::optional<ssh::PublicKey> operator_key_;
     protocol::Exporter exporter_;
@@ -217,7 +218,7 @@ void serve_session(const SessionStart& start, const Environment& environment, De
     try {
         ServedSession session(start, environment, deployments, limits);
         try {
-            session.serve(start.version);
+            session.serve();
         } catch (...) {
             start.connection.abort(); // a sender whose peer does not read must not block us
             throw;

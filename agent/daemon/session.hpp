@@ -17,7 +17,7 @@ namespace waggle::agent {
 struct SessionStart {
     net::Connection& connection;
     Time hello_time;
-    int version = 1;
+    int version = 1;                                           // of the session protocol
     std::optional<ssh::PublicKey> operator_key = std::nullopt; // its requests are valid while this key is an operator's
     protocol::Exporter exporter{};                             // of the TLS session
 };

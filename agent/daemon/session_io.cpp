@@ -73,14 +73,14 @@ void EventSender::send_all(Replies& replies, std::uint64_t after, std::stop_toke
     }
 }
 
-template <class Piece>
-Piece SessionFeed::next(std::string_view awaited) {
+template <class... Pieces>
+protocol::Incoming SessionFeed::next(std::string_view awaited) {
     const auto stalled = deadline_in(stall_);
     while (true) {
         receive(awaited, stalled);
-        const auto incoming = protocol::decode(received_);
-        if (const auto* piece = std::get_if<Piece>(&incoming))
-            return *piece;
+        auto incoming = protocol::decode(received_);
+        if ((std::holds_alternative<Pieces>(incoming) || ...))
+            return incoming;
         const auto* message = std::get_if<protocol::Message>(&incoming);
         const auto* cancel = message != nullptr ? std::get_if<protocol::Cancel>(message) : nullptr;
         if (cancel == nullptr)
@@ -90,10 +90,14 @@ Piece SessionFeed::next(std::string_view awaited) {
     }
 }
 
+void SessionFeed::check_cancelled() const {
+    if (cancelled_())
+        throw Interrupted("cancelled");
+}
+
 void SessionFeed::receive(std::string_view awaited, Deadline stalled) {
     while (true) {
-        if (cancelled_())
-            throw Interrupted("cancelled");
+        check_cancelled();
         try {
             auto message = connection_.receive(std::min(stalled, deadline_in(cancel_look)));
             if (!message)
@@ -110,11 +114,11 @@ void SessionFeed::receive(std::string_view awaited, Deadline stalled) {
 }
 
 std::string_view SessionFeed::next_list_piece() {
-    return next<protocol::ClosureListPiece>("the closure list").text;
+    return std::get<protocol::ClosureListPiece>(next<protocol::ClosureListPiece>("the closure list")).text;
 }
 
 std::string_view SessionFeed::next_bundle_piece() {
-    return next<protocol::SecretBundlePiece>("the secrets").bytes;
+    return std::get<protocol::SecretBundlePiece>(next<protocol::SecretBundlePiece>("the secrets")).bytes;
 }
 
 void SessionFeed::want(std::vector<std::uint32_t> indices) {
@@ -122,7 +126,16 @@ void SessionFeed::want(std::vector<std::uint32_t> indices) {
 }
 
 protocol::NarPiece SessionFeed::next_nar_piece() {
-    return next<protocol::NarPiece>("a path");
+    check_cancelled(); // one message may decompress to very many pieces
+    while (true) {
+        if (const auto piece = pieces_.next())
+            return *piece;
+        const auto incoming = next<protocol::NarPiece, protocol::CompressedNarPiece>("a path");
+        if (const auto* piece = std::get_if<protocol::NarPiece>(&incoming))
+            pieces_.add(*piece);
+        else
+            pieces_.add(std::get<protocol::CompressedNarPiece>(incoming));
+    }
 }
 
 BuildWatch::BuildWatch(net::Connection& connection, TargetBuild& build)

@@ -2,6 +2,7 @@
 
 #include "agent/daemon/deployment_run.hpp"
 #include "agent/daemon/fetch.hpp"
+#include "agent/daemon/nar_pieces.hpp"
 #include "agent/daemon/node_build.hpp"
 #include "shared/base/time.hpp"
 #include "shared/net/connection.hpp"
@@ -56,12 +57,12 @@ private:
 // Feeds a deployment or a build from the session that brought it.
 class SessionFeed : public Feed {
 public:
-    // `Work` has an ID and can be cancelled: it is a deployment or a build. A trigger that sends nothing for the time
-    // `stall` has lost the session.
+    // `Work` has an ID and can be cancelled: it is a deployment or a build. `version` is that of the session's
+    // protocol. A trigger that sends nothing for the time `stall` has lost the session.
     template <class Work>
-    SessionFeed(net::Connection& connection, Replies& replies, Work& work, std::chrono::milliseconds stall)
+    SessionFeed(net::Connection& connection, Replies& replies, Work& work, int version, std::chrono::milliseconds stall)
         : connection_(connection), replies_(replies), id_(work.id()), cancel_([&work] { work.cancel(); }),
-          cancelled_([&work] { return work.cancelled(); }), stall_(stall) {}
+          cancelled_([&work] { return work.cancelled(); }), stall_(stall), pieces_(version) {}
 
     std::string_view next_list_piece() override;
     std::string_view next_bundle_piece() override;
@@ -69,8 +70,10 @@ public:
     protocol::NarPiece next_nar_piece() override;
 
 private:
-    template <class Piece>
-    Piece next(std::string_view awaited);
+    // Receives a message that is one of these pieces.
+    template <class... Pieces>
+    protocol::Incoming next(std::string_view awaited);
+    void check_cancelled() const;
     void receive(std::string_view awaited, Deadline stalled);
 
     net::Connection& connection_;
@@ -80,6 +83,7 @@ private:
     std::function<bool()> cancelled_;
     std::chrono::milliseconds stall_;
     std::string received_; // the last piece's view points into it
+    NarPieces pieces_;
 };
 
 // Watches the session while the node builds, on a thread of its own. The trigger may only cancel the build or

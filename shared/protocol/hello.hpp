@@ -16,7 +16,8 @@ inline constexpr std::string_view session_namespace = "waggle-session"; // SSHSI
 inline constexpr size_t max_hello_bytes = 4096;
 // The versions of the session protocol that this program supports, greatest last: those of this release and the
 // previous one.
-inline constexpr std::array<int, 1> protocol_versions = {1};
+inline constexpr std::array<int, 2> protocol_versions = {1, 2};
+inline constexpr int first_version_with_compression = 2; // of NARs
 
 using Exporter = std::array<std::uint8_t, 32>; // RFC 9266 channel binding of the TLS session
 using Nonce = std::array<std::uint8_t, 32>;

@@ -17,6 +17,7 @@ constexpr char json_message = 'J';
 constexpr char closure_list_message = 'L';
 constexpr char secret_bundle_message = 'S';
 constexpr char nar_message = 'N';
+constexpr char compressed_nar_message = 'Z';
 constexpr size_t index_bytes = 4;
 
 constexpr EnumText<DeploymentState, DeploymentState::failed> states({{
@@ -294,13 +295,23 @@ Message decode_json(std::string_view bytes) {
     return message;
 }
 
-NarPiece decode_nar(std::string_view bytes) {
+template <class Piece>
+Piece decode_nar(std::string_view bytes) {
     if (bytes.size() <= index_bytes)
         throw BadDocument("NAR message: it holds nothing");
     std::uint32_t index = 0;
     for (size_t i = 0; i < index_bytes; ++i)
         index |= std::uint32_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
     return {index, bytes.substr(index_bytes)};
+}
+
+std::string encode_nar(char kind, std::uint32_t index, std::span<const std::byte> bytes) {
+    std::string message;
+    message.reserve(1 + index_bytes + bytes.size());
+    message.push_back(kind);
+    for (size_t i = 0; i < index_bytes; ++i)
+        message.push_back(static_cast<char>(index >> (8 * i) & 0xff));
+    return message.append(as_text(bytes));
 }
 
 } // namespace
@@ -331,12 +342,11 @@ std::string encode_secret_bundle_piece(std::string_view bytes) {
 }
 
 std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes) {
-    std::string message;
-    message.reserve(1 + index_bytes + bytes.size());
-    message.push_back(nar_message);
-    for (size_t i = 0; i < index_bytes; ++i)
-        message.push_back(static_cast<char>(index >> (8 * i) & 0xff));
-    return message.append(as_text(bytes));
+    return encode_nar(nar_message, index, bytes);
+}
+
+std::string encode_compressed_nar_piece(std::uint32_t index, std::span<const std::byte> bytes) {
+    return encode_nar(compressed_nar_message, index, bytes);
 }
 
 Incoming decode(std::string_view bytes) {
@@ -355,7 +365,8 @@ Incoming decode(std::string_view bytes) {
         if (content.empty())
             throw BadDocument("secret bundle message: it holds nothing");
         return SecretBundlePiece{content};
-    case nar_message: return decode_nar(content);
+    case nar_message: return decode_nar<NarPiece>(content);
+    case compressed_nar_message: return decode_nar<CompressedNarPiece>(content);
     default:
         throw BadDocument(fmt::format("message: unknown kind 0x{:02x}", static_cast<unsigned char>(bytes.front())));
     }

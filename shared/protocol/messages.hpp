@@ -21,7 +21,8 @@
 //   'L' the next piece of the closure list's text (trigger to agent, after those, if the goal has a closure, and after
 //       build; agent to trigger after recalled and built);
 //   'N' u32 little endian index into the closure list, then the next bytes of that path's NAR. A NAR ends when
-//       the list's narSize bytes have arrived; NARs follow one another in the order of the requests.
+//       the list's narSize bytes have arrived; NARs follow one another in the order of the requests;
+//   'Z' the same, since version 2, but the bytes are the next ones of the zstd frame that holds the NAR.
 namespace waggle::protocol {
 
 enum class DeploymentState {
@@ -151,12 +152,17 @@ struct NarPiece {
     std::uint32_t index;
     std::string_view bytes;
 };
+struct CompressedNarPiece {
+    std::uint32_t index;
+    std::string_view bytes; // of the frame
+};
 std::string encode_closure_list_piece(std::string_view text);
 std::string encode_secret_bundle_piece(std::string_view bytes);
 std::string encode_nar_piece(std::uint32_t index, std::span<const std::byte> bytes);
+std::string encode_compressed_nar_piece(std::uint32_t index, std::span<const std::byte> bytes);
 
 // Views point into `bytes`. Throws BadDocument.
-using Incoming = std::variant<Message, ClosureListPiece, SecretBundlePiece, NarPiece>;
+using Incoming = std::variant<Message, ClosureListPiece, SecretBundlePiece, NarPiece, CompressedNarPiece>;
 Incoming decode(std::string_view bytes);
 
 } // namespace waggle::protocol

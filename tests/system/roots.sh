@@ -56,7 +56,7 @@ debian_architecture() { # TARGET
 agent_libraries() { # SUITE
     local root
     root=$("$here/roots.sh" build "$1")
-    dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Depends}\n' libssl-dev libfmt-dev libspdlog-dev libsystemd-dev |
+    dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Depends}\n' libssl-dev libfmt-dev libspdlog-dev libsystemd-dev libzstd-dev |
         tr ',' '\n' | sed -nE 's/^ *(lib[^ ]*).*/\1/p' | grep -v -- '-dev$' | sort -u
 }
 

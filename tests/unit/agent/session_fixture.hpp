@@ -18,11 +18,14 @@ inline constexpr std::chrono::seconds patience{10};
 class TestTrigger {
 public:
     TestTrigger(const Environment& environment, Deployments& deployments, SessionLimits limits = {},
-                std::optional<ssh::PublicKey> operator_key = std::nullopt)
-        : connection_(to_agent_, from_agent_), thread_([this, &environment, &deployments, limits, operator_key] {
-              serve_session(
-                  {.connection = connection_, .hello_time = test_time, .version = 1, .operator_key = operator_key},
-                  environment, deployments, limits);
+                std::optional<ssh::PublicKey> operator_key = std::nullopt, int version = 2)
+        : connection_(to_agent_, from_agent_),
+          thread_([this, &environment, &deployments, limits, operator_key, version] {
+              serve_session({.connection = connection_,
+                             .hello_time = test_time,
+                             .version = version,
+                             .operator_key = operator_key},
+                            environment, deployments, limits);
           }) {
         facts = next<protocol::Facts>();
     }
@@ -36,6 +39,10 @@ public:
     void send_bundle_piece(std::string_view bytes) { to_agent_->push(protocol::encode_secret_bundle_piece(bytes)); }
     void send_nar(std::uint32_t index, std::string_view bytes) {
         to_agent_->push(protocol::encode_nar_piece(index, as_bytes(bytes)));
+    }
+    // The next bytes of the path's frame.
+    void send_frame(std::uint32_t index, std::string_view bytes) {
+        to_agent_->push(protocol::encode_compressed_nar_piece(index, as_bytes(bytes)));
     }
     void send_whole_nar(const TestClosure& closure, std::uint32_t index) {
         const std::string_view nar = closure.nars[index];

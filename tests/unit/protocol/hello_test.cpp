@@ -70,8 +70,15 @@ TEST_F(HelloTest, HasExactlyTheDocumentedFields) {
 TEST_F(HelloTest, OfAnOperatorForThisSessionIsAdmitted) {
     auto verdict = admit_hello(verify_hello(sign_hello(hello, operator_key)), expected);
     EXPECT_TRUE(verdict.admitted) << verdict.message;
-    EXPECT_EQ(verdict.version, 1);
     EXPECT_EQ(verdict.code, "");
+}
+
+TEST_F(HelloTest, ChoosesTheGreatestVersionThatBothSpeak) {
+    const std::pair<std::vector<int>, int> cases[] = {{{1}, 1}, {{1, 2}, 2}, {{2, 3}, 2}, {{2, 1}, 2}};
+    for (const auto& [versions, chosen] : cases) {
+        hello.versions = versions;
+        EXPECT_EQ(admit_hello(verify_hello(sign_hello(hello, operator_key)), expected).version, chosen);
+    }
 }
 
 TEST_F(HelloTest, RefusesUnlistedOperatorsAndOtherTargets) {
@@ -93,8 +100,8 @@ TEST_F(HelloTest, RefusesUnlistedOperatorsAndOtherTargets) {
         {"node", [](Hello& h, SessionExpectation&) { h.node = "beta"; }, "other-node", "this node is alpha, not beta"},
         {"key", [](Hello& h, SessionExpectation&) { h.node_key = ssh::PrivateKey::generate().public_key(); },
          "other-node", "this node's key is SHA256:"},
-        {"versions", [](Hello& h, SessionExpectation&) { h.versions = {2, 3}; }, "version",
-         "speaks session protocol 2, 3, this agent 1"},
+        {"versions", [](Hello& h, SessionExpectation&) { h.versions = {3, 4}; }, "version",
+         "speaks session protocol 3, 4, this agent 1, 2"},
         // An unlisted operator learns nothing else.
         {"stranger at the wrong node",
          [](Hello& h, SessionExpectation& e) {

@@ -285,6 +285,8 @@ TEST(Messages, OfUnknownKindsAreRefused) {
     EXPECT_THAT(said("S"), HasSubstr("holds nothing"));
     EXPECT_THAT(said("N"), HasSubstr("holds nothing"));
     EXPECT_THAT(said(std::string_view("N\0\0\0\0", 5)), HasSubstr("holds nothing"));
+    EXPECT_THAT(said("Z"), HasSubstr("holds nothing"));
+    EXPECT_THAT(said(std::string_view("Z\0\0\0\0", 5)), HasSubstr("holds nothing"));
     EXPECT_THAT(said(std::string(max_message_bytes + 1, 'L')), HasSubstr("longer than"));
 }
 
@@ -299,6 +301,12 @@ TEST(Messages, CarryPiecesOfTheClosureListAndOfNars) {
     EXPECT_EQ(std::get<NarPiece>(incoming).index, 0x04030201U);
     EXPECT_EQ(std::get<NarPiece>(incoming).bytes, "nar\xff");
     EXPECT_EQ(std::get<NarPiece>(incoming).bytes.data(), bytes.data() + 5) << "a view, not a copy";
+
+    bytes = encode_compressed_nar_piece(0x04030201, as_bytes("frame\xff"));
+    EXPECT_EQ(bytes, "Z\1\2\3\4frame\xff");
+    incoming = decode(bytes);
+    EXPECT_EQ(std::get<CompressedNarPiece>(incoming).index, 0x04030201U);
+    EXPECT_EQ(std::get<CompressedNarPiece>(incoming).bytes, "frame\xff");
 
     EXPECT_LT(data_piece_bytes + 5, max_message_bytes);
 }
@@ -353,7 +361,7 @@ TEST(Messages, OfRandomBytesAreReadOrRefused) {
         std::string noise(random() % 64, '\0');
         for (char& c : noise)
             c = static_cast<char>(random());
-        for (auto kind : {"", "J", "L", "N", "J{", "J{\"type\":"})
+        for (auto kind : {"", "J", "L", "N", "Z", "J{", "J{\"type\":"})
             complaint([&] { decode(kind + noise); });
     }
 }

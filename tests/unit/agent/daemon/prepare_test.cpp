@@ -1,4 +1,5 @@
 #include "tests/unit/agent/session_fixture.hpp"
+#include "tests/unit/base/zstd_frame.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -196,6 +197,73 @@ TEST_F(Session, WrongBytesFailBeforeTheActivation) {
     EXPECT_EQ(result.code, "wrong-hash");
     EXPECT_TRUE(content.valid.empty());
     EXPECT_TRUE(units->started().empty());
+}
+
+TEST_F(Session, FetchesCompressedPaths) {
+    units->succeed();
+    TestTrigger trigger(*environment, *deployments);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Want>();
+    trigger.send_nar(0, closure.nars[0]);
+    const std::string frame = zstd_frame(closure.nars[1]);
+    for (size_t at = 0; at < frame.size(); at += 50'000)
+        trigger.send_frame(1, frame.substr(at, 50'000));
+    const std::string last = zstd_frame(closure.nars[2]);
+    trigger.send_frame(2, last.substr(0, last.size() - 1));
+    trigger.send_frame(2, last.substr(last.size() - 1)); // after the last byte of the NAR
+    const auto result = trigger.next<protocol::Result>();
+    EXPECT_EQ(result.outcome, Outcome::ok) << result.message;
+    EXPECT_EQ(result.fetched_bytes, closure.nars[0].size() + closure.nars[1].size() + closure.nars[2].size());
+    EXPECT_EQ(content.nars[closure.list[1].path], closure.nars[1]);
+    EXPECT_EQ(content.nars[closure.list[2].path], closure.nars[2]);
+}
+
+TEST_F(Session, AWrongFrameFailsBeforeTheActivation) {
+    // A NAR that decompresses to far more than was signed, and one whose hash is wrong.
+    const std::string bomb = zstd_frame(std::string(32 << 20, '\0'));
+    const std::string wrong = zstd_frame(std::string(closure.nars[0].size(), 'x'));
+    const std::string short_frame = zstd_frame(closure.nars[0].substr(1));
+    struct Case {
+        std::string_view name;
+        std::vector<std::pair<std::uint32_t, std::string>> pieces;
+        std::string_view code;
+        std::string_view message;
+    };
+    for (const auto& [name, pieces, code, message] : std::vector<Case>{
+             {"bomb", {{0, bomb}}, "wrong-size", "more than the 16 bytes that were signed"},
+             {"wrong content", {{0, wrong}}, "wrong-hash", "not the ones that were signed"},
+             {"short content", {{0, short_frame}, {1, wrong}}, "wrong-path", "sent path 1 of the list instead"},
+             {"truncated", {{0, bomb.substr(0, 5)}, {1, wrong}}, "fetch-failed", "is not complete"},
+             {"trailing bytes", {{0, zstd_frame(closure.nars[0]) + "x"}}, "fetch-failed", "bytes follow the end"},
+             {"no frame", {{0, closure.nars[0]}}, "fetch-failed", "cannot be decompressed"},
+         }) {
+        SCOPED_TRACE(name);
+        TestTrigger trigger(*environment, *deployments);
+        deploy(trigger, document());
+        trigger.next<protocol::Admitted>();
+        trigger.next<protocol::Want>();
+        for (const auto& [index, bytes] : pieces)
+            trigger.send_frame(index, bytes);
+        const auto result = trigger.next<protocol::Result>();
+        EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
+        EXPECT_EQ(result.code, code);
+        EXPECT_THAT(result.message, HasSubstr(message));
+        EXPECT_TRUE(content.valid.empty());
+    }
+    EXPECT_TRUE(units->started().empty());
+}
+
+TEST_F(Session, InVersion1RefusesCompressedPaths) {
+    TestTrigger trigger(*environment, *deployments, {}, std::nullopt, 1);
+    EXPECT_EQ(trigger.facts.version, 1);
+    deploy(trigger, document());
+    trigger.next<protocol::Admitted>();
+    trigger.next<protocol::Want>();
+    trigger.send_frame(0, zstd_frame(closure.nars[0]));
+    const auto result = trigger.next<protocol::Result>();
+    EXPECT_EQ(result.outcome, Outcome::failed_before_activation);
+    EXPECT_THAT(result.message, HasSubstr("version 1 of the protocol"));
 }
 
 TEST_F(Session, AWrongClosureListFailsBeforeTheFetch) {
