@@ -112,7 +112,7 @@ def check_only_missing_paths_are_sent(subtest, fleet, node, toplevel, title):
     """Deploys what the interrupted deployment could not; what has arrived completely is not sent again."""
     missing, before = missing_bytes(node, toplevel), node.bytes_received()
     run = fleet.apply(on=node)
-    sent, received = run.nodes[node.name]["bytesSent"], node.bytes_received() - before
+    sent, received = run.nodes[node.name]["narBytesSent"], node.bytes_received() - before
     with subtest(title):
         assert missing < 8.5 * FILE_SIZE, "fewer than two files had arrived"
         assert sent == missing

@@ -160,7 +160,8 @@ int apply(const GlobalOptions& global, const ApplyOptions& options, const Interr
                                                                      : protocol::Reboot::never,
                                 .git = hive.git()},
                      .parallel = options.connect.parallel,
-                     .reach = options.connect.reach},
+                     .reach = options.connect.reach,
+                     .upload_limit = options.connect.upload_limit},
                     known_hosts, pipeline.store(), *identity.signer, interrupt, *reporter);
     std::set<std::string> skipped;
     bool stopped = false;
@@ -209,6 +210,7 @@ Subcommand apply_subcommand(CLI::App& waggle) {
     app.footer(goals_help());
     add_build_options(app, options->build);
     add_connect_options(app, options->connect);
+    add_upload_limit_option(app, options->connect);
     app.add_flag("--force", options->force, "Deploy even if another operator has deployed in the meantime");
     app.add_flag("--remove-agent", options->remove_agent,
                  "Allow a system without the agent (this node can then no longer be deployed to)");

@@ -76,6 +76,7 @@ Subcommand build_subcommand(CLI::App& waggle) {
     CLI::App& app = add_subcommand(waggle, "build", group::deploy, "Evaluate and build, then print each node's system");
     add_build_options(app, options->build);
     add_connect_options(app, options->connect);
+    add_upload_limit_option(app, options->connect);
     app.add_flag("--dry-run", options->build.dry_run, "Stop after the evaluation and print the derivations");
     return make_subcommand(app, options, build);
 }

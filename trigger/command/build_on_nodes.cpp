@@ -12,7 +12,8 @@ void NodesThatBuild::add(std::vector<EvaluatedNode> nodes) {
         known_hosts_.emplace(connect_.known_hosts);
         rollout_.emplace(RolloutPlan{.intent = {.goal = protocol::Goal::build},
                                      .parallel = connect_.parallel,
-                                     .reach = connect_.reach},
+                                     .reach = connect_.reach,
+                                     .upload_limit = connect_.upload_limit},
                          *known_hosts_, store_, *identity_->signer, interrupt_, reporter_);
     }
     for (const EvaluatedNode& node : nodes)

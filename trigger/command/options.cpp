@@ -1,5 +1,8 @@
 #include "trigger/command/options.hpp"
 
+#include "shared/base/error.hpp"
+#include "trigger/deploy/upload_limit.hpp"
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -81,6 +84,21 @@ void add_connect_options(CLI::App& app, ConnectOptions& connect) {
     app.add_option("--rename-hive", connect.reach.former_hive,
                    "The hive's name in the nodes' running configurations, if meta.name has changed")
         ->type_name("OLD-HIVE");
+}
+
+void add_upload_limit_option(CLI::App& app, ConnectOptions& connect) {
+    app.add_option_function<std::string>(
+           "--upload-limit", [&connect](const std::string& rate) { connect.upload_limit = parse_rate(rate); },
+           "Bytes per second to send to all nodes together, as 500K, 2M or 1G (default: no limit)")
+        ->type_name("RATE")
+        ->check([](const std::string& rate) {
+            try {
+                parse_rate(rate);
+                return std::string();
+            } catch (const Error& error) {
+                return std::string(error.what());
+            }
+        });
 }
 
 } // namespace waggle::trigger

@@ -5,6 +5,7 @@
 #include "trigger/hive/nix_options.hpp"
 #include "trigger/report/style.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -46,6 +47,7 @@ struct ConnectOptions {
     std::optional<std::filesystem::path> identity;
     std::vector<std::filesystem::path> known_hosts;
     Reach reach;
+    std::optional<std::uint64_t> upload_limit; // bytes per second, for all nodes together
 };
 
 // A default for commands that only ask: nodes that do not answer then delay few others.
@@ -58,5 +60,7 @@ std::vector<std::string> way_words();
 void add_select_options(CLI::App& app, SelectOptions& select);
 void add_build_options(CLI::App& app, BuildOptions& build);
 void add_connect_options(CLI::App& app, ConnectOptions& connect);
+// For commands that send store paths.
+void add_upload_limit_option(CLI::App& app, ConnectOptions& connect);
 
 } // namespace waggle::trigger

@@ -31,6 +31,7 @@ Json to_json(const NodeReport& report) {
         {"rollbackLog", report.log.before_rollback().empty() ? std::deque<std::string>() : report.log.lines()},
         {"generation", report.generation ? Json(*report.generation) : Json()},
         {"bytesSent", report.bytes_sent},
+        {"narBytesSent", report.nar_bytes_sent},
         {"seconds",
          {{"total", seconds(report.elapsed)},
           {"connect", seconds(report.connect_time)},

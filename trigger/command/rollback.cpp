@@ -4,6 +4,7 @@
 #include "shared/protocol/signed_document.hpp"
 #include "trigger/build/store.hpp"
 #include "trigger/command/result.hpp"
+#include "trigger/deploy/conversation.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 
 #include <CLI/CLI.hpp>
@@ -97,7 +98,8 @@ Recollection recall(Session& session, const NodeQuery& asked, std::optional<size
 
 } // namespace
 
-NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options, const Store& store) {
+NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options, const Store& store,
+                          PackedNars* packed_nars, UploadLimit* upload_limit) {
     Recollection old;
     {
         Session session = open_session(asked.connect, asked.address, asked.identity, asked.interrupt);
@@ -126,7 +128,9 @@ NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options
                                      .identity = asked.identity,
                                      .interrupt = asked.interrupt,
                                      .reporter = asked.reporter,
-                                     .limits = {}});
+                                     .limits = limits_with(options.connect.upload_limit, options.connect.parallel),
+                                     .packed_nars = packed_nars,
+                                     .upload_limit = upload_limit});
     if (protocol::exit_code(report.outcome) == 0)
         report.answer = {what};
     return report;
@@ -134,8 +138,12 @@ NodeReport roll_back_node(const NodeQuery& asked, const RollbackOptions& options
 
 int rollback(const GlobalOptions& global, const RollbackOptions& options, const Interrupt& interrupt) {
     const Store store(build_store(global.nix));
-    const auto reports = ask_nodes(global, options.select, options.connect, interrupt, false,
-                                   [&](const NodeQuery& asked) { return roll_back_node(asked, options, store); });
+    PackedNars packed_nars([&] { return store.nar_reader(); });
+    std::optional<UploadLimit> upload_limit(options.connect.upload_limit);
+    const auto reports =
+        ask_nodes(global, options.select, options.connect, interrupt, false, [&](const NodeQuery& asked) {
+            return roll_back_node(asked, options, store, &packed_nars, upload_limit ? &*upload_limit : nullptr);
+        });
     if (global.json)
         return print_json_result("rollback", reports);
     return print_summary(global, reports);
@@ -146,6 +154,7 @@ Subcommand rollback_subcommand(CLI::App& waggle) {
     CLI::App& app = add_subcommand(waggle, "rollback", group::deploy, "Deploy the nodes' previous systems again");
     add_select_options(app, options->select);
     add_connect_options(app, options->connect);
+    add_upload_limit_option(app, options->connect);
     app.add_option("--to", options->generation, "The generation (default: the one before the running system)")
         ->type_name("GENERATION")
         ->check(CLI::Range(1, 1'000'000'000));

@@ -46,8 +46,12 @@ Facts say_hello(const net::NodeConnection& link, const AgentName& name, const ss
     const std::string answer = receive_message(*link.connection, deadline);
     const protocol::Incoming incoming = protocol::decode(answer);
     if (const auto* message = std::get_if<protocol::Message>(&incoming)) {
-        if (const auto* facts = std::get_if<Facts>(message))
+        if (const auto* facts = std::get_if<Facts>(message)) {
+            if (std::ranges::find(hello.versions, facts->version) == hello.versions.end())
+                throw protocol::BadDocument(fmt::format(
+                    "the agent chose version {} of the protocol, which it was not offered", facts->version));
             return *facts;
+        }
         if (const auto* refused = std::get_if<Refused>(message))
             throw RefusedByNode(*refused);
     }

@@ -24,10 +24,11 @@ public:
     TargetBuild(const DeployedNode& node, Session& session, const DeployContext& context, DeploymentProgress& progress)
         : node_(node), session_(session), context_(context), progress_(progress),
           derivations_(context.require_remote_build().derivations()), request_(request()),
-          document_(protocol::sign(request_, context.identity)), bytes_sent_before_(progress.bytes_sent),
-          end_(deadline_in(build_limit())),
-          outbox_(*session.link.connection, derivations_->list, context.require_remote_build().nar_reader(),
-                  progress.derivations_wanted) {}
+          document_(protocol::sign(request_, context.identity)), sent_bytes_(progress),
+          end_(deadline_in(build_limit())), outbox_(*session.link.connection, derivations_->list,
+                                                    nar_delivery(session, context.require_remote_build().nar_reader(),
+                                                                 context.require_remote_build().packed_nars, context),
+                                                    progress.derivations_wanted, progress.link_speed) {}
 
     std::shared_ptr<const Closure> run() {
         progress_.asked_to_build = true;
@@ -48,7 +49,7 @@ public:
             }
             if (Clock::now() >= end_)
                 throw Error("the node has not finished its build within its time limit");
-            progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+            sent_bytes_.update(outbox_);
         }
         return closure();
     }
@@ -171,7 +172,7 @@ private:
     const std::shared_ptr<const Closure> derivations_;
     const BuildRequest request_;
     const protocol::SignedDocument document_;
-    const std::uint64_t bytes_sent_before_;
+    SentBytes sent_bytes_;
     std::optional<protocol::ClosureListReader> list_; // of the system, once it is built
     std::optional<Step> step_;
     Deadline deadline_;

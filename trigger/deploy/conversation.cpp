@@ -60,6 +60,15 @@ void count_message(const DeployContext& context, DeploymentProgress& progress) {
             fmt::format("the node has sent more than {} messages, which no deployment needs", context.limits.messages));
 }
 
+DeployLimits limits_with(std::optional<std::uint64_t> upload_limit, size_t parallel) {
+    constexpr std::uint64_t many_nodes = 256;
+    DeployLimits limits;
+    if (upload_limit)
+        limits.least_rate = std::min(
+            limits.least_rate, std::max<std::uint64_t>(1, *upload_limit / (parallel == 0 ? many_nodes : parallel)));
+    return limits;
+}
+
 std::chrono::milliseconds fetch_limit(const DeployLimits& limits, const protocol::ClosureList& list) {
     std::uint64_t bytes = 0;
     for (const protocol::ClosureEntry& entry : list)
@@ -75,13 +84,23 @@ void check_outbox(const Outbox& outbox) {
     }
 }
 
+NarDelivery nar_delivery(const Session& session, ReadNar read_nar, PackedNars* packed_nars,
+                         const DeployContext& context) {
+    const bool reads_compressed = session.facts.version >= protocol::first_version_with_compression;
+    return {.read_nar = std::move(read_nar),
+            .packed_nars = reads_compressed ? packed_nars : nullptr,
+            .upload_limit = context.upload_limit};
+}
+
 Conversation::Conversation(const std::string& node, Session& session, const protocol::SignedDocument& document,
                            const Attachments& attachments, std::chrono::milliseconds activation_limit,
                            const DeployContext& context, DeploymentProgress& progress)
     : node_(node), session_(session), document_(document), attachments_(attachments),
       fetch_limit_(fetch_limit(context.limits, attachments.closure.list)), activation_limit_(activation_limit),
-      context_(context), progress_(progress), bytes_sent_before_(progress.bytes_sent),
-      outbox_(*session.link.connection, attachments.closure.list, context.nar_reader(), progress.paths_wanted) {}
+      context_(context), progress_(progress), sent_bytes_(progress),
+      outbox_(*session.link.connection, attachments.closure.list,
+              nar_delivery(session, context.nar_reader(), context.packed_nars, context), progress.paths_wanted,
+              progress.link_speed) {}
 
 void Conversation::deploy() {
     outbox_.say(protocol::encode(protocol::Deploy{document_}));
@@ -125,7 +144,7 @@ Conversation::Ending Conversation::follow() {
                 if (Clock::now() >= silence_deadline)
                     throw net::ConnectionLost("the node has been silent for too long");
             }
-            progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+            sent_bytes_.update(outbox_);
         }
     } catch (const net::ConnectionLost&) {
         progress_.everything_was_sent = outbox_.idle();
@@ -133,7 +152,7 @@ Conversation::Ending Conversation::follow() {
             throw;
         return Detached{.activation_began = progress_.activation_seen};
     }
-    progress_.bytes_sent = bytes_sent_before_ + outbox_.nar_bytes_sent();
+    sent_bytes_.update(outbox_);
     return *ending;
 }
 

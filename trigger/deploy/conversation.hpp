@@ -23,7 +23,9 @@ struct DeploymentProgress {
     std::uint64_t log_lines = 0;      // of the activation, received so far
     std::uint64_t messages = 0;       // of any kind
     std::uint64_t lines = 0;          // of any kind
-    std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_sent = 0;     // of store paths, as they travelled
+    std::uint64_t nar_bytes_sent = 0; // their size uncompressed
+    LinkSpeed link_speed;
     TimesWanted paths_wanted;
     TimesWanted derivations_wanted;
     bool asked_to_build = false; // whether the node was asked to build
@@ -40,10 +42,33 @@ void show_line(const std::string& node, const std::string& text, const DeployCon
                DeploymentProgress& progress);
 // Throws BadDocument if the node has sent more messages than any deployment needs.
 void count_message(const DeployContext& context, DeploymentProgress& progress);
+// The usual limits, with time for an upload that is limited to this many bytes per second for `parallel` nodes together
+// (0: all).
+DeployLimits limits_with(std::optional<std::uint64_t> upload_limit, size_t parallel);
 // How long fetching the whole list may take, over all connections together.
 std::chrono::milliseconds fetch_limit(const DeployLimits& limits, const protocol::ClosureList& list);
 // Throws the error that ended the outbox, if any.
 void check_outbox(const Outbox& outbox);
+// How NARs travel in this session. An agent of the previous release does not read compressed ones.
+NarDelivery nar_delivery(const Session& session, ReadNar read_nar, PackedNars* packed_nars,
+                         const DeployContext& context);
+
+// Adds what an outbox sends to the progress of its node.
+class SentBytes {
+public:
+    explicit SentBytes(DeploymentProgress& progress)
+        : progress_(progress), bytes_before_(progress.bytes_sent), nar_bytes_before_(progress.nar_bytes_sent) {}
+
+    void update(const Outbox& outbox) {
+        progress_.bytes_sent = bytes_before_ + outbox.bytes_sent();
+        progress_.nar_bytes_sent = nar_bytes_before_ + outbox.nar_bytes_sent();
+    }
+
+private:
+    DeploymentProgress& progress_;
+    const std::uint64_t bytes_before_;
+    const std::uint64_t nar_bytes_before_;
+};
 
 // What is sent along with the document.
 struct Attachments {
@@ -91,7 +116,7 @@ private:
     const std::chrono::milliseconds activation_limit_;
     const DeployContext& context_;
     DeploymentProgress& progress_;
-    const std::uint64_t bytes_sent_before_;
+    SentBytes sent_bytes_;
     std::uint64_t lines_to_skip_ = 0;         // a session begins with all events that the agent has
     std::optional<Deadline> cancel_deadline_; // set once the agent was asked to cancel
     Outbox outbox_;

@@ -4,7 +4,9 @@
 #include "trigger/build/store.hpp"
 #include "trigger/connect/session.hpp"
 #include "trigger/deploy/document.hpp"
+#include "trigger/deploy/packed_nars.hpp"
 #include "trigger/deploy/places.hpp"
+#include "trigger/deploy/upload_limit.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/secrets/node_secrets.hpp"
@@ -37,6 +39,7 @@ struct RemoteBuild {
     nix::StorePath drv;                                          // of its system
     std::function<std::shared_ptr<const Closure>()> derivations; // the closure of `drv`
     std::function<ReadNar()> nar_reader;                         // of the derivations
+    PackedNars* packed_nars = nullptr;                           // of the derivations
 };
 
 // What the deployment of one node depends on. Tests substitute parts of it.
@@ -54,6 +57,8 @@ struct DeployContext {
     std::function<NodeSecrets()> secrets = {};
     std::optional<RemoteBuild> remote_build = {}; // instead of `closure`
     Places* places = nullptr;                     // limits the nodes in work; nullptr: no limit
+    PackedNars* packed_nars = nullptr;            // those of nar_reader; nullptr: they travel uncompressed
+    UploadLimit* upload_limit = nullptr;          // of all nodes together; nullptr: no limit
 
     // Each returns what a build on the node needs. Throws Error if the deployment has none.
     const nix::StorePath& require_toplevel() const {

@@ -46,6 +46,7 @@ public:
             report_.answer.assign(progress_.log.lines().begin(), progress_.log.lines().end());
         report_.log = std::move(progress_.log);
         report_.bytes_sent = progress_.bytes_sent;
+        report_.nar_bytes_sent = progress_.nar_bytes_sent;
         if (progress_.sent_at) {
             const auto activation = progress_.activation_began.value_or(Clock::now());
             report_.fetch_time = activation - *progress_.sent_at;

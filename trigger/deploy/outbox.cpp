@@ -1,10 +1,16 @@
 #include "trigger/deploy/outbox.hpp"
 
+#include "shared/base/bytes.hpp"
 #include "shared/protocol/messages.hpp"
+#include "trigger/deploy/pack_nar.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 
 namespace waggle::trigger {
@@ -13,6 +19,10 @@ namespace {
 
 constexpr auto send_time = std::chrono::seconds(120);  // per message; a node that takes longer has stalled
 constexpr auto parting_time = std::chrono::seconds(1); // for the message or piece that is being sent at the end
+// How soon a message is sent while a path is being compressed.
+constexpr auto production_look = std::chrono::milliseconds(50);
+// The highest level for a path that each node's outbox compresses for itself: it takes 4 MiB of memory.
+constexpr int modest_level = 3;
 
 // Ends the reading of a NAR of which the rest is not needed.
 class Stopped : public Error {
@@ -22,9 +32,36 @@ public:
 
 } // namespace
 
-Outbox::Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar, TimesWanted& times)
-    : connection_(connection), list_(list), read_nar_(std::move(read_nar)), times_(times), wanted_here_(list.size()),
-      thread_([this] { run(); }) {
+// Collects bytes to pieces of one size: Nix's and zstd's are small, and one message for each would be slow.
+class Outbox::Pieces {
+public:
+    Pieces(size_t size, std::function<void(std::span<const std::byte>)> send) : size_(size), send_(std::move(send)) {}
+
+    void add(std::span<const std::byte> bytes) {
+        while (!bytes.empty()) {
+            const size_t count = std::min(bytes.size(), size_ - piece_.size());
+            piece_ += as_text(bytes.first(count));
+            bytes = bytes.subspan(count);
+            if (piece_.size() == size_)
+                flush();
+        }
+    }
+    void flush() {
+        if (!piece_.empty())
+            send_(as_bytes(piece_));
+        piece_.clear();
+    }
+
+private:
+    const size_t size_;
+    const std::function<void(std::span<const std::byte>)> send_;
+    std::string piece_;
+};
+
+Outbox::Outbox(net::Connection& connection, const protocol::ClosureList& list, NarDelivery delivery, TimesWanted& times,
+               LinkSpeed& speed)
+    : connection_(connection), list_(list), delivery_(std::move(delivery)), times_(times), speed_(speed),
+      wanted_here_(list.size()), thread_([this] { run(); }) {
     times_.of_each.resize(list.size());
 }
 
@@ -73,9 +110,12 @@ void Outbox::serve(const std::vector<std::uint32_t>& indices) {
 }
 
 void Outbox::stop_serving() {
-    const std::scoped_lock lock(mutex_);
-    stop_serving_ = true;
-    wanted_.clear();
+    {
+        const std::scoped_lock lock(mutex_);
+        stop_serving_ = true;
+        wanted_.clear();
+    }
+    wake_.notify_one(); // it may be waiting for its turn to send
 }
 
 bool Outbox::idle() const {
@@ -103,37 +143,99 @@ void Outbox::send_messages() {
     }
 }
 
-void Outbox::send_nar(std::uint32_t index) {
+void Outbox::make_way() {
+    send_messages();
+    const std::scoped_lock lock(mutex_);
+    if (stop_ || stop_serving_)
+        throw Stopped();
+}
+
+size_t Outbox::piece_bytes() const {
+    return delivery_.upload_limit ? delivery_.upload_limit->piece_bytes() : protocol::data_piece_bytes;
+}
+
+void Outbox::await_turn(size_t bytes) {
+    if (!delivery_.upload_limit)
+        return;
+    const auto turn = delivery_.upload_limit->reserve(bytes, std::chrono::steady_clock::now());
+    for (bool waiting = true; waiting;) {
+        {
+            std::unique_lock lock(mutex_);
+            waiting = wake_.wait_until(lock, turn, [this] { return stop_ || stop_serving_ || !messages_.empty(); });
+        }
+        make_way();
+    }
+}
+
+void Outbox::send_piece(std::string message, size_t bytes) {
+    make_way();
+    const auto began = std::chrono::steady_clock::now();
+    await_turn(bytes);
+    bytes_sent_ += bytes; // before it is sent, because the answer may be faster than this thread
+    connection_.send(std::move(message), deadline_in(send_time));
+    speed_.sent(bytes, std::chrono::steady_clock::now() - began);
+}
+
+void Outbox::send_plain(std::uint32_t index) {
     const protocol::ClosureEntry& entry = list_[index];
     std::uint64_t sent = 0;
-    std::string piece; // Nix's pieces are small, and one message per piece would be slow
-    const auto send_piece = [&] {
-        send_messages();
-        {
-            const std::scoped_lock lock(mutex_);
-            if (stop_ || stop_serving_)
-                throw Stopped();
-        }
-        sent += piece.size();
-        nar_bytes_sent_ += piece.size(); // before it is sent, because the answer may be faster than this thread
-        connection_.send(protocol::encode_nar_piece(index, as_bytes(piece)), deadline_in(send_time));
-        piece.clear();
-    };
-    read_nar_(entry.path, entry.nar_size, [&](std::span<const std::byte> bytes) {
-        while (!bytes.empty()) {
-            const size_t count = std::min(bytes.size(), protocol::data_piece_bytes - piece.size());
-            piece += as_text(bytes.first(count));
-            bytes = bytes.subspan(count);
-            if (piece.size() == protocol::data_piece_bytes)
-                send_piece();
-        }
+    Pieces pieces(piece_bytes(), [&](std::span<const std::byte> bytes) {
+        sent += bytes.size();
+        nar_bytes_sent_ += bytes.size();
+        send_piece(protocol::encode_nar_piece(index, bytes), bytes.size());
     });
-    if (!piece.empty())
-        send_piece();
-    if (sent != entry.nar_size)
-        throw Error(fmt::format("{} has {} NAR bytes here, but the store's database says {}: repair it with `nix-store "
-                                "--verify --check-contents --repair`",
-                                entry.path.absolute(), sent, entry.nar_size));
+    delivery_.read_nar(entry.path, entry.nar_size, [&](std::span<const std::byte> bytes) { pieces.add(bytes); });
+    pieces.flush();
+    require_nar_size(entry.path, sent, entry.nar_size);
+}
+
+void Outbox::send_packed(std::uint32_t index, int level) {
+    const protocol::ClosureEntry& entry = list_[index];
+    nar_bytes_sent_ += entry.nar_size;
+    std::uint64_t sent = 0;
+    try {
+        PackedNars::Reader reader(*delivery_.packed_nars, entry.path, entry.nar_size, level);
+        level = reader.level();
+        std::vector<std::byte> buffer(piece_bytes());
+        for (;;) {
+            const std::optional<size_t> size = reader.read(buffer, deadline_in(production_look));
+            if (!size) {
+                make_way();
+                continue;
+            }
+            if (*size == 0)
+                return;
+            const auto bytes = std::span<const std::byte>(buffer).first(*size);
+            send_piece(protocol::encode_compressed_nar_piece(index, bytes), *size);
+            sent += *size;
+        }
+    } catch (const PackedNars::NotHeld&) {
+        pack_and_send(index, sent == 0 ? std::min(level, modest_level) : level, sent);
+    }
+}
+
+// Compresses a path for this node alone, and sends what follows the first `sent` bytes of its frame.
+void Outbox::pack_and_send(std::uint32_t index, int level, std::uint64_t sent) {
+    const protocol::ClosureEntry& entry = list_[index];
+    Pieces pieces(piece_bytes(), [&](std::span<const std::byte> bytes) {
+        send_piece(protocol::encode_compressed_nar_piece(index, bytes), bytes.size());
+    });
+    pack_nar(delivery_.read_nar, entry.path, entry.nar_size, level, [&](std::span<const std::byte> bytes) {
+        const auto skipped = static_cast<size_t>(std::min<std::uint64_t>(sent, bytes.size()));
+        sent -= skipped;
+        pieces.add(bytes.subspan(skipped));
+        if (skipped > 0)
+            make_way(); // nothing is sent meanwhile
+    });
+    pieces.flush();
+}
+
+void Outbox::send_nar(std::uint32_t index) {
+    const auto level = delivery_.packed_nars ? compression_level(speed_.bytes_per_second()) : std::nullopt;
+    if (level)
+        send_packed(index, *level);
+    else
+        send_plain(index);
 }
 
 // A path that cannot be read ends the serving, but messages to the agent must still get through.
@@ -145,7 +247,7 @@ void Outbox::serve_one(std::uint32_t index) {
     } catch (const TimedOut&) {
         throw;
     } catch (const Stopped&) {
-        read_nar_ = {}; // its connection to the store is in the middle of a NAR
+        delivery_.read_nar = {}; // its connection to the store may be in the middle of a NAR
     } catch (...) {
         const std::scoped_lock lock(mutex_);
         failure_ = std::current_exception();

@@ -3,6 +3,9 @@
 #include "shared/net/connection.hpp"
 #include "shared/protocol/closure_list.hpp"
 #include "trigger/build/store.hpp"
+#include "trigger/deploy/link_speed.hpp"
+#include "trigger/deploy/packed_nars.hpp"
+#include "trigger/deploy/upload_limit.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -23,11 +26,19 @@ struct TimesWanted {
     std::vector<unsigned> of_each;
 };
 
+// Where an outbox gets NARs from, and how they travel.
+struct NarDelivery {
+    ReadNar read_nar;
+    PackedNars* packed_nars = nullptr;   // nullptr: uncompressed
+    UploadLimit* upload_limit = nullptr; // nullptr: as fast as the node accepts them
+};
+
 // Sends to one node from a thread of its own, so that the node's events can be read while NARs travel. Serves the paths
 // of one closure list and nothing else.
 class Outbox {
 public:
-    Outbox(net::Connection& connection, const protocol::ClosureList& list, ReadNar read_nar, TimesWanted& times);
+    Outbox(net::Connection& connection, const protocol::ClosureList& list, NarDelivery delivery, TimesWanted& times,
+           LinkSpeed& speed);
     // Stops sending at once. Closes the connection if the node does not read what is being sent.
     ~Outbox();
 
@@ -41,21 +52,34 @@ public:
 
     // Whether everything requested has been sent.
     bool idle() const;
+    std::uint64_t bytes_sent() const { return bytes_sent_; } // of NARs, as they travel
+    // The size of these NARs uncompressed. A compressed NAR counts as a whole as soon as its first piece is sent.
     std::uint64_t nar_bytes_sent() const { return nar_bytes_sent_; }
     // Throws the error that ended the thread, such as an unreadable store path or a lost connection.
     void check() const;
 
 private:
+    class Pieces;
+
     void run();
     void serve_one(std::uint32_t index);
     void send_nar(std::uint32_t index);
+    void send_plain(std::uint32_t index);
+    void send_packed(std::uint32_t index, int level);
+    void pack_and_send(std::uint32_t index, int level, std::uint64_t sent);
+    void send_piece(std::string message, size_t bytes);
+    void await_turn(size_t bytes);
+    void make_way();      // for messages and for the end
     void send_messages(); // those passed to say()
+    size_t piece_bytes() const;
 
     net::Connection& connection_;
     const protocol::ClosureList& list_;
-    ReadNar read_nar_;
+    NarDelivery delivery_;
     TimesWanted& times_;
+    LinkSpeed& speed_;
     std::vector<bool> wanted_here_;
+    std::atomic<std::uint64_t> bytes_sent_ = 0;
     std::atomic<std::uint64_t> nar_bytes_sent_ = 0;
 
     mutable std::mutex mutex_;

@@ -1,6 +1,7 @@
 #include "trigger/deploy/rollout.hpp"
 
 #include "trigger/connect/dialer.hpp"
+#include "trigger/deploy/conversation.hpp"
 #include "trigger/deploy/deploy_context.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 
@@ -20,6 +21,8 @@ Rollout::Rollout(RolloutPlan plan, KnownHostsFiles& known_hosts, Store& store, c
                  const Interrupt& interrupt, Reporter& reporter)
     : plan_(std::move(plan)), known_hosts_(known_hosts), store_(store), identity_(identity), interrupt_(interrupt),
       reporter_(reporter), dialer_(std::make_unique<Dialer>(interrupt)), places_(plan_.parallel),
+      packed_nars_([this] { return store_.nar_reader(); }),
+      packed_derivations_([this] { return derivations_.nar_reader(); }), upload_limit_(plan_.upload_limit),
       work_(plan_.parallel == 0 ? 0 : std::max(plan_.parallel, most_connecting)) {}
 
 Rollout::~Rollout() = default;
@@ -63,7 +66,8 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
         if (node.deployment.build_on_target)
             remote_build = RemoteBuild{.drv = node.drv,
                                        .derivations = [&] { return derivations_.closure(node.drv); },
-                                       .nar_reader = [&] { return derivations_.nar_reader(); }};
+                                       .nar_reader = [&] { return derivations_.nar_reader(); },
+                                       .packed_nars = &packed_derivations_};
         report = deploy_node(
             node, plan_.intent,
             {.connect = dialer_->connector(node, pins.nodes.at(node.name)),
@@ -73,11 +77,13 @@ void Rollout::deploy(const EvaluatedNode& node, const Pins& pins, const ReadSecr
              .identity = identity_,
              .interrupt = interrupt_,
              .reporter = reporter_,
-             .limits = {},
+             .limits = limits_with(plan_.upload_limit, plan_.parallel),
              .knows = [&](const nix::StorePath& path) { return !store_.valid(std::span(&path, 1)).empty(); },
              .secrets = read,
              .remote_build = remote_build,
-             .places = &places_});
+             .places = &places_,
+             .packed_nars = &packed_nars_,
+             .upload_limit = upload_limit_ ? &*upload_limit_ : nullptr});
     }
     show_end(reporter_, report);
     const std::scoped_lock lock(reporting_);

@@ -6,11 +6,14 @@
 #include "trigger/connect/known_nodes.hpp"
 #include "trigger/connect/reach.hpp"
 #include "trigger/deploy/document.hpp"
+#include "trigger/deploy/packed_nars.hpp"
 #include "trigger/deploy/places.hpp"
+#include "trigger/deploy/upload_limit.hpp"
 #include "trigger/report/node_report.hpp"
 #include "trigger/report/reporter.hpp"
 #include "trigger/secrets/node_secrets.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,6 +31,7 @@ struct RolloutPlan {
     Intent intent;
     size_t parallel = 10; // nodes in work, not counting those that are still connecting
     Reach reach;
+    std::optional<std::uint64_t> upload_limit = std::nullopt; // bytes per second, for all nodes together
 };
 
 // Deploys nodes in parallel as they are added, independently of each other.
@@ -56,6 +60,9 @@ private:
     Reporter& reporter_;
     const std::unique_ptr<Dialer> dialer_;
     Places places_;
+    PackedNars packed_nars_;
+    PackedNars packed_derivations_;
+    std::optional<UploadLimit> upload_limit_;
 
     std::mutex adding_; // guards known_hosts_ and keys_
     std::map<std::string, std::vector<ssh::PublicKey>> keys_;

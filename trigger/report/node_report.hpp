@@ -50,7 +50,8 @@ struct NodeReport {
     LogTail log;
     std::vector<std::string> answer; // the command's result, one line each; unescaped
     std::optional<std::uint64_t> generation;
-    std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_sent = 0;     // of store paths, as they travelled
+    std::uint64_t nar_bytes_sent = 0; // their size uncompressed
     std::chrono::steady_clock::duration elapsed{};
 
     // Wall time of the phases, for --timings.

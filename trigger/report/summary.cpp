@@ -145,14 +145,33 @@ std::string format_answers(std::span<const NodeReport> reports) {
     return text;
 }
 
+namespace {
+
+// What compression saved of the transfer to a node: "67%".
+std::string format_saved(const NodeReport& report) {
+    if (report.nar_bytes_sent == 0)
+        return "-";
+    const double saved = 1 - static_cast<double>(report.bytes_sent) / static_cast<double>(report.nar_bytes_sent);
+    return fmt::format("{:.0f}%", std::max(0.0, saved) * 100);
+}
+
+} // namespace
+
 std::string format_summary(std::span<const NodeReport> reports, bool color) {
+    std::vector<Column> columns = {{"NODE"}, {"OUTCOME"}, {"GENERATION", true}, {"TIME", true}, {"SENT", true}};
+    const bool compressed = std::ranges::any_of(
+        reports, [](const NodeReport& report) { return report.bytes_sent < report.nar_bytes_sent; });
+    if (compressed)
+        columns.push_back({"SAVED", true});
     std::vector<std::vector<std::string>> rows;
-    for (const NodeReport& report : reports)
+    for (const NodeReport& report : reports) {
         rows.push_back({report.node, std::string(protocol::to_string(report.outcome)),
                         report.generation ? std::to_string(*report.generation) : "-", format_elapsed(report.elapsed),
                         format_bytes(report.bytes_sent)});
-    const std::string table =
-        format_table({{"NODE"}, {"OUTCOME"}, {"GENERATION", true}, {"TIME", true}, {"SENT", true}}, rows);
+        if (compressed)
+            rows.back().push_back(format_saved(report));
+    }
+    const std::string table = format_table(columns, rows);
 
     // Whole lines are colored after the columns have been measured.
     std::string text;

@@ -63,6 +63,15 @@ TEST(CommandLineOf, InstallBootloaderRequiresAGoalThatBoots) {
     EXPECT_THAT(usage({"apply", "test", "--install-bootloader"}).text, HasSubstr("not with test"));
 }
 
+TEST(CommandLineOf, CommandsThatSendStorePathsAcceptAnUploadLimit) {
+    EXPECT_EQ(parsed<ApplyOptions>({"apply", "--upload-limit", "500K"}).connect.upload_limit, 500u << 10);
+    EXPECT_EQ(parsed<RollbackOptions>({"rollback", "--upload-limit", "2M"}).connect.upload_limit, 2u << 20);
+    EXPECT_EQ(parsed<BuildCommandOptions>({"build", "--upload-limit", "2M"}).connect.upload_limit, 2u << 20);
+    EXPECT_FALSE(parsed<ApplyOptions>({"apply"}).connect.upload_limit);
+    EXPECT_THAT(usage({"apply", "--upload-limit", "fast"}).text, AllOf(HasSubstr("--upload-limit"), HasSubstr("500K")));
+    EXPECT_EQ(usage({"status", "--upload-limit", "2M"}).exit_code, usage({"status", "--no-such-option"}).exit_code);
+}
+
 TEST(CommandLineOf, FormerNamesAreAcceptedByCommandsThatConnect) {
     EXPECT_EQ(parsed<ApplyOptions>({"apply", "--on", "a", "--rename", "b"}).connect.reach.former_node, "b");
     EXPECT_EQ(parsed<StatusOptions>({"status", "--rename-hive", "old"}).connect.reach.former_hive, "old");

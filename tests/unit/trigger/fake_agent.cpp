@@ -1,5 +1,7 @@
 #include "tests/unit/trigger/fake_agent.hpp"
 
+#include "shared/base/bytes.hpp"
+#include "shared/base/zstd.hpp"
 #include "shared/protocol/hello.hpp"
 
 #include <gtest/gtest.h>
@@ -115,20 +117,37 @@ protocol::DeploymentId AgentSide::take_deployment() {
     return deploy.document.id();
 }
 
+std::string AgentSide::take_nar(std::uint32_t index) {
+    std::string nar;
+    ZstdDecompressor frame;
+    std::vector<std::byte> buffer(10'000);
+    for (bool packed = false; nar.size() < list_.at(index).nar_size || (packed && !frame.complete());) {
+        const std::string bytes = receive();
+        const auto incoming = protocol::decode(bytes);
+        if (const auto* piece = std::get_if<protocol::NarPiece>(&incoming)) {
+            if (piece->index != index)
+                throw Error("a piece of another NAR");
+            nar += piece->bytes;
+            plain_bytes += piece->bytes.size();
+            continue;
+        }
+        const auto& piece = std::get<protocol::CompressedNarPiece>(incoming);
+        if (piece.index != index)
+            throw Error("a piece of another NAR");
+        packed = true;
+        packed_bytes += piece.bytes.size();
+        auto input = as_bytes(piece.bytes);
+        while (const size_t size = frame.read(input, buffer))
+            nar += as_text(std::span<const std::byte>(buffer).first(size));
+    }
+    return nar;
+}
+
 std::vector<std::string> AgentSide::take_nars(const std::vector<std::uint32_t>& indices) {
     send(protocol::Want{indices});
     std::vector<std::string> nars;
-    for (const std::uint32_t index : indices) {
-        std::string nar;
-        while (nar.size() < list_.at(index).nar_size) {
-            const std::string bytes = receive();
-            const auto piece = std::get<protocol::NarPiece>(protocol::decode(bytes));
-            if (piece.index != index)
-                throw Error("a piece of another NAR");
-            nar += piece.bytes;
-        }
-        nars.push_back(std::move(nar));
-    }
+    for (const std::uint32_t index : indices)
+        nars.push_back(take_nar(index));
     return nars;
 }
 

@@ -57,7 +57,7 @@ public:
     protocol::DeploymentId take_deployment();
     const protocol::Deployment& deployment() const { return deployments.back(); }
     const protocol::ClosureList& list() const { return list_; }
-    // The bytes of the wanted NARs, in order.
+    // The bytes of the wanted NARs, in order, decompressed if they were compressed.
     std::vector<std::string> take_nars(const std::vector<std::uint32_t>& indices);
     void send_state(std::uint64_t number, protocol::DeploymentState state);
     void send_log(std::uint64_t number, const std::string& text);
@@ -69,9 +69,13 @@ public:
     void break_off_when_read();
 
     std::vector<protocol::Deployment> deployments;
-    std::string sealed_bundle; // of the last one
+    std::string sealed_bundle;      // of the last one
+    std::uint64_t plain_bytes = 0;  // of NARs that came uncompressed
+    std::uint64_t packed_bytes = 0; // of the frames of NARs that came compressed
 
 private:
+    std::string take_nar(std::uint32_t index);
+
     std::shared_ptr<MemoryLink> link_;
     protocol::ClosureList list_;
 };

@@ -26,6 +26,7 @@ NodeReport rolled_back() {
     report.log.add("back");
     report.generation = 7;
     report.bytes_sent = 12;
+    report.nar_bytes_sent = 30;
     return report;
 }
 
@@ -75,6 +76,7 @@ TEST(JsonResult, SeparatesTheLogOfTheRollback) {
     EXPECT_EQ(node["rollbackLog"], (Json{"back"}));
     EXPECT_EQ(node["generation"], 7);
     EXPECT_EQ(node["bytesSent"], 12);
+    EXPECT_EQ(node["narBytesSent"], 30);
     EXPECT_EQ(node["code"], "units-failed");
 }
 

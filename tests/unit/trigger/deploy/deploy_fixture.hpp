@@ -28,7 +28,8 @@ protected:
                             .limits = patience_,
                             .knows = knows_,
                             .secrets = secrets_,
-                            .remote_build = remote_build_});
+                            .remote_build = remote_build_,
+                            .packed_nars = &packed_nars_});
     }
 
     // One secret, which is read again each time.
@@ -49,6 +50,7 @@ protected:
     bool made_here_ = true;
     int secrets_read_ = 0;
     std::function<ReadNar()> nar_reader_ = [] { return sample_nar_reader(); };
+    PackedNars packed_nars_{[] { return sample_nar_reader(); }};
     ssh::PrivateKey identity_ = ssh::PrivateKey::generate();
     Interrupt interrupt_;
     RecordingReporter reporter_;

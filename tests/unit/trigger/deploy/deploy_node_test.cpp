@@ -1,5 +1,6 @@
 #include "tests/unit/trigger/deploy/deploy_fixture.hpp"
 #include "trigger/base/interrupt_on_signals.hpp"
+#include "trigger/deploy/conversation.hpp"
 #include "trigger/deploy/deploy_context.hpp"
 #include "trigger/deploy/deploy_node.hpp"
 
@@ -48,6 +49,50 @@ TEST_F(DeployNode, ServesWantedPathsAndReturnsTheResult) {
     EXPECT_THAT(report.log.lines(), ElementsAre("starting web.service"));
     EXPECT_THAT(reporter_.all(), ElementsAre("step connecting", "step deploying", "step fetching", "step activating",
                                              "line starting web.service"));
+}
+
+TEST_F(DeployNode, CompressesPathsForAnAgentThatReadsThem) {
+    for (const int version : {1, 2}) {
+        SCOPED_TRACE(version);
+        std::vector<std::string> nars;
+        std::uint64_t plain = 0;
+        std::uint64_t packed = 0;
+        FakeAgent agent({[&](AgentSide& side) {
+            auto facts = sample_facts();
+            facts.version = version;
+            side.greet(facts);
+            const auto id = side.take_deployment();
+            nars = side.take_nars({1, 2});
+            plain = side.plain_bytes;
+            packed = side.packed_bytes;
+            side.send_result(id, Outcome::ok);
+        }});
+        const NodeReport report = deploy(agent);
+        EXPECT_EQ(report.outcome, Outcome::ok) << report.message;
+        EXPECT_THAT(nars, ElementsAre(sample_nar(1), sample_nar(2)));
+        const size_t nar_bytes = sample_nar(1).size() + sample_nar(2).size();
+        EXPECT_EQ(report.nar_bytes_sent, nar_bytes);
+        EXPECT_EQ(report.bytes_sent, plain + packed);
+        EXPECT_EQ(plain, version == 1 ? nar_bytes : 0);
+        EXPECT_LT(packed, nar_bytes / 100);
+    }
+}
+
+TEST(DeployLimits, GiveAFetchTheTimeThatAnUploadLimitTakes) {
+    const std::uint64_t usual = DeployLimits().least_rate;
+    EXPECT_EQ(limits_with(std::nullopt, 10).least_rate, usual);
+    EXPECT_EQ(limits_with(usual * 20, 10).least_rate, usual);
+    EXPECT_EQ(limits_with(usual, 10).least_rate, usual / 10);
+    EXPECT_LT(limits_with(usual, 0).least_rate, usual / 100);
+}
+
+TEST_F(DeployNode, RefusesAProtocolVersionThatItHasNotOffered) {
+    FakeAgent agent({[](AgentSide& side) {
+        auto facts = sample_facts();
+        facts.version = 3;
+        side.greet(facts);
+    }});
+    EXPECT_THAT(deploy(agent).message, HasSubstr("version 3 of the protocol"));
 }
 
 TEST(OpenSession, TriesAgainWhenAConnectionIsClosedAtOnce) {

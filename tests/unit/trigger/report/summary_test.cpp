@@ -41,6 +41,18 @@ TEST(Summary, IsATableFollowedByTheReasonsForFailures) {
                                               "      be | no web today\n");
 }
 
+TEST(Summary, ShowsWhatCompressionSaved) {
+    std::vector<NodeReport> reports = {report("alpha", Outcome::ok), report("beta", Outcome::ok),
+                                       report("old", Outcome::ok)};
+    reports[0].bytes_sent = 5 << 20;
+    reports[0].nar_bytes_sent = 15 << 20;
+    reports[2].bytes_sent = reports[2].nar_bytes_sent = 15 << 20;
+    EXPECT_EQ(format_summary(reports, false), "NODE   OUTCOME  GENERATION   TIME      SENT  SAVED\n"
+                                              "alpha  ok                -  0.0 s   5.0 MiB    67%\n"
+                                              "beta   ok                -  0.0 s       0 B      -\n"
+                                              "old    ok                -  0.0 s  15.0 MiB     0%\n");
+}
+
 TEST(Summary, ASharedHiveErrorIsShownOnce) {
     std::vector<NodeReport> reports;
     for (int i = 10; i < 30; ++i)
