@@ -9,7 +9,8 @@ NODES = ["alpha", "beta", "gamma"]
 
 @pytest.fixture
 def describe(fleet):
-    """Describes a system with 4 MB of incompressible data, the same in every one, and a word that tells systems apart."""
+    """Describes a system with 4 MB that cannot be compressed and 4 MB that can, the same in every one, and a word that
+    tells systems apart."""
 
     def describe(node, word):
         fleet.configure(
@@ -17,6 +18,7 @@ def describe(fleet):
             f"""
             {{ pkgs, ... }}: {{
               environment.etc.ballast.source = pkgs.runCommand "ballast" {{ }} "head -c 4000000 /dev/urandom > $out";
+              environment.etc.numbers.source = pkgs.runCommand "numbers" {{ }} "seq 590000 > $out";
               environment.etc.word.text = "{word}";
               systemd.services.web = {{ wantedBy = [ "multi-user.target" ]; script = "echo serving {word}; exec sleep infinity"; }};
             }}
@@ -45,8 +47,12 @@ def test_the_first_deployment_to_all_three_at_once(fleet, alpha, describe, subte
             assert node.profile() == node.system()
     with subtest("alpha runs the system that the hive describes"):
         assert alpha.system() == first
-    with subtest("the ballast is sent"):
-        assert alpha.bytes_received() - before >= 4_000_000
+    received, report = alpha.bytes_received() - before, run.nodes["alpha"]
+    with subtest("the ballast and the numbers are sent"):
+        assert received >= 4_000_000
+        assert report["narBytesSent"] >= 8_000_000
+    with subtest("the numbers travel compressed"):
+        assert report["bytesSent"] <= received <= 6_500_000
     with subtest("the store of alpha is sound"):
         assert alpha.store_is_sound()
 
