@@ -13,6 +13,9 @@ namespace waggle::trigger {
 namespace {
 
 constexpr size_t longest_state = 24; // "failed-before-activation"
+// How long a fetch must have taken before its rate tells something, and must still take before its end does.
+constexpr double telling_seconds = 0.5;
+constexpr double long_fetch_seconds = 10;
 
 } // namespace
 
@@ -50,10 +53,17 @@ std::string Board::detail(const Node& node, Instant now) {
         return node.text;
     const double seconds = std::chrono::duration<double>(now - node.step_began).count();
     const double done = static_cast<double>(node.bytes_done);
+    const double total = static_cast<double>(node.bytes_total);
     std::string text = fmt::format("{} of {}, {:.0f} %", format_bytes(node.bytes_done), format_bytes(node.bytes_total),
-                                   100 * done / static_cast<double>(node.bytes_total));
-    if (seconds >= 0.5) // a rate is meaningless before that
-        text += fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(done / seconds)));
+                                   100 * done / total);
+    if (seconds < telling_seconds)
+        return text;
+    text += fmt::format(", {}/s", format_bytes(static_cast<std::uint64_t>(done / seconds)));
+    if (done > 0) {
+        const std::chrono::duration<double> left(seconds * (total - done) / done);
+        if (left.count() >= long_fetch_seconds && left < std::chrono::days(100))
+            text += fmt::format(", {} left", format_elapsed(std::chrono::duration_cast<Elapsed>(left)));
+    }
     return text;
 }
 

@@ -45,6 +45,18 @@ TEST_F(BoardTest, ShowsBytesRateAndPercentageOfAFetch) {
     EXPECT_THAT(lines.back(), HasSubstr("5.0 MiB fetched"));
 }
 
+TEST_F(BoardTest, ShowsTheTimeThatALongFetchStillTakes) {
+    board_.step("alpha", Step::fetching, at(10s));
+    const auto shown = [&](std::uint64_t done) {
+        board_.transfer("alpha", done, 20 << 20);
+        return render().front();
+    };
+    EXPECT_THAT(shown(5 << 20), HasSubstr("512.0 KiB/s, 30 s left"));
+    EXPECT_THAT(shown(1 << 20), HasSubstr("102.4 KiB/s, 3 min 10 s left"));
+    for (const unsigned done : {0U, 1U, 15U << 20, 20U << 20})
+        EXPECT_THAT(shown(done), testing::Not(HasSubstr("left"))) << done;
+}
+
 TEST_F(BoardTest, NoLineIsWiderThanTheTerminal) {
     board_.step("a-node-with-quite-a-long-name", Step::activating, at(0s));
     board_.line("a-node-with-quite-a-long-name", std::string(500, 'x'));
