@@ -277,6 +277,10 @@ class Machine:
         except (AttributeError, OSError, IndexError):
             raise IsOff(f"{self} is off") from None
 
+    def cgroup(self):
+        """The folder in cgroup v2 of all the node's processes; only valid while the node is on."""
+        return next(folder for folder in self._cgroups if (folder / "cpu.stat").exists())
+
     def _wait_until_off(self, timeout):
         wait_until(f"{self} is off", lambda: not self.is_on(), timeout)
 
