@@ -32,6 +32,10 @@
 #include <sstream>
 #include <string_view>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace waggle::trigger {
 
 namespace {
@@ -216,6 +220,11 @@ int run_command_line(int argc, char** argv) {
         return usage->exit_code;
     }
     std::signal(SIGPIPE, SIG_IGN); // writing to a broken pipe then returns an error
+#ifdef __GLIBC__
+    // Pieces of NARs get mappings of their own, and leave no holes in the heap: with ten nodes, that saves 20 MiB. By
+    // default, glibc raises this limit to the largest block that was freed.
+    ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
     Interrupt interrupt;
     const InterruptOnSignals signals(interrupt);
     const auto& line = std::get<CommandLine>(parsed);
