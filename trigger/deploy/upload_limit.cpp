@@ -2,12 +2,13 @@
 
 #include "shared/base/error.hpp"
 #include "shared/protocol/message_limits.hpp"
+#include "trigger/base/quantity.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <optional>
 
 namespace waggle::trigger {
 
@@ -38,24 +39,13 @@ std::uint64_t parse_rate(std::string_view text) {
     const auto refuse = [&] {
         return Error(fmt::format("“{}” is not a rate: write bytes per second as 500K, 2M or 1G, at least 4K", text));
     };
-    double number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-    if (error != std::errc() || end - rest > 1)
+    const auto quantity = parse_quantity(text);
+    if (!quantity || quantity->unit == 'T')
         throw refuse();
-    double factor = 1;
-    if (rest != end) {
-        switch (*rest) {
-        case 'k':
-        case 'K': factor = 1 << 10; break;
-        case 'm':
-        case 'M': factor = 1 << 20; break;
-        case 'g':
-        case 'G': factor = 1 << 30; break;
-        default: throw refuse();
-        }
-    }
-    const double rate = std::floor(number * factor);
+    const auto factor = quantity->unit == '\0' ? std::optional(1.0) : power_of_1024(quantity->unit);
+    if (!factor)
+        throw refuse();
+    const double rate = std::floor(quantity->number * *factor);
     if (!(rate >= least_rate && rate <= greatest_rate))
         throw refuse();
     return static_cast<std::uint64_t>(rate);

@@ -1,14 +1,13 @@
 #include "trigger/eval/memory.hpp"
 
 #include "shared/base/error.hpp"
+#include "trigger/base/quantity.hpp"
 
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -160,23 +159,17 @@ std::uint64_t parse_memory_size(std::string_view text, std::uint64_t available_b
         return Error(
             fmt::format("“{}” is not an amount of memory: write it as 1.5G, 800M, or 80% of what is available", text));
     };
-    double number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-    if (error != std::errc() || rest + 1 != end || !(number > 0))
+    const auto quantity = parse_quantity(text);
+    if (!quantity || !(quantity->number > 0) || quantity->unit == 'K')
         throw refuse();
-    double factor = 0;
-    switch (std::toupper(static_cast<unsigned char>(*rest))) {
-    case '%': factor = static_cast<double>(available_bytes) / 100; break;
-    case 'M': factor = 1 << 20; break;
-    case 'G': factor = 1 << 30; break;
-    case 'T': factor = 1024.0 * (1 << 30); break;
-    default: throw refuse();
-    }
+    const auto factor = quantity->unit == '%' ? std::optional(static_cast<double>(available_bytes) / 100)
+                                              : power_of_1024(quantity->unit);
+    if (!factor)
+        throw refuse();
     constexpr double most = 1e15;
-    if (number * factor > most)
+    if (quantity->number * *factor > most)
         throw refuse();
-    return static_cast<std::uint64_t>(number * factor);
+    return static_cast<std::uint64_t>(quantity->number * *factor);
 }
 
 } // namespace waggle::trigger
